@@ -1,0 +1,25 @@
+# make demo, make test: each sets everything up on a fresh machine and does its one job.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.diffx-ready
+
+.PHONY: demo test
+.DELETE_ON_ERROR:
+
+demo: $(READY)
+	$(BIN)/diffx run plugin=mri_synth
+	@echo "report: $$(ls -td runs/mri_synth/*/report.html | head -n 1)"
+
+test: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q
+
+$(READY): pyproject.toml hatch_build.py
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "diffx needs Python 3.11 or newer: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[all,dev]'
+	@touch $@

@@ -1,0 +1,77 @@
+"""Model and process from a configuration, through a plugin's hooks; and back from a file of weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, TypeVar
+
+from torch import Tensor
+
+from diffx import checkpoint
+from diffx.condition import Conditioning
+from diffx.config import RunConfig, resolve, schema
+from diffx.errors import DataError
+from diffx.model import Model
+from diffx.plugins import Plugins
+from diffx.predict import Denoiser
+from diffx.process.gaussian import Gaussian
+from diffx.spec import Spec
+
+C = TypeVar("C", bound=RunConfig)
+
+# Which call it was, and on which machine, is no property of the weights.
+_OF_THE_RUN = ("plugin", "task", "preset", "config", "out", "from", "resume", "device", "n", "extensions", "data.root")
+
+
+def build(plugins: Plugins, cfg: RunConfig, spec: Spec) -> tuple[Model, Gaussian]:
+    """An untrained model, with weights drawn from ``cfg.seed``, and its process."""
+    import torch
+
+    from diffx.noise import derive
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive(cfg.seed, "initial weights"))
+        conditioners = plugins.call("diffx_conditioning", cfg=cfg, spec=spec)
+        net = plugins.call("diffx_denoiser", cfg=cfg, spec=spec, conditioners=conditioners)
+        process = plugins.call("diffx_process", cfg=cfg, spec=spec)
+        denoiser = Denoiser(net, cfg.process.predict, process.schedule, process.sigma_data)
+        return Model(denoiser, Conditioning(conditioners)), process
+
+
+def describe(cfg: RunConfig, spec: Spec) -> dict[str, Any]:
+    """What the header of a file must say so that :func:`restore` can rebuild the model."""
+    values = {}
+    for key, option in schema(type(cfg)).options.items():
+        if key in _OF_THE_RUN:
+            continue
+        value: Any = cfg
+        for name in option.path:
+            value = getattr(value, name)
+        values[key] = list(value) if isinstance(value, tuple) else value
+    return {"plugin": cfg.plugin, "config": values, "spec": {"shape": spec.shape, "fields": spec.fields}}
+
+
+def recorded(config_type: type[C], meta: dict[str, Any], path: Path) -> C:
+    """The configuration in a header; options that have since gone are passed over. DataError for another plugin's."""
+    known = schema(config_type).options
+    values = {key: value for key, value in meta["config"].items() if key in known}
+    return resolve(config_type, preset={**values, "plugin": meta["plugin"]})
+
+
+def restore(
+    plugins: Plugins, config_type: type[C], path: Path
+) -> tuple[Model, Gaussian, C, Spec, dict[str, Tensor], dict[str, Any]]:
+    """Model, process, configuration, spec, extra tensors and meta from weights or a checkpoint (its average is taken).
+
+    Raises:
+        DataError: the file is missing, damaged, foreign, or belongs to another plugin.
+    """
+    tensors, meta = checkpoint.load(path)
+    if meta.get("plugin") != plugins.names[0]:
+        raise DataError(f"{path} holds weights of {meta.get('plugin')!r}, not of {plugins.names[0]!r}")
+    cfg = recorded(config_type, meta, path)
+    spec = Spec(tuple(meta["spec"]["shape"]), tuple(meta["spec"]["fields"]))
+    model, process = build(plugins, cfg, spec)
+    weights = checkpoint.under(tensors, "model") | checkpoint.under(tensors, "ema")
+    checkpoint.load_into(model, weights, path)
+    return model.eval(), process, cfg, spec, checkpoint.under(tensors, "extra"), meta

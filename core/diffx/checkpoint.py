@@ -1,0 +1,86 @@
+"""Tensors on disk: safetensors with what they mean in the header. Nothing is ever unpickled."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from diffx.errors import DataError
+
+FORMAT = 1
+
+
+def digest(tensors: Mapping[str, Tensor]) -> str:
+    """sha256 over names, dtypes, shapes and bytes, in order of name."""
+    sha = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        sha.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        sha.update(tensor.flatten().view(torch.uint8).numpy() if tensor.numel() else b"")
+    return sha.hexdigest()
+
+
+def save(path: Path | str, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
+    """Write tensors and JSON-able ``meta``; the file appears whole or not at all."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    ready = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    header = {"diffx": json.dumps({"format": FORMAT, "sha256": digest(ready), **meta})}
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        save_file(ready, partial, metadata=header)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def read_meta(path: Path | str) -> dict[str, Any]:
+    """The header's ``meta``, without reading a tensor. Raises DataError for a file that is not ours."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file") from None
+    except (SafetensorError, OSError) as error:
+        raise DataError(f"{path} is not a safetensors file ({error})") from None
+    if "diffx" not in header:
+        raise DataError(f"{path} was not written by diffx: its header does not say what the tensors are")
+    meta = json.loads(header["diffx"])
+    if meta.get("format") != FORMAT:
+        raise DataError(f"{path} has format {meta.get('format')}, this diffx reads format {FORMAT}")
+    return meta
+
+
+def load(path: Path | str, verify: bool = True) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """(tensors, meta). Raises DataError for a file that is missing, foreign, of another format or damaged."""
+    meta = read_meta(path)
+    with safe_open(path, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    if verify and digest(tensors) != meta["sha256"]:
+        raise DataError(f"{path} is damaged: its tensors do not match the hash in its header")
+    return tensors, meta
+
+
+def under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors below ``prefix.``, without it."""
+    return {name[len(prefix) + 1 :]: t for name, t in tensors.items() if name.startswith(prefix + ".")}
+
+
+def load_into(module: torch.nn.Module, tensors: Mapping[str, Tensor], source: Path | str) -> None:
+    """Load a state dict strictly; DataError names what does not fit."""
+    expected = module.state_dict()
+    missing, surplus = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
+    shapes = [n for n in expected.keys() & tensors.keys() if expected[n].shape != tensors[n].shape]
+    for what, names in (("lacks", missing), ("has unknown", surplus), ("has other shapes for", shapes)):
+        if names:
+            raise DataError(f"{source} does not fit this network: it {what} {', '.join(names[:3])} ({len(names)} in all)")
+    module.load_state_dict(dict(tensors))

@@ -1,0 +1,19 @@
+"""`diffx doctor [plugin=NAME]`: print the checks of diffx.doctor; exit 1 where something is not well."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from diffx.cli.words import Parser, columns
+from diffx.doctor import examine
+
+MARKS = {True: "ok", False: "not ok", None: "-"}
+
+
+def main(words: Sequence[str]) -> int:
+    parser = Parser(prog="diffx doctor", description="check this installation, and a plugin's own checks")
+    parser.add_argument("plugin", nargs="?", default="", metavar="plugin=NAME", help="a plugin to load and ask as well")
+    name = parser.parse_args(list(words)).plugin.removeprefix("plugin=")
+    checks = examine(name)
+    print(columns([(MARKS[one.well], one.name, one.text) for one in checks]))
+    return int(any(one.well is False for one in checks))

@@ -1,0 +1,58 @@
+"""`diffx run`: everything that can be wrong is said before anything heavy is imported."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from diffx.cli.chosen import Chosen, choose, configure
+from diffx.errors import PluginError, did_you_mean
+from diffx.plugins import load, require_extra
+from diffx.registry import find
+
+HELP = """usage: diffx run plugin=NAME [task=NAME] [preset=NAME] [config=FILE] [key=value ...]
+
+Run a task of a plugin. Values are taken from the plugin's defaults, then preset=, then config=, then key=value.
+diffx run plugin=NAME --help lists every option of the plugin, its tasks and its presets.
+diffx plugins lists the plugins."""
+
+
+def main(words: Sequence[str], *, traceback: bool = False) -> int:
+    asks_help = any(word in ("-h", "--help") for word in words)
+    given = [word for word in words if word not in ("-h", "--help")]
+    if asks_help and not any(word.startswith(("plugin=", "config=")) for word in given):
+        print(HELP)
+        return 0
+    chosen = choose(given, "run")
+    if asks_help:
+        from diffx.cli.describe import describe
+
+        print(describe(chosen))
+        return 0
+    cfg = configure(chosen, given)
+    for name in cfg.extensions:
+        find(name)
+    require_extra(chosen.found)
+    task = _task(chosen, cfg)
+    from diffx.run import execute
+
+    argv = ["run", *words, *(["--traceback"] if traceback else [])]
+    return execute(cfg, task, argv, traceback=traceback)
+
+
+def _task(chosen: Chosen, cfg: Any) -> Callable[[Any], None]:
+    """The function of `cfg.task`, after which every plugin's diffx_finish is called."""
+    plugins = load(chosen.found.name, tuple(cfg.extensions))
+    tasks = plugins.tasks()
+    if cfg.task not in tasks:
+        hint = did_you_mean(cfg.task, tasks)
+        raise PluginError(f"{chosen.found.label}: its manifest names a task {cfg.task!r} that its code lacks{hint}")
+
+    def task(run: Any) -> None:
+        try:
+            tasks[cfg.task](run)
+        finally:
+            plugins.collect("diffx_finish", run=run, error=sys.exc_info()[1])
+
+    return task

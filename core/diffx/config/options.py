@@ -1,0 +1,133 @@
+"""The options every run has. A plugin's own configuration inherits `RunConfig` and adds to it.
+
+@dataclass
+class BrainData(DataConfig):
+    spacing: float = option(2.0, help="voxel size after resampling", unit="mm", min=0.5, max=8)
+
+@dataclass
+class BrainConfig(RunConfig):
+    age: Optional[float] = option(None, help="age of the person", unit="years", min=0, max=120)
+    data: BrainData = field(default_factory=BrainData)
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+
+def option(
+    default: Any,
+    *,
+    help: str,
+    unit: str = "",
+    min: float | None = None,
+    max: float | None = None,
+    choices: Sequence[Any] | None = None,
+) -> Any:
+    """Declare one option of a configuration dataclass.
+
+    default: its value when nobody sets it; a list is copied for each instance.
+    help: what it does, in a few words; unit: of the number, e.g. "mm".
+    min, max: inclusive bounds of a number, or of each number of a list.
+    choices: the allowed values, or the allowed elements of a list.
+    """
+    declared = {
+        "help": help,
+        "unit": unit,
+        "min": min,
+        "max": max,
+        "choices": None if choices is None else tuple(choices),
+    }
+    if isinstance(default, list):
+        return field(default_factory=lambda: copy.deepcopy(default), metadata=declared)
+    return field(default=default, metadata=declared)
+
+
+@dataclass
+class DataConfig:
+    """Where the data lies."""
+
+    root: str | None = option(None, help="folder of the data to read")
+
+
+@dataclass
+class TrainConfig:
+    """How a network is trained."""
+
+    steps: int = option(10_000, help="optimiser steps", min=1)
+    batch: int = option(4, help="samples in one forward pass", min=1)
+    accumulate: int = option(1, help="forward passes in one optimiser step", min=1)
+    lr: float = option(3e-4, help="peak learning rate", min=0)
+    warmup: int = option(200, help="steps over which the learning rate rises", min=0)
+    clip: float = option(1.0, help="largest gradient norm; 0 is no clipping", min=0)
+    weight_decay: float = option(0.0, help="decoupled weight decay of AdamW", min=0)
+    ema_std: float = option(
+        0.05, help="relative width of the power-function average of the weights", min=0.005, max=0.27
+    )
+    precision: str = option("auto", help="of the network; auto: the best", choices=("auto", "bf16", "fp16", "fp32"))
+    log_every: int = option(20, help="steps between two lines of metrics", min=1)
+    checkpoint_every: int = option(500, help="steps between two checkpoints", min=1)
+    val_every: int = option(500, help="steps between two validations; 0 is none", min=0)
+    checkpointing: bool = option(False, help="recompute activations in the backward pass: less memory, more time")
+    compile: bool = option(False, help="compile the network with torch.compile")
+    workers: int = option(0, help="processes that load data", min=0)
+    cond_dropout: float = option(0.1, help="share of samples trained without condition, for guidance", min=0, max=1)
+
+
+@dataclass
+class ProcessConfig:
+    """What noise does to the state, and what the network predicts."""
+
+    schedule: str = option("edm", help="noise schedule: edm, cosine, linear, flow or an extension's")
+    predict: str = option("edm", help="what the network outputs", choices=("edm", "v", "x0", "eps", "flow"))
+    sigma_data: float = option(1.0, help="standard deviation of the clean state", min=1e-6)
+    level_mean: float = option(-0.4, help="mean of log(sigma/alpha) of the training noise")
+    level_std: float = option(1.4, help="standard deviation of log(sigma/alpha) of the training noise", min=0.01)
+
+
+@dataclass
+class NetConfig:
+    """The network."""
+
+    name: str = option("unet", help="network: unet or an extension's")
+    channels: list[int] = option([64, 128, 192], help="width of each resolution, finest first", min=4)
+    blocks: int = option(2, help="residual blocks a resolution", min=1)
+    attention: list[int] = option([2], help="resolutions with attention, 0 the finest", min=0)
+    condition: int = option(64, help="width of the conditioning vector", min=1)
+
+
+@dataclass
+class SampleConfig:
+    """How samples are drawn."""
+
+    sampler: str = option("dpmpp_2m", help="the solver; `diffx doctor` lists those at hand")
+    steps: int = option(24, help="steps of the solver", min=1)
+    grid: str = option("karras", help="how the steps are spaced over the noise levels")
+    eta: float = option(0.0, help="share of fresh noise: 0 is deterministic", min=0)
+    guidance: float = option(1.0, help="weight of classifier-free guidance; 1 is off", min=0)
+    batch: int = option(1, help="samples drawn together; changes the speed, not the samples", min=1)
+
+
+@dataclass
+class RunConfig:
+    """What every run can be told. A field with a trailing underscore is named without it (`from_` is `from=`)."""
+
+    plugin: str = option("", help="the plugin to run")
+    task: str = option("", help="what to do; each plugin has a default")
+    preset: str | None = option(None, help="a named set of values of the plugin")
+    config: str | None = option(None, help="a YAML file of values")
+    out: str | None = option(None, help="the run folder, exactly; default runs/<plugin>/<date-time>-<task>")
+    from_: str | None = option(None, help="weights to start from: an id, a file or a run folder")
+    resume: bool = option(False, help="go on with the run in out=, or with the newest of this task")
+    seed: int = option(0, help="seed of everything random", min=0, max=2**63 - 1)
+    n: int = option(1, help="how many samples", min=1)
+    device: str = option("auto", help="where to compute", choices=("auto", "cpu", "cuda"))
+    extensions: list[str] = option([], help="further plugins, for their samplers, schedules, networks and step hooks")
+    data: DataConfig = field(default_factory=DataConfig)
+    process: ProcessConfig = field(default_factory=ProcessConfig)
+    net: NetConfig = field(default_factory=NetConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    sample: SampleConfig = field(default_factory=SampleConfig)

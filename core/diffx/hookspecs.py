@@ -1,0 +1,110 @@
+"""The hooks: everything a plugin can say to diffx. It must answer three; for the others the core has an answer.
+
+A plugin is a module with functions of these names, each marked `@diffx.hookimpl`. A function may leave out arguments
+that it does not need. `x` is the clean state, always float32 and scaled to about unit variance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+if TYPE_CHECKING:
+    from diffx.config import RunConfig
+
+hookspec = pluggy.HookspecMarker("diffx")
+hookimpl = pluggy.HookimplMarker("diffx")
+
+# -- must ------------------------------------------------------------------------------------------------------------
+
+
+@hookspec(firstresult=True)
+def diffx_config() -> type[RunConfig]:  # type: ignore[empty-body]
+    """The dataclass of the plugin's options; it inherits `diffx.RunConfig`. Imports nothing heavy."""
+
+
+@hookspec(firstresult=True)
+def diffx_data(cfg: RunConfig, split: str) -> Any:
+    """The data of a split ("train", "val", "test"), map-style: `len(data)`, and `data[i]`, a dict with the state "x".
+
+    The other entries of the dict (tensors, numbers, text or None) are the fields that condition it.
+    """
+
+
+@hookspec(firstresult=True)
+def diffx_conditioning(cfg: RunConfig, spec: Any) -> Mapping[str, Any]:  # type: ignore[empty-body]
+    """One conditioner for each field that conditions the state: {"age": conditioner, ...}."""
+
+
+# -- may: the first of plugin, extensions, core that does not return None answers ------------------------------------
+
+
+@hookspec(firstresult=True)
+def diffx_denoiser(cfg: RunConfig, spec: Any, conditioners: Mapping[str, Any]) -> Any:
+    """The network, a `torch.nn.Module`, for a state of this spec. The core's answer: a U-Net."""
+
+
+@hookspec(firstresult=True)
+def diffx_process(cfg: RunConfig, spec: Any) -> Any:
+    """What noise does to the state. The core's answer: a Gaussian process."""
+
+
+@hookspec(firstresult=True)
+def diffx_write(cfg: RunConfig, samples: Any, folder: Path) -> Iterable[Path]:  # type: ignore[empty-body]
+    """Write samples into a folder in the field's own format; the files written. The core's answer: .npy files."""
+
+
+@hookspec(firstresult=True)
+def diffx_metrics(cfg: RunConfig, run: Any, samples: Any) -> Mapping[str, Any]:  # type: ignore[empty-body]
+    """Final figures of samples by stable name, each beside its trivial baseline. The core's answer: mean and spread."""
+
+
+@hookspec(firstresult=True)
+def diffx_report(cfg: RunConfig, run: Any) -> bool | None:
+    """Add pictures and tables to `run.report`; True when done. The core's answer: how they were drawn."""
+
+
+@hookspec
+def diffx_tasks() -> Mapping[str, Callable[[Any], None]]:  # type: ignore[empty-body]
+    """What `task=` can be: {"dock": function of the run, ...}. The plugin's go before the core's of the same name."""
+
+
+# -- collected from the plugin and every extension -------------------------------------------------------------------
+
+
+@hookspec
+def diffx_samplers() -> Mapping[str, Callable[..., Any]]:  # type: ignore[empty-body]
+    """Solvers for `sample.sampler=`: {"name": function of a time grid to a Plan}."""
+
+
+@hookspec
+def diffx_schedules() -> Mapping[str, Callable[..., Any]]:  # type: ignore[empty-body]
+    """Noise schedules by name."""
+
+
+@hookspec
+def diffx_networks() -> Mapping[str, Callable[..., Any]]:  # type: ignore[empty-body]
+    """Networks by name."""
+
+
+@hookspec
+def diffx_doctor() -> Iterable[tuple[str, bool, str]]:  # type: ignore[empty-body]
+    """Checks of the installation for `diffx doctor plugin=...`: (name, whether it is well, one line)."""
+
+
+@hookspec
+def diffx_step(run: Any, step: int, values: Mapping[str, float]) -> None:
+    """Called after each training step with what was recorded, e.g. {"loss": 0.1}."""
+
+
+@hookspec
+def diffx_finish(run: Any, error: BaseException | None) -> None:
+    """Called once when a run ends, well or not."""
+
+
+MUST = ("diffx_config", "diffx_data", "diffx_conditioning")
+HOOKS = {name: value for name, value in globals().items() if name.startswith("diffx_")}
+SINGLE = frozenset(name for name, function in HOOKS.items() if function.diffx_spec["firstresult"])

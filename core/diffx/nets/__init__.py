@@ -1,0 +1,5 @@
+"""Networks."""
+
+from diffx.nets.unet import UNet
+
+__all__ = ["UNet"]

@@ -1,0 +1,196 @@
+"""Load one plugin, its extensions and the core's answers, and call their hooks. Installed is not loaded.
+
+Whatever goes wrong in a plugin's code comes back as one error that names the plugin, its distribution and the cause.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+from collections.abc import Callable, Sequence
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pluggy
+
+from diffx import hookspecs
+from diffx.config import RunConfig
+from diffx.errors import DiffxError, ExtraError, PluginError, did_you_mean, in_one_line
+from diffx.registry import Found, find, install_hint, manifest_of, missing_requirements
+
+DEFAULTS = "diffx.defaults"
+
+
+class Plugins:
+    """One plugin, then its extensions, then the core's answers, in the order in which they are asked.
+
+    Loading imports the plugins' modules; the core's (which need torch) follow at the first hook that may need them.
+    """
+
+    def __init__(self, name: str, extensions: Sequence[str] = (), *, defaults: str = DEFAULTS) -> None:
+        self.names = [name, *(e for e in extensions if e != name)]
+        self._defaults = defaults
+        self._sources: dict[str, Any] = {}
+        for one in self.names:
+            found = find(one)
+            self._sources[one] = _guarded(load_module(found), found)
+        self._manager: pluggy.PluginManager | None = None
+
+    def call(self, hook: str, **arguments: Any) -> Any:
+        """The answer to a hook that has one: the plugin's, else an extension's, else the core's.
+
+        Raises PluginError where nobody answers.
+        """
+        answer = getattr(self._all().hook, hook)(**arguments)
+        if answer is None:
+            raise PluginError(f"{find(self.names[0]).label} does not answer {hook}, and neither does the core")
+        return answer
+
+    def collect(self, hook: str, **arguments: Any) -> list[Any]:
+        """The answers of everybody to a hook that all may answer; the plugin's first."""
+        return getattr(self._all().hook, hook)(**arguments)
+
+    def table(self, hook: str, **arguments: Any) -> dict[str, Any]:
+        """The mappings that a collected hook returns as one; of one name, the plugin's before the core's."""
+        merged: dict[str, Any] = {}
+        for answer in reversed(self.collect(hook, **arguments)):
+            merged.update(answer)
+        return merged
+
+    def tasks(self) -> dict[str, Callable[[Any], None]]:
+        """The plugin's own tasks and the core's, by name."""
+        return self.table("diffx_tasks")
+
+    def own_tasks(self) -> dict[str, Callable[[Any], None]]:
+        """The tasks that the plugin itself brings."""
+        return dict(self._sources[self.names[0]].diffx_tasks()) if self.has("diffx_tasks") else {}
+
+    def has(self, hook: str) -> bool:
+        """Whether the plugin itself has the hook."""
+        return hasattr(self._sources[self.names[0]], hook)
+
+    def config(self) -> type[RunConfig]:
+        """What the plugin's `diffx_config` returns; asks nobody else, so it needs no torch."""
+        if not self.has("diffx_config"):
+            raise PluginError(f"{find(self.names[0]).label} has no hook diffx_config, and its manifest no field config")
+        return _checked_config(self._sources[self.names[0]].diffx_config(), find(self.names[0]))
+
+    def _all(self) -> pluggy.PluginManager:
+        if self._manager is None:
+            manager = pluggy.PluginManager("diffx")
+            manager.add_hookspecs(hookspecs)
+            # The last one registered is asked first.
+            manager.register(importlib.import_module(self._defaults), name=self._defaults)
+            for name in reversed(self.names):
+                manager.register(self._sources[name], name=name)
+            self._manager = manager
+        return self._manager
+
+
+@functools.cache
+def load(name: str, extensions: tuple[str, ...] = ()) -> Plugins:
+    """`Plugins(name, extensions)`, once in a process. Raises PluginError, ExtraError."""
+    return Plugins(name, extensions)
+
+
+def require_extra(found: Found) -> None:
+    """Raises ExtraError, with the command that helps, where a plugin's requirements are not installed."""
+    missing = missing_requirements(manifest_of(found))
+    if missing:
+        raise ExtraError(f"{found.label} needs {', '.join(missing)}: {install_hint(found)}")
+
+
+def config_type(found: Found) -> type[RunConfig]:
+    """The class of a plugin's options: from the manifest's `config`, else from its hook. Raises PluginError."""
+    manifest = manifest_of(found)
+    if not manifest.config:
+        return load(found.name).config()
+    module, _, name = manifest.config.partition(":")
+    return _checked_config(getattr(_import(module, found), name, None), found)
+
+
+def load_module(found: Found) -> ModuleType:
+    """Import a plugin's module of hooks and check them. Raises ExtraError for its requirements, PluginError else."""
+    require_extra(found)
+    module = _import(manifest_of(found).module, found)
+    wrong = hook_problems(module)
+    if wrong:
+        raise PluginError("\n".join(f"{found.label}: {line}" for line in wrong))
+    return module
+
+
+def hook_problems(module: ModuleType) -> list[str]:
+    """One line for each function named diffx_* that is no hook, is not marked, or asks for arguments no hook has."""
+    wrong = []
+    for name, function in vars(module).items():
+        if not (name.startswith("diffx_") and inspect.isfunction(function)):
+            continue
+        marked = hasattr(function, "diffx_impl")
+        if name not in hookspecs.HOOKS:
+            if marked or function.__module__ == module.__name__:
+                wrong.append(f"unknown hook {name}{did_you_mean(name, hookspecs.HOOKS)}")
+            continue
+        if not marked:
+            wrong.append(f"{name} is not marked with @diffx.hookimpl")
+            continue
+        has = list(inspect.signature(hookspecs.HOOKS[name]).parameters)
+        for argument in inspect.signature(function).parameters:
+            if argument not in has:
+                wrong.append(f"{name} asks for {argument!r}; the hook is {name}({', '.join(has)})")
+    return wrong
+
+
+def _checked_config(config: Any, found: Found) -> type[RunConfig]:
+    if not (isinstance(config, type) and issubclass(config, RunConfig)):
+        raise PluginError(f"{found.label}: its configuration is {config!r}, not a class that inherits diffx.RunConfig")
+    return config
+
+
+def _import(module: str, found: Found) -> ModuleType:
+    try:
+        return importlib.import_module(module)
+    except DiffxError:
+        raise
+    except (ImportError, OSError) as error:
+        culprit = _culprit(error, manifest_of(found).requires)
+        if culprit:
+            why = f"{culprit} is installed but does not load ({in_one_line(error)})"
+            raise ExtraError(f"{found.label}: {why}: {install_hint(found)}") from error
+        raise PluginError(f"{found.label} does not import: {in_one_line(error)}") from error
+    except Exception as error:
+        raise PluginError(f"{found.label} does not import: {in_one_line(error)}") from error
+
+
+def _culprit(error: ImportError | OSError, requires: Sequence[str]) -> str:
+    """Which of the required packages an import failed in or for; "" where it was none of them."""
+    tops = {name.partition(".")[0] for name in requires}
+    named = (getattr(error, "name", None) or "").partition(".")[0]
+    if named in tops:
+        return named
+    frame = error.__traceback__
+    while frame is not None:  # a broken shared library is an OSError without a name, raised in the package's own code
+        top = str(frame.tb_frame.f_globals.get("__name__", "")).partition(".")[0]
+        if top in tops:
+            return top
+        frame = frame.tb_next
+    return ""
+
+
+def _guarded(module: ModuleType, found: Found) -> SimpleNamespace:
+    """The module's hooks, each of which names its plugin when it fails."""
+    hooks = {n: f for n, f in vars(module).items() if n in hookspecs.HOOKS and hasattr(f, "diffx_impl")}
+    return SimpleNamespace(**{name: _guard(function, found) for name, function in hooks.items()})
+
+
+def _guard(function: Callable[..., Any], found: Found) -> Callable[..., Any]:
+    @functools.wraps(function)  # keeps the mark and the signature that pluggy reads
+    def guarded(*arguments: Any, **keywords: Any) -> Any:
+        try:
+            return function(*arguments, **keywords)
+        except DiffxError:
+            raise
+        except Exception as error:
+            raise PluginError(f"{found.label} failed in {function.__name__}: {in_one_line(error)}") from error
+
+    return guarded

@@ -1,0 +1,218 @@
+"""From a task to an exit code: opens the folder, calls the task, and leaves the folder whole however it ends."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import sys
+import threading
+import traceback as tracebacks
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from diffx.errors import DiffxError, UsageError, in_one_line
+from diffx.run.environment import environment
+from diffx.run.files import write_json, write_text
+from diffx.run.folder import Run
+from diffx.run.progress import Screen
+from diffx.run.resources import Meter
+from diffx.run.words import duration
+
+INTERRUPTED = 130
+
+
+@dataclass
+class Outcome:
+    """How a run ended: `status` is ok, failed or interrupted; `error` is one line, or None."""
+
+    status: str
+    exit_code: int
+    error: str | None = None
+
+
+def execute(
+    cfg: Any,
+    task: Callable[[Run], Any],
+    argv: Sequence[str] = (),
+    *,
+    traceback: bool = False,
+    screen: Screen | None = None,
+) -> int:
+    """Run `task` in the folder `cfg` asks for and return the exit code; nothing is raised.
+
+    0 ok; 1 failed, or some items of the batch did (`Run.fail`); the error's own code for a DiffxError; 130 for Ctrl-C,
+    SIGTERM and SIGHUP, which all reach the task as KeyboardInterrupt so that training can write its checkpoint.
+
+    Written at the start: command.txt, config.yaml, env.json, status.json ("running"; it stays so after a kill -9).
+    Written at the end, however that comes: metrics.json, report.html, env.json, and status.json last.
+    An error is one line on standard error, its traceback is in log.txt; `traceback=True` prints it as well.
+    `argv` is the command line without the program's name.
+    """
+    meter = Meter()
+    try:
+        run = Run.open(cfg, argv, screen)
+        if run.is_main:
+            _write_beginning(run)
+    except DiffxError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except OSError as error:
+        print(f"error: the run folder cannot be written: {error}", file=sys.stderr)
+        return UsageError.exit_code
+
+    with _signals_interrupt():
+        outcome = _call(run, task, traceback)
+    with _signals_wait():
+        run.screen.close_bars(all_of_them=True)
+        card = meter.card()
+        if run.is_main:
+            outcome = _write_end(run, outcome, card)
+        _say(run, outcome, card["wall_s"])
+    return outcome.exit_code
+
+
+def _call(run: Run, task: Callable[[Run], Any], show: bool) -> Outcome:
+    try:
+        task(run)
+    except KeyboardInterrupt as error:
+        return Outcome("interrupted", INTERRUPTED, str(error) or "interrupted")
+    except DiffxError as error:
+        _keep_traceback(run, show)
+        return Outcome("failed", error.exit_code, str(error))
+    except SystemExit as error:
+        _keep_traceback(run, show)
+        return Outcome("failed", 1, f"the task called exit({error.code})")
+    except Exception as error:
+        _keep_traceback(run, show)
+        advice = _memory_advice(error)
+        if advice:
+            return Outcome("failed", 1, advice)
+        return Outcome("failed", 1, f"{in_one_line(error)} (traceback in {run.folder / 'log.txt'})")
+    return Outcome("failed", 1, run.shortfall) if run.shortfall else Outcome("ok", 0)
+
+
+def _keep_traceback(run: Run, show: bool) -> None:
+    text = tracebacks.format_exc().rstrip()
+    run.log_only(text)
+    if show:
+        run.screen.close_bars(all_of_them=True)
+        print(text, file=sys.stderr)
+
+
+def _memory_advice(error: Exception) -> str | None:
+    if type(error).__name__ == "OutOfMemoryError":  # torch's, without importing torch
+        return "out of GPU memory: lower train.batch or sample.batch, or set train.checkpointing=true"
+    if isinstance(error, MemoryError):
+        return "out of memory: lower train.batch, sample.batch or train.workers"
+    return None
+
+
+def _write_beginning(run: Run) -> None:
+    from diffx.config import to_yaml
+
+    command = run.folder / "command.txt"
+    earlier = command.read_text(encoding="utf-8") if command.exists() else ""
+    write_text(command, earlier + shlex.join(["diffx", *run.argv]) + "\n")
+    write_text(run.folder / "config.yaml", to_yaml(run.cfg))
+    write_json(run.folder / "env.json", environment(run.cfg.device))
+    write_json(run.folder / "status.json", {**_who(run), "status": "running", "pid": os.getpid()})
+    if run.cfg.resume:
+        run.log(f"resuming {run.folder}" if run.before else f"{run.folder} holds no run yet: starting a new one")
+
+
+def _write_end(run: Run, outcome: Outcome, card: dict[str, Any]) -> Outcome:
+    write_json(run.folder / "metrics.json", run.metrics)
+    env = environment(run.cfg.device)
+    write_json(run.folder / "env.json", env)
+
+    def status() -> dict[str, Any]:
+        return {
+            **_who(run),
+            "ended": datetime.now().astimezone().isoformat(timespec="seconds"),
+            "status": outcome.status,
+            "exit_code": outcome.exit_code,
+            "error": outcome.error,
+            "flags": run.flags,
+            "failures": run.failures,
+            "resources": card,
+        }
+
+    try:
+        from diffx.run.page import render
+
+        write_text(run.folder / "report.html", render(run, status(), env))
+    except Exception as error:  # a picture of the work must not lose the work
+        run.log_only(tracebacks.format_exc().rstrip())
+        run.flag(f"report.html could not be written: {in_one_line(error)}")
+        if outcome.status == "ok":
+            outcome = Outcome("failed", 1, f"the work is done, but not its report: {in_one_line(error)}")
+    write_json(run.folder / "status.json", status())
+    return outcome
+
+
+def _who(run: Run) -> dict[str, Any]:
+    """The head of status.json; `sessions` are the earlier goes of a resumed run, oldest first."""
+    head = {"plugin": run.cfg.plugin, "task": run.cfg.task, "started": run.started.isoformat(timespec="seconds")}
+    if run.before:
+        last = {key: run.before.get(key) for key in ("started", "ended", "status", "error", "resources")}
+        if last["status"] == "running":
+            last["status"] = "killed"  # it never came to write its end
+        head["sessions"] = [*run.before.get("sessions", []), last]
+    return head
+
+
+def _say(run: Run, outcome: Outcome, wall_s: float) -> None:
+    if outcome.error:
+        run.log_only(f"{outcome.status}: {outcome.error}")
+        if run.is_main or outcome.status == "failed":
+            who = "error" if run.is_main else f"error in process {run.rank}"
+            print(outcome.error if outcome.status == "interrupted" else f"{who}: {outcome.error}", file=sys.stderr)
+    for failure in run.failures if run.is_main else ():
+        print(f"  {failure['item']}: {failure['reason']}", file=sys.stderr)
+    if run.is_main:
+        report = run.folder / "report.html"
+        run.log_only(f"{outcome.status} after {duration(wall_s)}")
+        print(f"{outcome.status} after {duration(wall_s)}: {report if report.exists() else run.folder}", flush=True)
+
+
+@contextmanager
+def _signals_interrupt() -> Iterator[None]:
+    """SIGTERM and SIGHUP raise KeyboardInterrupt in this process, and end its forked children as they always do."""
+    owner = os.getpid()
+
+    def handler(number: int, frame: Any) -> None:
+        if os.getpid() != owner:  # a data-loading worker has inherited this handler
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+            return
+        raise KeyboardInterrupt(f"stopped by {signal.Signals(number).name}")
+
+    with _handlers(("SIGTERM", "SIGHUP"), handler, only_default=True):
+        yield
+
+
+@contextmanager
+def _signals_wait() -> Iterator[None]:
+    """The second or so in which the end of a run is written is not interrupted."""
+    with _handlers(("SIGINT", "SIGTERM", "SIGHUP"), signal.SIG_IGN):
+        yield
+
+
+@contextmanager
+def _handlers(names: Sequence[str], handler: Any, only_default: bool = False) -> Iterator[None]:
+    """Signal handlers for a while. Left alone: signals the system lacks, and with `only_default` those somebody has
+    set (nohup ignores SIGHUP). Python takes handlers in the main thread only; elsewhere nothing is done."""
+    before: dict[int, Any] = {}
+    try:
+        if threading.current_thread() is threading.main_thread():
+            for number in (getattr(signal, name) for name in names if hasattr(signal, name)):
+                if not only_default or signal.getsignal(number) is signal.SIG_DFL:
+                    before[number] = signal.signal(number, handler)
+        yield
+    finally:
+        for number, was in before.items():
+            signal.signal(number, was)

@@ -1,0 +1,230 @@
+"""A brain as shape x appearance on one coarse grid: the product state that mri_synth diffuses.
+
+Shape: a stationary velocity field v [3, *grid] in mm whose exponential takes template space to the rigidly aligned brain,
+head size included. Appearance: what the brain would look like in template space, as principal components of 4x4x4 patches
+of its difference from the mean brain. Both are standardised node by node. Position and tilt of the head in the scanner are
+nuisance and are removed.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffx import checkpoint
+from diffx.errors import DataError
+
+from .align import Brain, linear_velocity, split_pose
+from .geometry import Geometry
+from .patches import from_patches, to_patches
+from .register import affine_points, displaced, exponential, pool, register_affine, register_velocity
+from .volume import Volume
+
+FORMAT = "diffx-brain-codec-1"
+_SILENT = 0.03  # decoded values below this are background; 1.0 is the 99th percentile of the brain
+
+
+class BrainCodec(torch.nn.Module):
+    """Encodes brains as z float32 [3+K, *grid] and decodes them on the canvas. Made by `fit.fit_codec`, or `load`ed.
+
+    Buffers: `template` [*box] mean brain, `support` [*box] where any brain was seen, `mean` and `deviation` [3+K, *grid],
+    `basis` [K, cell^3], `signs` [3+K] of the channels under a mirror, `lapping` [cell^3, K, 27] what a node's neighbours add
+    to its patch, `head` [*canvas] mean whole head in template space and `head_brain` [*canvas] its brain probability.
+    """
+
+    template: torch.Tensor
+    support: torch.Tensor
+    mean: torch.Tensor
+    deviation: torch.Tensor
+    basis: torch.Tensor
+    signs: torch.Tensor
+    lapping: torch.Tensor
+    head: torch.Tensor
+    head_brain: torch.Tensor
+    points: torch.Tensor
+
+    def __init__(self, geometry: Geometry, tensors: dict[str, torch.Tensor], facts: dict | None = None) -> None:
+        super().__init__()
+        self.geometry = geometry
+        self.facts = dict(facts or {})
+        for name, tensor in tensors.items():
+            self.register_buffer(name, tensor)
+        self.register_buffer("points", geometry.points(geometry.canvas), persistent=False)
+
+    @property
+    def components(self) -> int:
+        """Number of appearance channels K."""
+        return len(self.basis)
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Shape of one latent, (3+K, *grid)."""
+        return (3 + self.components, *self.geometry.grid)
+
+    @property
+    def affine(self) -> np.ndarray:
+        """Index-to-world affine (RAS+, mm) of every decoded volume."""
+        return self.geometry.affine(self.geometry.canvas)
+
+    def with_head(self, head: torch.Tensor, brain: torch.Tensor) -> BrainCodec:
+        """This codec with a mean whole head and its brain probability, [*canvas] each, for `mask.quick_mask`."""
+        return BrainCodec(self.geometry, {**self.state_dict(), **storable({"head": head, "head_brain": brain})}, self.facts)
+
+    # --- scan to latent ---
+
+    def pose(self, brains: list[Brain]) -> tuple[np.ndarray, np.ndarray, torch.Tensor]:
+        """Rigid poses [N, 4, 4], log stretches [N, 3, 3] and posed brains [N, 1, *canvas/2] of prepared brains."""
+        geometry = self.geometry
+        half = on_canvas(brains, np.tile(np.eye(4), (len(brains), 1, 1)), geometry, self.whole_head)
+        template = pool(self.template[None, None], 2)
+        matrices = torch.eye(4).repeat(len(brains), 1, 1)
+        for factor, steps, rate in ((2, 50, 1.0), (1, 20, 0.5)):
+            matrices, _ = register_affine(pool(half, factor), pool(template, factor), geometry, matrices, steps, rate)
+        return posed(brains, matrices, geometry, self.whole_head)
+
+    @torch.no_grad()
+    def encode(self, brains: list[Brain], steps: int = 60) -> tuple[torch.Tensor, np.ndarray]:
+        """Latents [N, 3+K, *grid] of prepared brains (`align.prepare`) and their rigid poses [N, 4, 4], canvas to centred scan."""
+        with torch.enable_grad():
+            poses, stretches, aligned = self.pose(brains)
+            base = linear_velocity(torch.from_numpy(stretches), self.geometry)
+            residual, _ = register_velocity(
+                aligned, pool(self.template[None, None], 2), self.geometry, base, torch.zeros_like(base), steps
+            )
+        velocity = base + residual
+        appearance = pull_back(brains, poses, velocity, self.geometry, self.whole_head)
+        return self.pack(velocity, appearance), poses
+
+    def pack(self, velocity: torch.Tensor, appearance: torch.Tensor) -> torch.Tensor:
+        """Latent [B, 3+K, *grid] of velocities [B, 3, *grid] (mm) and template-space brains [B, *box]."""
+        patches = to_patches(appearance - self.template, self.geometry.cell)
+        state = torch.cat([velocity, torch.einsum("kp,bpxyz->bkxyz", self.basis, patches)], 1)
+        return (state - self.mean) / self.deviation
+
+    # --- latent to brain ---
+
+    def unpack(self, z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Velocities [B, 3, *grid] in mm and template-space brains [B, *box] of latents [B, 3+K, *grid]."""
+        state = z * self.deviation + self.mean
+        patches = torch.einsum("kp,bkxyz->bpxyz", self.basis, state[:, 3:])
+        if self.lapping.numel():
+            kernel = self.lapping.reshape(*self.lapping.shape[:2], 3, 3, 3)
+            patches = patches + torch.nn.functional.conv3d(state[:, 3:], kernel, padding=1)
+        return state[:, :3], (from_patches(patches, self.geometry.cell) + self.template) * self.support
+
+    @torch.no_grad()
+    def decode(self, z: torch.Tensor) -> torch.Tensor:
+        """Brains float32 [B, *canvas] of latents [B, 3+K, *grid]: not negative, exactly 0 in the background, 99th percentile near 1."""
+        velocity, appearance = self.unpack(z.to(self.mean))
+        back = displaced(exponential(-velocity, self.geometry), self.points, self.geometry.canvas)
+        brains = self.geometry.warp(appearance[:, None], back, self.geometry.box)[:, 0]
+        return torch.where(brains > _SILENT, brains, torch.zeros_like(brains))
+
+    def flip(self, z: torch.Tensor) -> torch.Tensor:
+        """Latent of the brain mirrored left to right, exact: the grid reversed in x, odd channels negated."""
+        return z.flip(-3) * self.signs[:, None, None, None]
+
+    def mean_brain(self) -> torch.Tensor:
+        """The template on the canvas [*canvas], on the codec's device."""
+        return self.geometry.extend(self.template[None, None])[0, 0]
+
+    def volume(self, brain: torch.Tensor) -> Volume:
+        """A decoded brain [*canvas] with its affine."""
+        return Volume(brain.float().cpu().numpy(), self.affine)
+
+    # --- file ---
+
+    @property
+    def whole_head(self) -> bool:
+        """Whether skull and skin are coded too."""
+        return bool(self.facts.get("whole_head", False))
+
+    def to_tensors(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+        """(tensors, JSON-able facts) to keep in a file: statistics fp16, images and probabilities uint8.
+
+        `from_tensors` of them is this codec to the bit.
+        """
+        tensors = {name: _narrow(name, tensor) for name, tensor in self.state_dict().items()}
+        return tensors, {"codec": FORMAT, "geometry": self.geometry.to_dict(), "facts": self.facts}
+
+    @classmethod
+    def from_tensors(cls, tensors: dict[str, torch.Tensor], facts: dict[str, Any]) -> BrainCodec:
+        """Inverse of `to_tensors`. Raises DataError for another format."""
+        if facts.get("codec") != FORMAT:
+            raise DataError(f"this is not a brain codec of format {FORMAT}")
+        geometry = {k: tuple(v) if isinstance(v, list) else v for k, v in facts["geometry"].items()}
+        return cls(Geometry(**geometry), {name: _widen(t) for name, t in tensors.items()}, facts["facts"])
+
+    @classmethod
+    def of_weights(cls, path: str | Path) -> BrainCodec:
+        """The codec that weights of mri_synth carry. Raises DataError where there is none."""
+        tensors, meta = checkpoint.load(path)
+        if "codec" not in meta:
+            raise DataError(f"{path} has no brain codec")
+        return cls.from_tensors(checkpoint.under(tensors, "extra"), meta["codec"])
+
+    def save(self, path: str | Path) -> Path:
+        """Write as safetensors, whole or not at all."""
+        checkpoint.save(path, *self.to_tensors())
+        return Path(path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> BrainCodec:
+        """Read a codec. Raises DataError when the file is missing, broken or something else."""
+        tensors, meta = checkpoint.load(path)
+        try:
+            return cls.from_tensors(tensors, meta)
+        except DataError as error:
+            raise DataError(f"{path}: {error}") from None
+
+
+_BYTES = ("template", "head", "head_brain")  # images: uint8 in steps of 1/170, up to 1.5
+_STEP = 1 / 170
+
+
+def _narrow(name: str, tensor: torch.Tensor) -> torch.Tensor:
+    if name in _BYTES:
+        return (tensor / _STEP).round().clamp(0, 255).to(torch.uint8)
+    if name == "support":
+        return tensor.to(torch.bool)
+    return tensor.to(torch.float16).contiguous() if name in ("mean", "deviation", "lapping") else tensor.contiguous()
+
+
+def _widen(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.float() * _STEP if tensor.dtype == torch.uint8 else tensor.float()
+
+
+def storable(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The tensors as they will be after saving and loading, so that latents made before and after agree."""
+    return {name: _widen(_narrow(name, tensor)) for name, tensor in tensors.items()}
+
+
+def posed(
+    brains: list[Brain], matrices: torch.Tensor, geometry: Geometry, whole_head: bool
+) -> tuple[np.ndarray, np.ndarray, torch.Tensor]:
+    """Split affine maps [N, 4, 4] (template to centred scan) into poses, log stretches, and the brains in that pose."""
+    parts = [split_pose(m.double().numpy()) for m in matrices]
+    poses = np.stack([p for p, _ in parts])
+    return poses, np.stack([s for _, s in parts]), on_canvas(brains, poses, geometry, whole_head)
+
+
+def on_canvas(brains: list[Brain], poses: np.ndarray, geometry: Geometry, whole_head: bool) -> torch.Tensor:
+    """Brains in their poses [N, 4, 4] on the canvas at twice the spacing, [N, 1, *canvas/2]: what registration looks at."""
+    images = [torch.from_numpy(b.canvas(geometry, p, 1, not whole_head)) for b, p in zip(brains, poses, strict=True)]
+    return torch.cat([pool(image[None, None], 2) for image in images])
+
+
+def pull_back(
+    brains: list[Brain], poses: np.ndarray, velocity: torch.Tensor, geometry: Geometry, whole_head: bool
+) -> torch.Tensor:
+    """The brains in template space [N, *box], read from the scans in one cubic-spline interpolation."""
+    points = geometry.points(geometry.box)
+    images = []
+    for brain, pose, v in zip(brains, poses, velocity, strict=True):
+        inside = geometry.crop(exponential(v[None], geometry))
+        where = displaced(inside, points, geometry.box)
+        scan = affine_points(torch.from_numpy(pose[None]).float(), where[0]).numpy()[0] + brain.shift
+        images.append(torch.from_numpy(brain.at(scan, 3, not whole_head)))
+    return torch.stack(images).clamp_(0, 1.5)

@@ -1,0 +1,185 @@
+"""From a BIDS folder to what training reads: one codec file and one file of latents."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from diffx.errors import DataError
+from diffx.run.files import atomic
+
+from .align import Brain, prepare, read_mask
+from .bids import Scan, find_scans
+from .codec import BrainCodec
+from .fit import fit_codec, head_template
+from .geometry import Geometry
+from .mask import quick_mask
+from .volume import Volume, load
+
+FORMAT = "diffx-brain-latents-1"
+HELD_OUT = {"val", "valid", "validation", "test", "eval"}
+_CHUNK = 8
+
+
+@dataclass
+class Packed:
+    """Latents `z` [N, 3+K, *grid] float16 and, per item: subject, session, age (years, None unknown), sex, split, flipped."""
+
+    z: torch.Tensor
+    rows: list[dict]
+
+    def select(self, split: str) -> list[int]:
+        """Indices of "train" (everything not held out) or "val" (val, test, ...)."""
+        return [i for i, row in enumerate(self.rows) if ((row["split"] or "train").lower() in HELD_OUT) == (split != "train")]
+
+
+def pack(
+    root: str | Path,
+    folder: str | Path,
+    codec: BrainCodec | None = None,
+    mask_codec: BrainCodec | None = None,
+    geometry: Geometry | None = None,
+    components: int = 16,
+    reference: Volume | None = None,
+    whole_head: bool = False,
+    log: Callable[[str], None] = print,
+    fail: Callable[[str, str], None] = lambda item, reason: None,
+) -> tuple[Path, Path]:
+    """Encode every T1w scan under a BIDS folder; returns (codec.safetensors, latents.safetensors) in `folder`.
+
+    Without `codec` one is fitted to the scans not held out (participants.tsv column split). Scans without a mask derivative
+    get a quick mask from `mask_codec` (or `codec`). Killed and started again with the same folder it goes on where it was.
+    `fail(item, reason)` is told of scans that could not be used; the rest goes on. Raises DataError when fewer than 8 can.
+    """
+    folder = Path(folder)
+    codec_file, latents_file, partial = (folder / n for n in ("codec.safetensors", "latents.safetensors", "partial.safetensors"))
+    if latents_file.is_file() and codec_file.is_file():
+        log(f"{latents_file} is already there")
+        return codec_file, latents_file
+    scans, problems = find_scans(root)
+    for problem in problems:
+        log(problem)
+    geometry = codec.geometry if codec else geometry or Geometry()
+    whole_head = codec.whole_head if codec else whole_head
+    names = [_name(scan) for scan in scans]
+    done: dict[str, torch.Tensor] = {}
+    if codec is None and codec_file.is_file():
+        codec = BrainCodec.load(codec_file)
+    if codec is not None and partial.is_file():
+        with safe_open(partial, "pt") as file:
+            done = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        log(f"resumed: {len(done)} of {len(scans)} scans are encoded")
+    todo = [(name, scan) for name, scan in zip(names, scans, strict=True) if name not in done]
+    if codec is None:
+        chosen = [(name, scan) for name, scan in todo if (scan.split or "train").lower() not in HELD_OUT]
+        brains, kept = _prepare_all(chosen, geometry, mask_codec, whole_head, log, fail)
+        if len(brains) < 8:
+            raise DataError(f"{root}: only {len(brains)} usable T1w scans; fitting a codec takes at least 8 (or give a codec)")
+        codec, latents = _fit(brains, kept, geometry, components, reference, whole_head, log)
+        codec.save(codec_file)
+        done.update({name: z.half() for (name, _), z in zip(kept, latents, strict=True)})
+        _save(partial, done)
+        todo = [item for item in todo if item not in chosen]
+    else:
+        codec.save(codec_file)
+    for first in range(0, len(todo), _CHUNK):
+        brains, kept = _prepare_all(todo[first : first + _CHUNK], geometry, mask_codec or codec, whole_head, log, fail)
+        if not brains:
+            continue
+        z, _ = codec.encode(brains)
+        done.update({name: item.half() for (name, _), item in zip(kept, z, strict=True)})
+        _save(partial, done)
+        log(f"encoded {min(first + _CHUNK, len(todo))} of {len(todo)}")
+    if not done:
+        raise DataError(f"{root}: none of {len(scans)} scans could be encoded")
+    order = [(name, scan) for name, scan in zip(names, scans, strict=True) if name in done]
+    z = torch.stack([done[name] for name, _ in order])
+    rows = [_row(scan, False) for _, scan in order] + [_row(scan, True) for _, scan in order]
+    both = torch.cat([z, codec.flip(z.float()).half()])
+    meta = {"format": FORMAT, "rows": json.dumps(rows), "geometry": json.dumps(geometry.to_dict())}
+    with atomic(latents_file) as temporary:
+        save_file({"z": both.contiguous()}, temporary, meta)
+    partial.unlink(missing_ok=True)
+    log(f"{latents_file}: {tuple(both.shape)}, mirrored copies included")
+    return codec_file, latents_file
+
+
+def read_latents(path: str | Path) -> Packed:
+    """Read what `pack` wrote. Raises DataError when the file is missing, broken or something else."""
+    path = Path(path)
+    if not path.is_file():
+        raise DataError(f"{path}: no such file of latents")
+    try:
+        with safe_open(path, "pt") as file:
+            meta = file.metadata() or {}
+            z = file.get_tensor("z")
+    except Exception as error:
+        raise DataError(f"{path}: not a file of latents ({error})") from error
+    if meta.get("format") != FORMAT:
+        raise DataError(f"{path}: not latents of format {FORMAT}")
+    return Packed(z, json.loads(meta["rows"]))
+
+
+def _fit(
+    brains: list[Brain], kept: list[tuple[str, Scan]], geometry: Geometry, components: int,
+    reference: Volume | None, whole_head: bool, log: Callable[[str], None],
+) -> tuple[BrainCodec, torch.Tensor]:  # fmt: skip
+    codec, latents, poses = fit_codec(brains, geometry, components, reference=reference, whole_head=whole_head, progress=log)
+    velocities = latents[:, :3] * codec.deviation[:3] + codec.mean[:3]
+
+    def heads():
+        for (_, scan), brain, pose, velocity in zip(kept, brains, poses, velocities, strict=True):
+            image = load(scan.path)
+            mask = read_mask(scan, image)
+            if mask is not None:
+                image.data = image.data / np.percentile(image.data[mask.data > 0], 99)
+                yield image, mask, brain.shift, pose, velocity
+
+    if not whole_head:
+        codec = codec.with_head(*head_template(heads(), geometry))
+        log("mean whole head made, for masks of scans that come without")
+    return codec, latents
+
+
+def _prepare_all(
+    items: list[tuple[str, Scan]], geometry: Geometry, mask_codec: BrainCodec | None, whole_head: bool,
+    log: Callable[[str], None], fail: Callable[[str, str], None],
+) -> tuple[list[Brain], list[tuple[str, Scan]]]:  # fmt: skip
+    brains, kept, quick = [], [], 0
+    for name, scan in items:
+        try:
+            image = load(scan.path)
+            mask = read_mask(scan, image)
+            if mask is None:
+                if mask_codec is None:
+                    raise DataError(f"{scan.path}: no brain mask among the derivatives, and no codec to make one with")
+                mask, quick = quick_mask(image, mask_codec), quick + 1
+            brains.append(prepare(image, mask, geometry, whole_head))
+            kept.append((name, scan))
+        except DataError as error:
+            log(f"{name}: left out: {error}")
+            fail(name, str(error))
+    log(f"{len(brains)} of {len(items)} scans read" + (f", {quick} with a quick mask" if quick else ""))
+    return brains, kept
+
+
+def _name(scan: Scan) -> str:
+    return scan.subject if scan.session is None else f"{scan.subject}_{scan.session}"
+
+
+def _row(scan: Scan, flipped: bool) -> dict:
+    row = {key: value for key, value in asdict(scan).items() if key in ("subject", "session", "age", "sex", "split")}
+    return {**row, "flipped": flipped}
+
+
+def _save(path: Path, tensors: dict[str, torch.Tensor]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic(path) as temporary:
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary)

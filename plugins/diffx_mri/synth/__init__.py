@@ -1,0 +1,1 @@
+"""mri_synth: whole T1-weighted brains, conditioned on age and sex."""

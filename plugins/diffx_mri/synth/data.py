@@ -1,0 +1,101 @@
+"""Scans of a BIDS folder as latents, encoded once and kept in the user's cache folder."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from diffx.errors import UsageError
+from diffx.noise import derive
+from diffx.weights import resolve_weights
+
+from ..bids import find_scans
+from ..codec import BrainCodec
+from ..pack import Packed, pack, read_latents
+from .config import SynthConfig
+
+
+class Latents:
+    """Items ``{"x": [3+K, *grid] float32, "age": years or None, "sex": "F", "M" or None}`` of one split."""
+
+    def __init__(self, packed: Packed, index: list[int]):
+        self.packed, self.index = packed, index
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __getitem__(self, number: int) -> dict[str, Any]:
+        row = self.packed.rows[self.index[number]]
+        return {"x": self.packed.z[self.index[number]].float(), "age": row["age"], "sex": row["sex"]}
+
+
+def cache_folder(cfg: SynthConfig) -> Path:
+    """Where the encoded scans of this configuration lie: one folder for each set of files, codec and kind of head."""
+    if cfg.data.cache:
+        return Path(cfg.data.cache)
+    scans, _ = find_scans(_root(cfg))
+    sha = hashlib.sha256(f"{cfg.data.head} {codec_source(cfg)}".encode())
+    for scan in scans:
+        for path in filter(None, (scan.path, scan.mask)):
+            facts = path.stat()
+            sha.update(f"{path.resolve()} {facts.st_size} {facts.st_mtime_ns}".encode())
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return base / "diffx" / "mri_synth" / sha.hexdigest()[:16]
+
+
+def codec_source(cfg: SynthConfig) -> Path | None:
+    """The weights whose codec encodes the scans: those of ``from=``; None: a codec is fitted to the scans."""
+    return resolve_weights(cfg.from_, "mri_synth") if cfg.from_ else None
+
+
+def prepare(
+    cfg: SynthConfig,
+    log: Callable[[str], None] = lambda text: None,
+    fail: Callable[[str, str], None] = lambda item, reason: None,
+) -> tuple[BrainCodec, Packed]:
+    """Codec and latents of ``data.root``, encoded now unless that was done before.
+
+    Scans without a mask derivative are masked with the shipped atlas. Raises DataError, UsageError.
+    """
+    folder = cache_folder(cfg)
+    source = codec_source(cfg)
+    codec = BrainCodec.of_weights(source) if source else None
+    log(f"encoded scans are kept in {folder}")
+    atlas = codec or shipped_codec()
+    codec_file, latents = pack(
+        _root(cfg), folder, codec=codec, mask_codec=atlas, whole_head=cfg.data.head, log=log, fail=fail
+    )
+    packed = read_latents(latents)
+    _split(packed, cfg.data.split, cfg.seed)
+    return BrainCodec.load(codec_file), packed
+
+
+def shipped_codec() -> BrainCodec | None:
+    """The codec of the shipped weights, for its head atlas; None in an installation without them."""
+    from diffx.errors import DataError
+
+    from .face import WEIGHTS
+
+    try:
+        return BrainCodec.of_weights(resolve_weights(WEIGHTS, "mri_synth"))
+    except DataError:
+        return None
+
+
+def _root(cfg: SynthConfig) -> str:
+    if not cfg.data.root:
+        raise UsageError("data.root= says which BIDS folder of T1w scans to train on")
+    return cfg.data.root
+
+
+def _split(packed: Packed, share: float, seed: int) -> None:
+    """Hold out a share of the subjects where participants.tsv does not say who is held out."""
+    if any(row["split"] for row in packed.rows):
+        return
+    subjects = sorted({row["subject"] for row in packed.rows}, key=lambda name: derive(seed, "split", name))
+    held_out = set(subjects[: round(share * len(subjects))])
+    for row in packed.rows:
+        row["split"] = "val" if row["subject"] in held_out else "train"

@@ -1,0 +1,137 @@
+"""Brain synthesis for a notebook or a script; the command line calls the same methods.
+
+    from diffx_mri import BrainSynth
+    image = BrainSynth.load().sample(age=70, sex="F", seed=1)   # a nibabel image
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import torch
+from diffx import plugins
+from diffx.build import restore
+from diffx.errors import DataError, UsageError
+from diffx.model import Model
+from diffx.process import Gaussian
+from diffx.sample import sample as run_plan
+from diffx.tasks import plan_of, predictor
+from diffx.train.precision import pick_device
+from diffx.weights import resolve_weights
+from torch import Tensor
+
+from ..codec import BrainCodec
+from .config import BrainSampling, SynthConfig
+
+PLUGIN = "mri_synth"
+WEIGHTS = "mri-synth-ixi"  # shipped with the package
+
+
+@dataclass(frozen=True)
+class Person:
+    """Whose brain to draw: age in years and sex "F" or "M", None for any; the seed makes it this one and no other."""
+
+    age: float | None = None
+    sex: str | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Brain:
+    """A drawn brain: ``data`` float32 [X, Y, Z], 1.0 near its 99th percentile; ``affine`` index to RAS+ mm; seconds."""
+
+    person: Person
+    data: np.ndarray
+    affine: np.ndarray
+    seconds: float
+
+    @property
+    def litres(self) -> float:
+        """Volume of the voxels that are not background."""
+        return float((self.data > 0).sum() * abs(np.linalg.det(self.affine[:3, :3])) / 1e6)
+
+    def image(self) -> nib.Nifti1Image:
+        """As NIfTI in memory: float32, sform and qform coded 2 (aligned), mm."""
+        image = nib.Nifti1Image(self.data, self.affine)
+        image.set_sform(self.affine, code=2)
+        image.set_qform(self.affine, code=2)
+        image.header.set_xyzt_units("mm")
+        return image
+
+
+class BrainSynth:
+    """A trained model of brains; made by :meth:`load`."""
+
+    def __init__(self, model: Model, process: Gaussian, codec: BrainCodec, config: SynthConfig, meta: dict):
+        self.model, self.process, self.codec, self.config, self.meta = model, process, codec, config, meta
+
+    @classmethod
+    def load(cls, source: str | Path | None = None, device: str = "auto") -> BrainSynth:
+        """Shipped weights, or those of an id, a file or a run folder.
+
+        Raises:
+            DataError: missing, damaged or foreign weights.
+        """
+        path = resolve_weights(source or WEIGHTS, PLUGIN)
+        model, process, config, _, extra, meta = restore(plugins.load(PLUGIN), SynthConfig, path)
+        if "codec" not in meta:
+            raise DataError(f"{path} has no brain codec; train with task=train of {PLUGIN}")
+        place = pick_device(device)
+        codec = BrainCodec.from_tensors(extra, meta["codec"]).to(place)
+        return cls(model.to(place), process, codec, replace(config, device=device), meta)
+
+    def brains(
+        self,
+        people: Sequence[Person],
+        options: BrainSampling | None = None,
+        on_prediction: Callable[[int, Tensor], None] | None = None,
+    ) -> Iterator[Brain]:
+        """Draw one brain a person, in order; each depends on its own person alone.
+
+        Args:
+            options: sampler, steps, guidance and how many to draw together.
+            on_prediction: called with (step, predicted clean latents [B, C, *grid]) of the first batch.
+
+        Raises:
+            UsageError: an age or a sex the weights do not know, an unknown sampler.
+        """
+        config = replace(self.config, sample=options or BrainSampling())
+        plan = plan_of(plugins.load(PLUGIN, tuple(config.extensions)), self.process, config)
+        try:
+            records = [self.model.conditioning.parse({"age": p.age, "sex": p.sex}) for p in people]
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+        device = pick_device(config.device)
+        for first in range(0, len(people), config.sample.batch):
+            part = people[first : first + config.sample.batch]
+            began = time.perf_counter()
+            numbers = torch.stack(records[first : first + config.sample.batch])
+            predict, condition = predictor(self.model, numbers, config.sample.guidance, config.device)
+
+            def tell(step: int, x: Tensor, prediction: Tensor, first: int = first) -> None:
+                if on_prediction is not None and first == 0:
+                    on_prediction(step, prediction)
+
+            seeds = [p.seed for p in part]
+            z = run_plan(predict, self.process, plan, self.codec.shape, seeds, condition, device=device, callback=tell)
+            decoded = self.codec.decode(z).float().cpu().numpy()
+            seconds = (time.perf_counter() - began) / len(part)
+            for person, data in zip(part, decoded, strict=True):
+                yield Brain(person, data, self.codec.affine, seconds)
+
+    def sample(
+        self, age: float | None = None, sex: str | None = None, seed: int = 0, **options: float | str
+    ) -> nib.Nifti1Image:
+        """One brain as a nibabel image.
+
+        Args:
+            age: years, 18 to 90; None: any. sex: "F" or "M"; None: any.
+            seed: the same seed, age and sex give the same brain.
+            options: steps, guidance, sampler, grid, eta, as ``sample.*`` on the command line.
+        """
+        return next(self.brains([Person(age, sex, seed)], replace(BrainSampling(), **options))).image()

@@ -1,0 +1,49 @@
+"""The hooks of mri_synth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import diffx
+from diffx.condition import Label, Number
+from diffx.defaults import unet
+from diffx.spec import Spec
+from torch import nn
+
+from .config import SynthConfig
+
+
+@diffx.hookimpl
+def diffx_config() -> type[SynthConfig]:
+    return SynthConfig
+
+
+@diffx.hookimpl
+def diffx_data(cfg: SynthConfig, split: str) -> Any:
+    from .data import Latents, prepare
+
+    _, packed = prepare(cfg)
+    return Latents(packed, packed.select(split))
+
+
+@diffx.hookimpl
+def diffx_conditioning(cfg: SynthConfig) -> Mapping[str, Any]:
+    return {"age": Number(18, 90, cfg.net.condition), "sex": Label(("F", "M"), cfg.net.condition)}
+
+
+@diffx.hookimpl
+def diffx_denoiser(cfg: SynthConfig, spec: Spec) -> nn.Module | None:
+    if cfg.net.name != "unet" or not cfg.net.positions:
+        return None  # the core answers
+    # positions of the grid are anatomy: the network may know where it is
+    return unet(
+        cfg, spec, vector=cfg.net.condition, positions=spec.shape[1:], position_channels=cfg.net.positions
+    )
+
+
+@diffx.hookimpl
+def diffx_tasks() -> Mapping[str, Callable[[Any], None]]:
+    from . import tasks
+
+    return {"sample": tasks.sample, "train": tasks.train}

@@ -1,0 +1,143 @@
+"""What `diffx run plugin=mri_synth` does."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from diffx import tasks as core
+from diffx.run import Run
+from torch import Tensor
+
+from .. import pictures
+from ..derivatives import DerivativesWriter
+from ..volume import Volume
+from .data import prepare
+from .face import WEIGHTS, Brain, BrainSynth, Person
+
+SPACE = "diffxbrain"
+SPACE_SAID = (
+    "Rigidly aligned to the mean of the training brains; the origin is near the anterior commissure and the axes are "
+    "RAS+, so it lies roughly where MNI152 does, but head size is the person's own."
+)
+LITRES = (0.7, 2.1)  # brain volumes outside have not been seen in healthy adults
+LIKENESS = 0.7  # correlation with the mean brain below which a sample is no brain; training brains have over 0.9
+
+
+def sample(run: Run) -> None:
+    """Draw ``n`` brains of ``age`` and ``sex`` with seeds ``seed``, ``seed + 1``, ... as a BIDS-derivatives folder."""
+    cfg = run.cfg
+    synth = BrainSynth.load(cfg.from_, cfg.device)
+    people = [Person(cfg.age, cfg.sex, cfg.seed + i) for i in range(cfg.n)]
+    known = synth.meta.get("ages")
+    if cfg.age is not None and known and not known[0] <= cfg.age <= known[1]:
+        run.flag(f"age {cfg.age:g} lies outside the ages of the training set, {known[0]:.0f} to {known[1]:.0f} years")
+    way: list[tuple[int, Tensor]] = []
+    out = DerivativesWriter(run.samples, "Synthetic T1-weighted brains", SPACE, SPACE_SAID)
+    brains: list[Brain] = []
+    with run.progress(len(people), "drawing brains", unit="brain") as bar:
+        for brain in synth.brains(people, cfg.sample, lambda step, z: way.append((step, z[:1].cpu()))):
+            check(run, synth, brain)
+            label, person = f"synth{len(brains) + 1:03d}", brain.person
+            made = {"Weights": cfg.from_ or WEIGHTS, "Sampling": asdict(cfg.sample)}
+            path = out.write(label, Volume(brain.data, brain.affine), made, person.age, person.sex, person.seed)
+            run.log_only(f"{path.name}: seed {brain.person.seed}, {brain.litres:.2f} l, {brain.seconds:.1f} s")
+            brains.append(brain)
+            bar.advance()
+    seconds = float(np.mean([b.seconds for b in brains]))
+    run.metric("seconds_per_volume", seconds)
+    run.metric("brain_volume_litres", float(np.mean([b.litres for b in brains])))
+    report(run, synth, brains, way, seconds)
+
+
+def check(run: Run, synth: BrainSynth, brain: Brain) -> None:
+    """Flag a sample that is not finite, empty, constant, or no brain."""
+    name = f"the brain of seed {brain.person.seed}"
+    if not np.isfinite(brain.data).all():
+        run.flag(f"{name} has voxels that are not finite")
+    elif brain.data.std() == 0:
+        run.flag(f"{name} is constant")
+    else:
+        mean = synth.codec.mean_brain().cpu().numpy()
+        inside = (mean > 0) | (brain.data > 0)
+        likeness = float(np.corrcoef(mean[inside], brain.data[inside])[0, 1])
+        if likeness < LIKENESS:
+            run.flag(f"{name} does not look like one: correlation {likeness:.2f} with the mean brain")
+        if not LITRES[0] < brain.litres < LITRES[1]:
+            run.flag(f"{name} holds {brain.litres:.2f} l; adults have {LITRES[0]} to {LITRES[1]} l")
+
+
+def caption(person: Person) -> str:
+    """As in "F, 70 y, seed 1"."""
+    age = f"{person.age:g} y" if person.age is not None else None
+    return ", ".join(filter(None, [person.sex, age, f"seed {person.seed}"]))
+
+
+def report(run: Run, synth: BrainSynth, brains: list[Brain], way: list[tuple[int, Tensor]], seconds: float) -> None:
+    """Pictures, what was asked for, and how it was made."""
+    cfg = run.cfg
+    affine = brains[0].affine
+    shown = brains[:8]
+    run.report.facts(
+        {
+            "brains": len(brains),
+            "asked for": caption_of_request(cfg),
+            "grid": " x ".join(map(str, brains[0].data.shape)) + f" at {synth.codec.geometry.spacing:g} mm",
+            "seconds a brain": round(seconds, 1),
+        }
+    )
+    run.report.picture(
+        "Synthetic brains",
+        pictures.grid([b.data for b in shown], [affine] * len(shown), [caption(b.person) for b in shown]),
+        "Axial, coronal and sagittal slices through the centre of mass. "
+        "No such person exists: these are samples of a model of healthy brains, not for diagnosis.",
+    )
+    steps = [way[i] for i in sorted({round(x) for x in np.linspace(0, len(way) - 1, 6)})]
+    stages = [synth.codec.decode(z.to(synth.codec.mean.device))[0].cpu().numpy() for _, z in steps]
+    run.report.picture(
+        "From noise to brain",
+        pictures.strip(stages, affine, [f"step {i + 1}" for i, _ in steps]),
+        f"What the network predicts the first brain to be, over {len(way)} evaluations: the mean brain of that age and "
+        "sex first, then its shape, then its folds.",
+    )
+    run.report.table(
+        "Brains",
+        [
+            {
+                "file": f"sub-synth{i + 1:03d}",
+                "age asked": b.person.age,
+                "sex asked": b.person.sex,
+                "seed": b.person.seed,
+                "brain volume (l)": round(b.litres, 3),
+                "seconds": round(b.seconds, 1),
+            }
+            for i, b in enumerate(brains)
+        ],
+        "Volume of the voxels that are not background; skull-stripped T1w includes inner fluid spaces.",
+    )
+    training = {
+        "weights": cfg.from_ or WEIGHTS,
+        "trained for": f"{synth.meta.get('step', 0)} steps",
+        "training scans": synth.codec.facts.get("brains"),
+        "licence": synth.meta.get("licence", "that of the training data"),
+    }
+    run.report.table("Weights", [{"": k, "value": v} for k, v in training.items()])
+
+
+def caption_of_request(cfg: Any) -> str:
+    """As in "F, 70 y"."""
+    wanted = [cfg.sex, f"{cfg.age:g} y" if cfg.age is not None else None]
+    return ", ".join(filter(None, wanted)) or "any age, any sex"
+
+
+def train(run: Run) -> None:
+    """Encode the scans of ``data.root`` and train on them; with ``from=`` go on from other weights with their codec."""
+    cfg = run.cfg
+    codec, packed = prepare(cfg, run.log, run.fail)
+    rows = [packed.rows[i] for i in packed.select("train")]
+    ages = [row["age"] for row in rows if row["age"] is not None]
+    run.report.facts({"training scans": len({(r["subject"], r["session"]) for r in rows})})
+    tensors, facts = codec.to_tensors()
+    meta = {"codec": facts, "ages": [min(ages), max(ages)] if ages else None}
+    core.train(run, extra=tensors, meta=meta)

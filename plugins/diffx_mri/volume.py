@@ -1,0 +1,128 @@
+"""NIfTI in, NIfTI out: a volume is an array in RAS order and the affine that says where it lies, in mm."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from diffx.errors import DataError
+from diffx.run.files import atomic
+from scipy import ndimage
+
+_TO_MM = {"meter": 1e3, "mm": 1.0, "micron": 1e-3, "unknown": 1.0}
+_FWHM = 2.355  # of a Gaussian, in standard deviations
+
+
+@dataclass
+class Volume:
+    """A scan: `data` float32 [X, Y, Z] with axes closest to right, anterior, superior; `affine` 4x4, index to RAS+ mm."""
+
+    data: np.ndarray
+    affine: np.ndarray
+
+    @property
+    def spacing(self) -> np.ndarray:
+        """Voxel edge lengths, mm, [3]."""
+        return np.sqrt((self.affine[:3, :3] ** 2).sum(0))
+
+    def world(self, index: np.ndarray) -> np.ndarray:
+        """World coordinates (mm, RAS+) [..., 3] of voxel indices [..., 3]."""
+        return np.asarray(index) @ self.affine[:3, :3].T + self.affine[:3, 3]
+
+
+def load(path: str | Path) -> Volume:
+    """Read a NIfTI file of any orientation as a RAS volume, in mm.
+
+    The sform counts when it is coded, else the qform. A fourth axis of length one is dropped.
+    Raises DataError, naming the file, when it is missing, unreadable, of the wrong kind, has several frames,
+    no coded orientation, a singular affine, or voxels that are not finite or all equal.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise DataError(f"{path}: no such file")
+    try:
+        image = nib.load(path)
+    except Exception as error:  # nibabel raises many kinds for a broken header
+        raise DataError(f"{path}: not readable as NIfTI ({error})") from error
+    if not isinstance(image, nib.Nifti1Pair):
+        raise DataError(f"{path}: not a NIfTI file but {type(image).__name__}; convert it to .nii or .nii.gz")
+    shape = image.shape
+    if len(shape) > 3 and any(n != 1 for n in shape[3:]):
+        raise DataError(f"{path}: {'x'.join(map(str, shape))} has several frames; give one 3-D volume")
+    if len(shape) < 3 or min(shape[:3]) < 2:
+        raise DataError(f"{path}: {'x'.join(map(str, shape))} is not a 3-D volume")
+    if int(image.header["sform_code"]) == 0 and int(image.header["qform_code"]) == 0:
+        raise DataError(f"{path}: neither sform nor qform is coded, so left and right are unknown; set one in the header")
+    try:
+        data = np.asarray(image.dataobj, dtype=np.float32).reshape(shape[:3])
+    except Exception as error:  # truncated or corrupt gzip streams
+        raise DataError(f"{path}: voxels cannot be read ({error})") from error
+    affine = np.diag([*[_TO_MM.get(image.header.get_xyzt_units()[0], 1.0)] * 3, 1.0]) @ image.affine
+    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
+        raise DataError(f"{path}: the affine in the header is singular")
+    if not np.isfinite(data).all():
+        raise DataError(f"{path}: {int((~np.isfinite(data)).sum())} voxels are NaN or infinite")
+    if data.min() == data.max():
+        raise DataError(f"{path}: all voxels have the same value, {data.flat[0]:g}")
+    to_ras = nib.io_orientation(affine)
+    return Volume(
+        np.ascontiguousarray(nib.apply_orientation(data, to_ras)), affine @ nib.orientations.inv_ornt_aff(to_ras, shape[:3])
+    )
+
+
+def resample(volume: Volume, affine: np.ndarray, shape: tuple[int, int, int], order: int = 1) -> Volume:
+    """The volume on another grid, 0 outside its field of view; smoothed first along axes that get coarser.
+
+    `order` 0 nearest (labels), 1 trilinear, 3 cubic spline. The blur makes a source voxel's width up to the target's.
+    """
+    data = volume.data
+    if order > 0:
+        ratio = float(np.mean(np.sqrt((affine[:3, :3] ** 2).sum(0)))) / volume.spacing
+        sigma = np.sqrt(np.maximum(ratio**2 - 1, 0)) / _FWHM
+        if (sigma > 0.1).any():
+            data = ndimage.gaussian_filter(data, sigma)
+    pull = np.linalg.inv(volume.affine) @ affine
+    out = ndimage.affine_transform(data, pull[:3, :3], pull[:3, 3], output_shape=shape, order=order, mode="constant")
+    return Volume(out.astype(np.float32, copy=False), np.asarray(affine, dtype=np.float64))
+
+
+def sample(volume: Volume, points: np.ndarray, order: int = 1) -> np.ndarray:
+    """Values at world points [..., 3] (mm), 0 outside the field of view; `order` as in `resample`, no smoothing."""
+    back = np.linalg.inv(volume.affine)
+    index = points @ back[:3, :3].T + back[:3, 3]
+    flat = np.ascontiguousarray(index.reshape(-1, 3).T)
+    return ndimage.map_coordinates(volume.data, flat, order=order, mode="constant").reshape(points.shape[:-1]).astype(np.float32)
+
+
+def normalise(data: np.ndarray, mask: np.ndarray, ceiling: float = 1.5) -> np.ndarray:
+    """Scale so that the 99th percentile inside the mask is 1, clipped to [0, ceiling]. Raises DataError if it is not positive."""
+    inside = data[np.asarray(mask) > 0]
+    top = float(np.percentile(inside, 99)) if inside.size else 0.0
+    if not top > 0:
+        raise DataError("the mask is empty or the image is not positive inside it; no intensity scale")
+    return np.clip(data / top, 0, ceiling).astype(np.float32)
+
+
+def save(path: str | Path, volume: Volume, description: str = "", dtype: str = "int16") -> Path:
+    """Write .nii or .nii.gz, whole or not at all: sform and qform coded 1 (scanner space kept), mm, `description` (79 bytes).
+
+    int16 uses the full range through scl_slope (error <= half of max |value| / 32767); float32 keeps the values. A sheared
+    affine cannot be a qform; the qform is then the closest rigid one and the sform is exact.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data = np.asarray(volume.data)
+    top = float(np.abs(data).max()) if data.size else 0.0
+    slope = top / 32767 if dtype == "int16" and top > 0 else 1.0
+    stored = np.rint(data / slope).astype(np.int16) if dtype == "int16" else data.astype(np.float32)
+    image = nib.Nifti1Image(stored, volume.affine)
+    image.set_sform(volume.affine, code=1)
+    image.set_qform(volume.affine, code=1, strip_shears=True)
+    image.header.set_xyzt_units("mm")
+    image.header["descrip"] = description.encode()[:79]
+    image.header.set_slope_inter(slope if dtype == "int16" else 1.0, 0.0)
+    with atomic(path) as temporary:
+        nib.save(image, temporary)
+    return path

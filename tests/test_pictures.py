@@ -1,0 +1,179 @@
+"""Pictures of brains: the right side is marked, the scale is right, whatever the orientation of the file."""
+
+from __future__ import annotations
+
+import itertools
+
+import nibabel as nib
+import numpy as np
+import pytest
+from diffx_mri import pictures
+from PIL import ImageDraw, ImageFont
+
+SHAPE = (40, 50, 44)
+MM = 2.0
+
+
+def head(radius_mm: float = 36.0) -> tuple[np.ndarray, np.ndarray]:
+    """A grey ball in RAS with a bright spot towards the left, the front and the top of the middle of each."""
+    affine = np.diag([MM, MM, MM, 1.0])
+    affine[:3, 3] = [-40.0, -50.0, -44.0]
+    world = np.stack(np.meshgrid(*map(np.arange, SHAPE), indexing="ij"), -1) * MM + affine[:3, 3]
+    volume = np.where((world**2).sum(-1) < radius_mm**2, 0.4, 0.0)
+    for spot in ([-20, 0, 0], [0, 20, 0], [0, 0, 20]):  # left, anterior, superior
+        volume[((world - spot) ** 2).sum(-1) < 7**2] = 1.0
+    return volume.astype(np.float32), affine
+
+
+def orientations():
+    return ["".join(codes) for codes in itertools.product("LR", "AP", "IS")] + ["PSR", "SAL"]
+
+
+def turned(volume, affine, codes):
+    """The same head stored with other axes."""
+    to = nib.orientations.axcodes2ornt(codes)
+    turn = nib.orientations.ornt_transform(nib.orientations.io_orientation(affine), to)
+    stored = nib.orientations.apply_orientation(volume, turn)
+    return stored, affine @ nib.orientations.inv_ornt_aff(turn, volume.shape)
+
+
+def spots(tile: np.ndarray) -> np.ndarray:
+    """Where it is bright: mean (x, y) relative to the middle of the tile, in mm, x to the right and y up."""
+    rows, columns = np.nonzero(tile > 215)
+    middle = (np.array(tile.shape[::-1]) - 1) / 2
+    return np.array([columns.mean() - middle[0], middle[1] - rows.mean()]) * pictures.MM_PER_PIXEL
+
+
+def tile(volume, affine, plane, convention="neurological"):
+    ready = pictures._head(volume, affine)
+    size = pictures._tile_sizes([ready])[plane]
+    return np.asarray(pictures._tile(ready, plane, size, convention)).astype(int)
+
+
+def glyph(letter: str) -> np.ndarray:
+    mask = ImageFont.load_default(15).getmask(letter, mode="L")
+    return np.array(mask).reshape(mask.size[::-1])
+
+
+def mark(side: np.ndarray, letters: str) -> str:
+    """Which of the letters stands in the upper corner of a tile: the one whose shape fits best."""
+    seen = side.astype(float) - pictures.PAPER
+    fits = {}
+    for letter in letters:
+        shape = glyph(letter).astype(float)
+        windows = np.lib.stride_tricks.sliding_window_view(seen, shape.shape)
+        error = ((windows - shape * (pictures.FAINT - pictures.PAPER) / 255) ** 2).sum((-1, -2))
+        fits[letter] = error.min() / (shape**2).sum()
+    return min(fits, key=fits.get)
+
+
+@pytest.mark.parametrize("codes", orientations())
+@pytest.mark.parametrize("convention", ["neurological", "radiological"])
+def test_the_left_spot_is_on_the_side_marked_l(codes, convention):
+    volume, affine = turned(*head(), codes)
+    for plane, letters in (("axial", "LR"), ("coronal", "LR"), ("sagittal", "PA")):
+        shown = tile(volume, affine, plane, convention)
+        left, right = mark(shown[:24, :20], letters), mark(shown[:24, -20:], letters)
+        assert {left, right} == set(letters)
+        assert (left, right) == pictures.sides(plane, convention)
+    # The axial slice shows the left and the anterior spot, whose mean is 10 mm towards each.
+    x, y = spots(tile(volume, affine, "axial", convention))
+    toward_l = -1 if pictures.sides("axial", convention)[0] == "L" else 1
+    assert (x, y) == pytest.approx((toward_l * 10, 10), abs=1.0)
+    x, y = spots(tile(volume, affine, "coronal", convention))
+    assert (x, y) == pytest.approx((toward_l * 10, 10), abs=1.0)
+    toward_a = -1 if pictures.sides("sagittal", convention)[0] == "A" else 1
+    x, y = spots(tile(volume, affine, "sagittal", convention))
+    assert (x, y) == pytest.approx((toward_a * 10, 10), abs=1.0)
+
+
+def test_the_two_conventions_are_as_the_field_names_them():
+    assert pictures.sides("axial", "neurological") == ("L", "R")
+    assert pictures.sides("coronal", "radiological") == ("R", "L")
+    with pytest.raises(ValueError, match="upside"):
+        pictures.sides("axial", "upside")
+
+
+def test_the_marks_are_read_right():
+    """The reader of marks above can tell letters apart."""
+    sheet = pictures.Image.new("L", (20, 24), pictures.PAPER)
+    ImageDraw.Draw(sheet).text((6, 6), "R", fill=pictures.FAINT, font=ImageFont.load_default(15))
+    assert mark(np.asarray(sheet), "LR") == "R"
+
+
+@pytest.mark.parametrize("spacing", [(2, 2, 2), (1, 1, 5), (0.8, 3, 1.5)])
+def test_a_ball_is_round_and_of_its_size_whatever_the_spacing(spacing):
+    n = [int(100 / s) for s in spacing]
+    centres = np.stack(np.meshgrid(*[(np.arange(k) + 0.5) * s - k * s / 2 for k, s in zip(n, spacing, strict=True)]), -1)
+    ball = ((centres**2).sum(-1) < 40**2).transpose(1, 0, 2).astype(np.float32)
+    for plane in pictures.PLANES:
+        inside = tile(ball, np.diag([*spacing, 1.0]), plane) > 130
+        inside[:24, :20] = inside[:24, -20:] = False  # the marks
+        across = (inside.any(0).sum() * pictures.MM_PER_PIXEL, inside.any(1).sum() * pictures.MM_PER_PIXEL)
+        assert across == pytest.approx((80, 80), abs=max(spacing) + 1)
+
+
+def test_one_scale_for_all_volumes_of_a_grid():
+    small, big = head(25.0), head(38.0)
+    ready = [pictures._head(*one) for one in (small, big)]
+    size = pictures._tile_sizes(ready)["axial"]
+    wide = [(np.asarray(pictures._tile(h, "axial", size, "neurological"))[30:] > 60).any(0).sum() for h in ready]
+    assert wide[1] / wide[0] == pytest.approx(38 / 25, rel=0.08)
+
+
+def test_the_window_ends_at_the_percentile_and_darkness_is_the_ground():
+    volume, affine = head()
+    volume[20, 25, 22] = 1e4  # one hot voxel must not darken the rest
+    shown = tile(volume, affine, "axial")
+    assert 0.95 <= pictures.window(volume) <= 1.05
+    assert (shown == pictures.PAPER).mean() > 0.2 and (shown > 215).sum() > 100
+
+
+@pytest.mark.parametrize("volume", [np.zeros(SHAPE), np.full(SHAPE, np.nan), -np.ones(SHAPE)])
+def test_an_empty_volume_is_a_dark_picture_not_an_error(volume):
+    shown = tile(volume, np.diag([MM, MM, MM, 1.0]), "axial")
+    assert (shown[30:] == pictures.PAPER).all()
+
+
+def test_pictures_have_a_place_for_each_volume():
+    volume, affine = head()
+    one = pictures.three_planes(volume, affine, "F, 70 y, seed 1")
+    assert one.width > one.height and one.mode == "L"
+    tall = [pictures.grid([volume] * n, [affine] * n, ["x"] * n).size for n in (1, 4, 5, 8)]
+    assert tall[0][0] < tall[1][0] < tall[2][0] and tall[0][1] == tall[2][1]
+    assert tall[3][0] == tall[1][0] and tall[3][1] > 1.8 * tall[1][1]  # eight: two blocks of four
+    with pytest.raises(ValueError, match="captions"):
+        pictures.grid([volume], [affine], ["a", "b"])
+    with pytest.raises(ValueError, match="at least one"):
+        pictures.sweep([], affine)
+    with pytest.raises(ValueError, match="3-D"):
+        pictures.three_planes(volume[0], affine)
+
+
+def test_a_strip_shows_the_same_slice_of_every_state_and_a_sweep_one_window():
+    volume, affine = head()
+    faint = pictures.sweep([volume, volume * 0.5], affine)
+    alike = pictures.strip([volume, volume * 0.5], affine)
+    half = [np.asarray(image)[40 : image.height - 40] for image in (faint, alike)]
+    left, right = (half[0][:, : faint.width // 2] > 205).sum(), (half[0][:, faint.width // 2 :] > 205).sum()
+    assert left > 500 and right == 0  # half as bright where both share a window
+    left, right = (half[1][:, : alike.width // 2] > 205).sum(), (half[1][:, alike.width // 2 :] > 205).sum()
+    assert left == right > 100  # equally bright where each has its own
+    moved = np.roll(volume, 8, axis=2)  # its own centre of mass is 16 mm higher
+    state = np.asarray(pictures.strip([moved, volume], affine)).astype(int)
+    own = np.asarray(pictures.strip([moved, moved], affine)).astype(int)
+    side = state.shape[1] // 2
+    assert np.abs(state[:, :side] - own[:, :side]).max() > 50  # the first is cut where the last has its centre
+
+
+def test_captions_that_are_too_long_are_cut():
+    font = pictures._caption_font(["abc"])
+    assert pictures._fitting("short", 200, font) == "short"
+    cut = pictures._fitting("a caption much longer than its tile", 120, font)
+    assert cut.startswith("a caption") and cut.endswith("...") and font.getlength(cut) <= 120
+
+
+def test_signs_beyond_the_alphabet_are_drawn():
+    """A missing glyph looks the same whatever the sign."""
+    font = pictures._caption_font(["σ 80"])
+    assert len({bytes(font.getmask(sign)) for sign in "σ→Ω"}) == 3
