@@ -6,7 +6,7 @@ import dataclasses
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Optional, Union
+from typing import Literal
 
 import pytest
 import yaml
@@ -22,20 +22,20 @@ class Data(DataConfig):
 
 @dataclass
 class Config(RunConfig):
-    age: Optional[float] = option(None, help="age", unit="years", min=0, max=120)
-    sex: Optional[str] = option(None, help="sex", choices=("F", "M"))
+    age: float | None = option(None, help="age", unit="years", min=0, max=120)
+    sex: str | None = option(None, help="sex", choices=("F", "M"))
     subject: str = option("", help="subject label")
     count: int | None = option(None, help="how many")
     ratio: float = option(0.5, help="share")
     loud: bool = option(False, help="loudly")
-    label: Optional[bool] = option(None, help="maybe")
+    label: bool | None = option(None, help="maybe")
     mode: Literal["fast", "slow"] = option("fast", help="mode")
-    mixed: Union[int, str] = option(3, help="number or name")
+    mixed: int | str = option(3, help="number or name")
     shape: tuple[int, int, int] = option((1, 2, 3), help="shape")
     spread: tuple[float, ...] = option((1.0,), help="spread")
     names: list[str] = option([], help="names")
     widths: list[int] = option([64], help="widths", min=1)
-    levels: Optional[list[float]] = option(None, help="levels")
+    levels: list[float] | None = option(None, help="levels")
     folder: Path = option(Path("a"), help="folder")
     data: Data = field(default_factory=Data)
 
@@ -166,7 +166,9 @@ def test_layers_merge_in_order(tmp_path: Path) -> None:
 
 def test_a_file_is_read_by_declared_type_too(tmp_path: Path) -> None:
     file = tmp_path / "c.yaml"
-    file.write_text('subject: 0010\nsex: null\ndata: {root: "none"}\nratio: 1e-3\nnames: [on, 12:30]\nloud: on\nage: none\n')
+    file.write_text(
+        'subject: 0010\nsex: null\ndata: {root: "none"}\nratio: 1e-3\nnames: [on, 12:30]\nloud: on\nage: none\n'
+    )
     config = resolve(Config, file=file)
     assert (config.subject, config.sex, config.data.root) == ("0010", None, "none")
     assert (config.ratio, config.names, config.loud, config.age) == (0.001, ["on", "12:30"], True, None)
@@ -180,7 +182,10 @@ def test_a_file_is_read_by_declared_type_too(tmp_path: Path) -> None:
         ("- a\n", "{file}: expected a mapping of key: value"),
         ("subject:\n", "{file}: subject=: expected text"),
         ("names: a\n", "{file}: names=a: expected a list of texts"),
-        ("age: !!python/object/apply:os.system [ls]\n", "{file}: age=['ls']: expected a number from 0 to 120 (years), or none"),
+        (
+            "age: !!python/object/apply:os.system [ls]\n",
+            "{file}: age=['ls']: expected a number from 0 to 120 (years), or none",
+        ),
     ],
 )
 def test_a_file_that_is_wrong(tmp_path: Path, text: str, line: str) -> None:
@@ -206,7 +211,25 @@ def test_references_in_a_file_are_resolved_and_checked(tmp_path: Path) -> None:
     assert problems(file=file) == ["subject: Interpolation key 'nothing' not found"]
 
 
-NASTY = ["0010", "12:30", "on", "null", "none", "", " a ", "a: b", "# c", "${x}", r"\${x}", "é\n\t'\"", "\x7f\u2028", "~", "1e3", "-", "[a]"]
+NASTY = [
+    "0010",
+    "12:30",
+    "on",
+    "null",
+    "none",
+    "",
+    " a ",
+    "a: b",
+    "# c",
+    "${x}",
+    r"\${x}",
+    "é\n\t'\"",
+    "\x7f\u2028",
+    "~",
+    "1e3",
+    "-",
+    "[a]",
+]
 
 
 @pytest.mark.parametrize("text", NASTY)
@@ -244,7 +267,7 @@ def test_a_plugin_may_compare_options() -> None:
                 raise ValueError("low has to be below high")
 
     assert resolve(Pair, overrides=["low=1"]).low == 1
-    with pytest.raises(UsageError, match="^low has to be below high$"):
+    with pytest.raises(UsageError, match=r"^low has to be below high$"):
         resolve(Pair, overrides=["low=3"])
 
 

@@ -7,8 +7,9 @@ import itertools
 import nibabel as nib
 import numpy as np
 import pytest
-from diffx_mri import pictures
 from PIL import ImageDraw, ImageFont
+
+from diffx_mri import pictures
 
 SHAPE = (40, 50, 44)
 MM = 2.0
@@ -104,8 +105,8 @@ def test_the_marks_are_read_right():
 @pytest.mark.parametrize("spacing", [(2, 2, 2), (1, 1, 5), (0.8, 3, 1.5)])
 def test_a_ball_is_round_and_of_its_size_whatever_the_spacing(spacing):
     n = [int(100 / s) for s in spacing]
-    centres = np.stack(np.meshgrid(*[(np.arange(k) + 0.5) * s - k * s / 2 for k, s in zip(n, spacing, strict=True)]), -1)
-    ball = ((centres**2).sum(-1) < 40**2).transpose(1, 0, 2).astype(np.float32)
+    x, y, z = [(np.arange(k) + 0.5 - k / 2) * s for k, s in zip(n, spacing, strict=True)]
+    ball = (x[:, None, None] ** 2 + y[:, None] ** 2 + z**2 < 40**2).astype(np.float32)
     for plane in pictures.PLANES:
         inside = tile(ball, np.diag([*spacing, 1.0]), plane) > 130
         inside[:24, :20] = inside[:24, -20:] = False  # the marks
@@ -150,20 +151,31 @@ def test_pictures_have_a_place_for_each_volume():
         pictures.three_planes(volume[0], affine)
 
 
-def test_a_strip_shows_the_same_slice_of_every_state_and_a_sweep_one_window():
+def columns(image, volume, affine, n):
+    """The upper row of tiles of a strip or a sweep, without the captions."""
+    width, height = pictures._tile_sizes([pictures._head(volume, affine)])["axial"]
+    step = width + pictures.GAP
+    sheet = np.asarray(image).astype(int)[pictures.GAP : pictures.GAP + height]
+    return [sheet[:, pictures.GAP + i * step : pictures.GAP + i * step + width] for i in range(n)]
+
+
+def test_a_sweep_has_one_window_and_a_strip_one_for_each_state():
     volume, affine = head()
-    faint = pictures.sweep([volume, volume * 0.5], affine)
-    alike = pictures.strip([volume, volume * 0.5], affine)
-    half = [np.asarray(image)[40 : image.height - 40] for image in (faint, alike)]
-    left, right = (half[0][:, : faint.width // 2] > 205).sum(), (half[0][:, faint.width // 2 :] > 205).sum()
-    assert left > 500 and right == 0  # half as bright where both share a window
-    left, right = (half[1][:, : alike.width // 2] > 205).sum(), (half[1][:, alike.width // 2 :] > 205).sum()
-    assert left == right > 100  # equally bright where each has its own
-    moved = np.roll(volume, 8, axis=2)  # its own centre of mass is 16 mm higher
-    state = np.asarray(pictures.strip([moved, volume], affine)).astype(int)
-    own = np.asarray(pictures.strip([moved, moved], affine)).astype(int)
-    side = state.shape[1] // 2
-    assert np.abs(state[:, :side] - own[:, :side]).max() > 50  # the first is cut where the last has its centre
+    pair = [volume, volume * 0.5]
+    full, half = columns(pictures.sweep(pair, affine), volume, affine, 2)
+    assert full.max() == 255 and half[30:].max() < 205
+    full, half = columns(pictures.strip(pair, affine), volume, affine, 2)
+    assert np.array_equal(full, half)
+
+
+def test_a_strip_cuts_every_state_where_the_last_has_its_centre():
+    volume, affine = head()
+    moved = np.roll(volume, 8, axis=2)  # 16 mm higher
+    other, last = columns(pictures.strip([moved, volume], affine), volume, affine, 2)
+    own, _ = columns(pictures.strip([moved, moved], affine), volume, affine, 2)
+    alone = columns(pictures.strip([volume], affine), volume, affine, 1)[0]
+    assert np.array_equal(last, alone)
+    assert np.abs(other - own).max() > 50
 
 
 def test_captions_that_are_too_long_are_cut():

@@ -10,12 +10,13 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
 from diffx.config import RunConfig, option
 from diffx.run import Report, execute
 from diffx.run.curves import loss_curve, series, smooth
 from diffx.run.report import metrics_section
-from matplotlib.figure import Figure
-from PIL import Image
 
 
 @dataclass

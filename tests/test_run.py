@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+
 from diffx.config import RunConfig
 from diffx.errors import DataError, UsageError
 from diffx.run import Run, atomic, atomic_folder, execute
@@ -70,7 +71,7 @@ def test_a_known_error_gives_its_code_and_one_line(tmp_path, capsys):
 
     assert execute(config(out=str(tmp_path / "a")), task) == 5
     captured = capsys.readouterr()
-    assert captured.err == "error: x.nii: no such file\n"
+    assert captured.err == "diffx: error: x.nii: no such file\n"
     assert status(tmp_path / "a")["status"] == "failed" and status(tmp_path / "a")["error"] == "x.nii: no such file"
     assert "x.nii: no such file" in (tmp_path / "a" / "report.html").read_text()
 
@@ -82,7 +83,7 @@ def test_an_unknown_error_gives_1_one_line_and_the_traceback_in_the_log(tmp_path
 
     assert execute(config(out=str(tmp_path / "a")), task) == 1
     error = capsys.readouterr().err
-    assert error.count("\n") == 1 and error.startswith("error: ValueError: two lines")
+    assert error.count("\n") == 1 and error.startswith("diffx: error: ValueError: two lines")
     assert "Traceback (most recent call last)" in (tmp_path / "a" / "log.txt").read_text()
     assert json.loads((tmp_path / "a" / "metrics.json").read_text()) == {"done": 3}
     assert execute(config(out=str(tmp_path / "b")), task, traceback=True) == 1
@@ -101,7 +102,7 @@ def test_failed_items_of_a_batch_let_the_rest_go_on_and_are_listed(tmp_path, cap
     assert execute(config(out=str(out)), task) == 1
     assert status(out)["status"] == "failed" and status(out)["failures"] == [{"item": "b", "reason": "empty mask"}]
     assert sorted(path.name for path in (out / "samples").iterdir()) == ["a", "c"]
-    assert capsys.readouterr().err.endswith("error: 1 item failed, the rest is done\n  b: empty mask\n")
+    assert capsys.readouterr().err.endswith("diffx: error: 1 item failed, the rest is done\n  b: empty mask\n")
     page = (out / "report.html").read_text()
     assert "1 item failed, the rest is done" in page and "empty mask" in page
 
@@ -278,9 +279,8 @@ def test_plain_takes_arrays_and_refuses_what_json_cannot_say():
 
 
 def test_importing_it_is_light():
-    code = "import sys, diffx.run; print(*(m for m in sys.modules if m in %r))" % (
-        ("torch", "numpy", "matplotlib", "jinja2", "rich", "PIL"),
-    )
+    heavy = ("torch", "numpy", "matplotlib", "jinja2", "rich", "PIL", "omegaconf")
+    code = f"import sys, diffx.run; print(*(m for m in sys.modules if m in {heavy}))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "\n"
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, TypeVar
 
+import torch
 from torch import Tensor
 
 from diffx import checkpoint
 from diffx.condition import Conditioning
 from diffx.config import RunConfig, resolve, schema
+from diffx.config.resolve import escape
 from diffx.errors import DataError
 from diffx.model import Model
+from diffx.noise import derive
 from diffx.plugins import Plugins
 from diffx.predict import Denoiser
 from diffx.process.gaussian import Gaussian
@@ -25,10 +28,6 @@ _OF_THE_RUN = ("plugin", "task", "preset", "config", "out", "from", "resume", "d
 
 def build(plugins: Plugins, cfg: RunConfig, spec: Spec) -> tuple[Model, Gaussian]:
     """An untrained model, with weights drawn from ``cfg.seed``, and its process."""
-    import torch
-
-    from diffx.noise import derive
-
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(cfg.seed, "initial weights"))
         conditioners = plugins.call("diffx_conditioning", cfg=cfg, spec=spec)
@@ -54,7 +53,7 @@ def describe(cfg: RunConfig, spec: Spec) -> dict[str, Any]:
 def recorded(config_type: type[C], meta: dict[str, Any], path: Path) -> C:
     """The configuration in a header; options that have since gone are passed over. DataError for another plugin's."""
     known = schema(config_type).options
-    values = {key: value for key, value in meta["config"].items() if key in known}
+    values = {key: escape(value) for key, value in meta["config"].items() if key in known}
     return resolve(config_type, preset={**values, "plugin": meta["plugin"]})
 
 

@@ -46,7 +46,8 @@ def check_config(found: Found) -> Iterator[str]:
         try:
             resolve(kind, preset=name, presets=manifest.presets)
         except DiffxError as error:
-            yield from (f"preset {name}: {line}" if name else line for line in str(error).splitlines())
+            for line in str(error).splitlines():
+                yield f"preset {name}: {line.removeprefix('preset: ')}" if name else line
 
 
 def check_import(found: Found) -> Iterator[str]:

@@ -25,7 +25,7 @@ def digest(tensors: Mapping[str, Tensor]) -> str:
     for name in sorted(tensors):
         tensor = tensors[name].detach().cpu().contiguous()
         sha.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        sha.update(tensor.flatten().view(torch.uint8).numpy() if tensor.numel() else b"")
+        sha.update(tensor.flatten().view(torch.uint8).numpy().data)
     return sha.hexdigest()
 
 
@@ -34,17 +34,24 @@ def save(path: Path | str, tensors: Mapping[str, Tensor], meta: Mapping[str, Any
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     ready = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    header = {"diffx": json.dumps({"format": FORMAT, "sha256": digest(ready), **meta})}
+    text = json.dumps({"format": FORMAT, "sha256": digest(ready), **meta})
+    header = {"diffx": text, "diffx.sha256": _sha256(text)}
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         save_file(ready, partial, metadata=header)
+        with open(partial, "rb+") as file:
+            os.fsync(file.fileno())  # the rename must never become durable before the content
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
 
 
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def read_meta(path: Path | str) -> dict[str, Any]:
-    """The header's ``meta``, without reading a tensor. Raises DataError for a file that is not ours."""
+    """The header's ``meta``, without reading a tensor. Raises DataError for a file that is not ours, or damaged."""
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
@@ -54,7 +61,13 @@ def read_meta(path: Path | str) -> dict[str, Any]:
         raise DataError(f"{path} is not a safetensors file ({error})") from None
     if "diffx" not in header:
         raise DataError(f"{path} was not written by diffx: its header does not say what the tensors are")
-    meta = json.loads(header["diffx"])
+    text = header["diffx"]
+    if header.get("diffx.sha256", _sha256(text)) != _sha256(text):
+        raise DataError(f"{path} is damaged: its header does not match its own hash")
+    try:
+        meta = dict(json.loads(text))
+    except (TypeError, ValueError):
+        raise DataError(f"{path} is damaged: its header is not readable") from None
     if meta.get("format") != FORMAT:
         raise DataError(f"{path} has format {meta.get('format')}, this diffx reads format {FORMAT}")
     return meta
@@ -65,7 +78,7 @@ def load(path: Path | str, verify: bool = True) -> tuple[dict[str, Tensor], dict
     meta = read_meta(path)
     with safe_open(path, framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    if verify and digest(tensors) != meta["sha256"]:
+    if verify and digest(tensors) != meta.get("sha256"):
         raise DataError(f"{path} is damaged: its tensors do not match the hash in its header")
     return tensors, meta
 
@@ -82,5 +95,6 @@ def load_into(module: torch.nn.Module, tensors: Mapping[str, Tensor], source: Pa
     shapes = [n for n in expected.keys() & tensors.keys() if expected[n].shape != tensors[n].shape]
     for what, names in (("lacks", missing), ("has unknown", surplus), ("has other shapes for", shapes)):
         if names:
-            raise DataError(f"{source} does not fit this network: it {what} {', '.join(names[:3])} ({len(names)} in all)")
+            some = f"{', '.join(names[:3])} ({len(names)} in all)"
+            raise DataError(f"{source} does not fit this network: it {what} {some}")
     module.load_state_dict(dict(tensors))

@@ -57,6 +57,8 @@ class Conditioner(nn.Module):
 class Number(Conditioner):
     """A quantity in [low, high], by Fourier features of its position in that range (Tancik et al. 2020)."""
 
+    frequencies: Tensor
+
     def __init__(self, low: float, high: float, dim: int = 64, octaves: int = 4):
         super().__init__(dim)
         if not low < high:
@@ -118,7 +120,7 @@ class Conditioning(nn.Module):
         for name, conditioner in self.fields.items():
             try:
                 numbers.append(conditioner.parse(record.get(name)))  # type: ignore[operator]
-            except ValueError as error:
+            except (TypeError, ValueError) as error:
                 raise ValueError(f"{name}: {error}") from None
         return torch.tensor(numbers, dtype=torch.float32)
 
@@ -142,7 +144,9 @@ def drop(numbers: Tensor, uniform: Tensor, probability: float) -> Tensor:
 
     Args:
         numbers: [B, F]. uniform: variates [B, F + 1] in (0, 1): one a field, the last for all at once.
-        probability: that a field is forgotten alone, and that all are together.
+        probability: that all fields are forgotten together, and, where there are several, that one is alone.
     """
-    forget = (uniform[:, :-1] < probability) | (uniform[:, -1:] < probability)
+    forget = uniform[:, -1:] < probability
+    if numbers.shape[1] > 1:
+        forget = forget | (uniform[:, :-1] < probability)
     return numbers.masked_fill(forget.to(numbers.device), math.nan)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from diffx import plugins as loader
@@ -101,11 +100,3 @@ def unet(cfg: RunConfig, spec: Spec, vector: int, **options: Any) -> UNet:
         checkpointing=cfg.train.checkpointing,
         **options,
     )
-
-
-@hookimpl
-def diffx_doctor() -> Iterable[tuple[str, bool, str]]:
-    """The compute device."""
-    if torch.cuda.is_available():
-        return [("cuda", True, torch.cuda.get_device_name())]
-    return [("cuda", True, f"none; {torch.get_num_threads()} CPU threads")]

@@ -35,7 +35,8 @@ def cfg(
         out = unconditional + weight * (conditional - unconditional)
         if rescale:
             axes = tuple(range(1, x.ndim))
-            restored = out * (conditional.std(axes, keepdim=True) / out.std(axes, keepdim=True))
+            wanted, got = (m.std(axes, correction=0, keepdim=True) for m in (conditional, out))
+            restored = out * (wanted / got).where(got > 0, 1.0)  # a constant has no deviation to restore
             out = rescale * restored + (1 - rescale) * out
         return out
 

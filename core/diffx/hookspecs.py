@@ -77,17 +77,17 @@ def diffx_tasks() -> Mapping[str, Callable[[Any], None]]:  # type: ignore[empty-
 
 @hookspec
 def diffx_samplers() -> Mapping[str, Callable[..., Any]]:  # type: ignore[empty-body]
-    """Solvers for `sample.sampler=`: {"name": function of a time grid to a Plan}."""
+    """Solvers for `sample.sampler=`: {"name": (schedule, times, eta) -> Plan}."""
 
 
 @hookspec
 def diffx_schedules() -> Mapping[str, Callable[..., Any]]:  # type: ignore[empty-body]
-    """Noise schedules by name."""
+    """Noise schedules for `process.schedule=`: {"name": () -> Schedule}."""
 
 
 @hookspec
 def diffx_networks() -> Mapping[str, Callable[..., Any]]:  # type: ignore[empty-body]
-    """Networks by name."""
+    """Networks for `net.name=`: {"name": (cfg, spec, vector) -> module}, `vector` the width of the condition."""
 
 
 @hookspec

@@ -6,6 +6,7 @@ variate needs no state: the same sample comes out whatever the batch it sits in,
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import math
 import zlib
@@ -71,7 +72,10 @@ class Noise:
 
     def __getitem__(self, leaf: str) -> Noise:
         """The noise of a part of the state, independent of every other part's."""
-        return Noise(self.seeds, self.device, f"{self.leaf}.{leaf}")
+        part = copy.copy(self)  # shares the key on the device: nothing to copy there, nothing to wait for
+        part.leaf = f"{self.leaf}.{leaf}"
+        part._leaf_word = zlib.crc32(part.leaf.encode())
+        return part
 
     def _words(self, count: int, step: int, stream: int) -> Tensor:
         blocks = torch.arange(-(-count // 4), dtype=torch.int64, device=self.device)[None]
@@ -82,7 +86,7 @@ class Noise:
     def uniform(self, *shape: int, step: int = 0) -> Tensor:
         """Uniform variates in the open interval (0, 1), float32 of shape [B, *shape]."""
         words = self._words(math.prod(shape), step, stream=0)
-        return ((words >> 9).to(torch.float32) + 0.5).mul_(2.0**-23).reshape(-1, *shape)
+        return ((words >> 9).to(torch.float32) + 0.5).mul_(2.0**-23).reshape(len(self.seeds), *shape)
 
     def normal(self, *shape: int, step: int = 0) -> Tensor:
         """Standard normal variates (Box-Muller), float32 of shape [B, *shape], |z| < 5.9."""
@@ -93,4 +97,4 @@ class Noise:
         radius = u[:, 0::2].log().mul_(-2).sqrt_()
         angle = u[:, 1::2] * (2 * math.pi)
         pairs = torch.stack((radius * angle.cos(), radius * angle.sin()), dim=-1)
-        return pairs.flatten(1)[:, :count].reshape(-1, *shape)
+        return pairs.flatten(1)[:, :count].reshape(len(self.seeds), *shape)

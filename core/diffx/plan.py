@@ -10,6 +10,7 @@ frozen, printable, comparable, survives JSON, and can be used any number of time
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -114,9 +115,9 @@ GRIDS: dict[str, Callable[..., tuple[float, ...]]] = {
 
 def _pairs(times: Sequence[float]) -> list[tuple[float, float]]:
     times = [float(t) for t in times]
-    if len(times) < 2 or any(s >= t for t, s in zip(times, times[1:], strict=False)) or times[-1] < 0:
+    if len(times) < 2 or not all(t > s >= 0 for t, s in itertools.pairwise(times)):
         raise ValueError(f"a time grid falls strictly from noise towards 0 and has two entries at least, not {times}")
-    return list(zip(times, times[1:], strict=False))
+    return list(itertools.pairwise(times))
 
 
 def _denoise(t: float) -> Row:
@@ -126,6 +127,8 @@ def _denoise(t: float) -> Row:
 
 def ddim(schedule: Schedule, times: Sequence[float], eta: float = 0.0) -> Plan:
     """Song et al. 2021, eq. 12 and 16, for any alpha and sigma; eta = 0 deterministic, 1 ancestral."""
+    if not 0 <= eta <= 1:
+        raise ValueError(f"ddim has eta from 0 to 1, not {eta}")
     rows = []
     for t, s in _pairs(times):
         if s == 0:
@@ -133,7 +136,7 @@ def ddim(schedule: Schedule, times: Sequence[float], eta: float = 0.0) -> Plan:
             continue
         shrink = schedule.ratio(s) / schedule.ratio(t)  # sigma_s alpha_t / (alpha_s sigma_t); 0 from zero SNR
         c = eta * schedule.sigma(s) * math.sqrt(1 - shrink**2)
-        a = math.sqrt(schedule.sigma(s) ** 2 - c**2) / schedule.sigma(t)
+        a = schedule.sigma(s) / schedule.sigma(t) * math.sqrt(1 - eta**2 + (eta * shrink) ** 2)
         rows.append(Row(t, s, float(a), (float(schedule.alpha(s) - schedule.alpha(t) * a),), float(c)))
     return Plan("ddim" if eta == 0 else f"ddim(eta={eta:g})", tuple(rows))
 
@@ -177,10 +180,14 @@ def heun(schedule: Schedule, times: Sequence[float]) -> Plan:
 def dpmpp(schedule: Schedule, times: Sequence[float], order: int = 2, eta: float = 0.0) -> Plan:
     """DPM-Solver++ multistep, data prediction (Lu et al. 2022b; eta > 0: its SDE form).
 
-    Order 1 is DDIM, 2 the midpoint rule "2M", 3 the quadratic "3M"; lower orders fill the first rows.
+    Order 1 is DDIM, 2 the midpoint rule "2M", 3 the quadratic "3M"; lower orders fill the first rows. "3M" is kept as
+    published, with half of the second difference's exact weight: it converges with order 2, by a smaller constant
+    than "2M", and at 10 to 50 steps beats the rule with the exact weight.
     """
     if order not in (1, 2, 3):
         raise ValueError(f"dpmpp has order 1, 2 or 3, not {order}")
+    if not eta >= 0:
+        raise ValueError(f"dpmpp has eta of at least 0, not {eta}")
     rows: list[Row] = []
     steps: list[float] = []  # h of the rows so far, newest last
     for t, s in _pairs(times):

@@ -98,7 +98,10 @@ class Denoiser(nn.Module):
             column = (-1,) + (1,) * (x.ndim - 1)
             return torch.as_tensor(np.asarray(value, np.float32), device=x.device).view(column)
 
-        levels = torch.as_tensor(np.broadcast_to(level, (x.shape[0],)).astype(np.float32), device=x.device)
+        if time.ndim == 0:
+            levels = torch.full((x.shape[0],), float(level), device=x.device)
+        else:
+            levels = torch.as_tensor(level.astype(np.float32), device=x.device)
         low = torch.autocast(x.device.type, self.autocast) if self.autocast else contextlib.nullcontext()
         with low:
             raw = self.net(x * on_device(scale), levels, condition)

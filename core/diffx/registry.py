@@ -8,48 +8,17 @@ from __future__ import annotations
 
 import functools
 import importlib.util
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from diffx.errors import PluginError, did_you_mean, in_one_line
+from diffx.manifest import API, Manifest, parse_manifest
 from diffx.yamltext import read_mapping
 
-API = "1.0"
 GROUP = "diffx"
 OURS = "diffx-suite"
-
-_NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
-_MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*\Z")
-
-
-class WeightsEntry(NamedTuple):
-    """Weights that a plugin ships: `file` below the folder of its top-level package, `sha256` and `bytes` of it."""
-
-    file: str
-    sha256: str
-    bytes: int
-    licence: str
-    card: str = ""
-
-
-class Manifest(NamedTuple):
-    """What is known of a plugin before any of its code runs; docs/plugins.md explains each field."""
-
-    name: str
-    summary: str
-    module: str
-    api: str
-    config: str = ""
-    extra: str = ""
-    requires: tuple[str, ...] = ()
-    default_task: str = ""
-    tasks: Mapping[str, str] = MappingProxyType({})
-    presets: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
-    weights: Mapping[str, WeightsEntry] = MappingProxyType({})
 
 
 class Found(NamedTuple):
@@ -206,73 +175,3 @@ def _examine(name: str, module: str, distribution: str, version: str, rows: dict
         return broken(f"bad manifest: {error}")
     except Exception as error:  # whatever it is, the other plugins must not suffer
         return broken(f"bad manifest: {in_one_line(error)}")
-
-
-def parse_manifest(name: str, row: Any) -> Manifest:
-    """A row of registry.yaml or diffx.yaml, scalars as text. Raises ValueError that lists all that is wrong."""
-    wrong: list[str] = []
-    if not isinstance(row, dict):
-        raise ValueError(f"{name}: expected a mapping")
-    for key in row:
-        if key not in Manifest._fields or key == "name":
-            wrong.append(f"unknown field {key!r}{did_you_mean(key, Manifest._fields)}")
-
-    def text(key: str) -> str:
-        value = row.get(key)
-        if value is not None and not isinstance(value, str):
-            wrong.append(f"{key}: expected text")
-        return value if isinstance(value, str) else ""
-
-    def mapping(key: str) -> dict[str, Any]:
-        value = row.get(key)
-        if value is not None and not isinstance(value, dict):
-            wrong.append(f"{key}: expected a mapping")
-        return value if isinstance(value, dict) else {}
-
-    values = {key: text(key) for key in ("summary", "module", "api", "config", "extra", "default_task")}
-    wrong += [f"{key} is missing" for key in ("summary", "module", "api") if row.get(key) is None]
-    if not _NAME.match(name):
-        wrong.append("a name has small letters, digits and underscores")
-    if values["module"] and not _MODULE.match(values["module"]):
-        wrong.append(f"module: {values['module']!r} is not a module's name")
-    if values["api"] and not re.match(r"\d+(\.\d+)?\Z", values["api"]):
-        wrong.append(f"api: {values['api']!r} is not a version such as {API}")
-    config_module, colon, config_class = values["config"].partition(":")
-    if values["config"] and not (colon and _MODULE.match(config_module) and config_class.isidentifier()):
-        wrong.append("config: expected package.module:Class")
-    requires = row.get("requires") or []
-    if not (isinstance(requires, list) and all(isinstance(r, str) and _MODULE.match(r) for r in requires)):
-        wrong.append("requires: expected a list of import names")
-        requires = []
-    tasks = mapping("tasks")
-    if not all(isinstance(line, str) for line in tasks.values()):
-        wrong.append("tasks: expected name: one line")
-    if values["default_task"] and values["default_task"] not in tasks:
-        wrong.append(f"default_task: {values['default_task']!r} is not one of its tasks")
-    presets = mapping("presets")
-    if not all(isinstance(preset, dict) for preset in presets.values()):
-        wrong.append("presets: expected name: {key: value}")
-    weights = {key: _weights(key, entry, wrong) for key, entry in mapping("weights").items()}
-    if wrong:
-        raise ValueError("; ".join(wrong))
-    return Manifest(name=name, requires=tuple(requires), tasks=tasks, presets=presets, weights=weights, **values)  # type: ignore[arg-type]
-
-
-def _weights(key: str, entry: Any, wrong: list[str]) -> WeightsEntry | None:
-    fields = WeightsEntry._fields
-    if not isinstance(entry, dict) or set(entry) - set(fields) or not all(isinstance(v, str) for v in entry.values()):
-        wrong.append(f"weights.{key}: expected the fields {', '.join(fields)}")
-        return None
-    missing = [f for f in fields if f != "card" and f not in entry]
-    if missing:
-        wrong.append(f"weights.{key}: {', '.join(missing)} missing")
-        return None
-    path = Path(entry["file"])
-    if path.is_absolute() or ".." in path.parts:
-        wrong.append(f"weights.{key}: file has to lie in the package")
-    if not re.match(r"[0-9a-f]{64}\Z", entry["sha256"]):
-        wrong.append(f"weights.{key}: sha256 has 64 hexadecimal digits")
-    if not entry["bytes"].isdigit():
-        wrong.append(f"weights.{key}: bytes is a whole number")
-        return None
-    return WeightsEntry(**{**entry, "bytes": int(entry["bytes"])})

@@ -41,7 +41,7 @@ def sample(
         [B, *shape], fp32.
     """
     noise = Noise(seeds, device)
-    x = process.prior(shape, noise, plan.rows[0].t) if start is None else start.to(device)
+    x = process.prior(shape, noise, plan.rows[0].t) if start is None else start.to(device, torch.float32)
     memory = Memory()
     for index, row in enumerate(plan.rows):
         prediction = predict(x, row.t, condition)

@@ -51,7 +51,6 @@ class BrainCodec(torch.nn.Module):
         self.facts = dict(facts or {})
         for name, tensor in tensors.items():
             self.register_buffer(name, tensor)
-        self.register_buffer("points", geometry.points(geometry.canvas), persistent=False)
 
     @property
     def components(self) -> int:
@@ -118,8 +117,7 @@ class BrainCodec(torch.nn.Module):
     def decode(self, z: torch.Tensor) -> torch.Tensor:
         """Brains float32 [B, *canvas] of latents [B, 3+K, *grid]: not negative, exactly 0 in the background, 99th percentile near 1."""
         velocity, appearance = self.unpack(z.to(self.mean))
-        back = displaced(exponential(-velocity, self.geometry), self.points, self.geometry.canvas)
-        brains = self.geometry.warp(appearance[:, None], back, self.geometry.box)[:, 0]
+        brains = push(appearance, velocity, self.geometry)
         return torch.where(brains > _SILENT, brains, torch.zeros_like(brains))
 
     def flip(self, z: torch.Tensor) -> torch.Tensor:
@@ -217,14 +215,59 @@ def on_canvas(brains: list[Brain], poses: np.ndarray, geometry: Geometry, whole_
 
 
 def pull_back(
-    brains: list[Brain], poses: np.ndarray, velocity: torch.Tensor, geometry: Geometry, whole_head: bool
+    brains: list[Brain], poses: np.ndarray, velocity: torch.Tensor, geometry: Geometry, whole_head: bool, refinements: int = 3
 ) -> torch.Tensor:
-    """The brains in template space [N, *box], read from the scans in one cubic-spline interpolation."""
+    """The brains in template space [N, *box]: what, warped by `push`, comes nearest to the posed scan.
+
+    Starts from the scan read in one cubic-spline interpolation; conjugate gradients then undo the blur of the trilinear push.
+    """
     points = geometry.points(geometry.box)
     images = []
     for brain, pose, v in zip(brains, poses, velocity, strict=True):
         inside = geometry.crop(exponential(v[None], geometry))
         where = displaced(inside, points, geometry.box)
         scan = affine_points(torch.from_numpy(pose[None]).float(), where[0]).numpy()[0] + brain.shift
-        images.append(torch.from_numpy(brain.at(scan, 3, not whole_head)))
-    return torch.stack(images).clamp_(0, 1.5)
+        image = torch.from_numpy(brain.at(scan, 3, not whole_head))[None].clamp_(0, 1.5)
+        if refinements:
+            target = torch.from_numpy(brain.canvas(geometry, pose, 3, not whole_head))[None]
+            image = _deblur(image, target, v[None], geometry, refinements)
+        images.append(image)
+    return torch.cat(images)
+
+
+def push(appearance: torch.Tensor, velocity: torch.Tensor, geometry: Geometry) -> torch.Tensor:
+    """Template-space images [B, *box] warped by exp(-v) onto the canvas, [B, *canvas]; linear in the image."""
+    return geometry.warp(appearance[:, None], _back(velocity, geometry), geometry.box)[:, 0]
+
+
+def _back(velocity: torch.Tensor, geometry: Geometry) -> torch.Tensor:
+    points = geometry.points(geometry.canvas).to(velocity.device)
+    return displaced(exponential(-velocity, geometry), points, geometry.canvas)
+
+
+def _deblur(
+    image: torch.Tensor, target: torch.Tensor, velocity: torch.Tensor, geometry: Geometry, steps: int, stay: float = 0.05
+) -> torch.Tensor:
+    """Conjugate gradients on |push(x) - target|^2 + stay |x - image|^2."""
+    back = _back(velocity, geometry)
+
+    def forward(x: torch.Tensor) -> torch.Tensor:
+        return geometry.warp(x[:, None], back, geometry.box)[:, 0]
+
+    def transposed(y: torch.Tensor) -> torch.Tensor:
+        with torch.enable_grad():
+            x = torch.zeros_like(image, requires_grad=True)
+            return torch.autograd.grad((forward(x) * y).sum(), x)[0]
+
+    x = image.clone()
+    left = transposed(target - forward(x))
+    direction, size = left.clone(), left.square().sum()
+    for _ in range(steps):
+        if size <= 0:
+            break
+        image_of = transposed(forward(direction)) + stay * direction
+        length = size / (direction * image_of).sum()
+        x, left = x + length * direction, left - length * image_of
+        size, before = left.square().sum(), size
+        direction = left + size / before * direction
+    return x

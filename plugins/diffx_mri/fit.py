@@ -28,7 +28,7 @@ def mirror_mean(volumes: torch.Tensor) -> torch.Tensor:
 def fit_codec(
     brains: list[Brain],
     geometry: Geometry | None = None,
-    components: int = 16,
+    components: int = 24,
     rounds: int = 3,
     steps: int = 30,
     reference: Volume | None = None,

@@ -46,7 +46,7 @@ def pack(
     codec: BrainCodec | None = None,
     mask_codec: BrainCodec | None = None,
     geometry: Geometry | None = None,
-    components: int = 16,
+    components: int = 24,
     reference: Volume | None = None,
     whole_head: bool = False,
     log: Callable[[str], None] = print,

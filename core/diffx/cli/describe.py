@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from diffx.cli.chosen import Chosen
 from diffx.cli.words import columns
 from diffx.config import Option, schema
@@ -38,7 +40,7 @@ def _title(group: str, table: Schema) -> str:
     return group
 
 
-def _section(title: str, rows: list[tuple[str, ...]]) -> str:
+def _section(title: str, rows: Sequence[tuple[str, ...]]) -> str:
     return f"{title}:\n{columns(rows, indent=2)}" if rows else ""
 
 

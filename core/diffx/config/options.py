@@ -103,7 +103,9 @@ class NetConfig:
 class SampleConfig:
     """How samples are drawn."""
 
-    sampler: str = option("dpmpp_2m", help="the solver; `diffx doctor` lists those at hand")
+    sampler: str = option(
+        "dpmpp_2m", help="the solver: ddim, ddpm, euler, heun, dpmpp_1m, dpmpp_2m, dpmpp_3m or an extension's"
+    )
     steps: int = option(24, help="steps of the solver", min=1)
     grid: str = option("karras", help="how the steps are spaced over the noise levels")
     eta: float = option(0.0, help="share of fresh noise: 0 is deterministic", min=0)

@@ -123,7 +123,7 @@ def _first_that_fits(raw: Any, annotation: Any, typed: bool) -> Any:
     raise Mismatch(hint)
 
 
-_ITEM = re.compile(r"""\s*(?:"((?:[^"\\]|\\.)*)"|'([^']*)'|([^,]*?))\s*(?:,|$)""")
+_ITEM = re.compile(r"""\s*(?:"((?:[^"\\]|\\.)*)"|'([^']*)'|([^,"'][^,]*?|))\s*(?:,|$)""")
 
 
 def _items(raw: Any, typed: bool) -> Iterator[Any]:

@@ -105,7 +105,7 @@ class _Layers:
                     self._is_group(key, raw, source)
             elif self._known(key, raw, source):
                 option = self.table.options[key]
-                if isinstance(raw, str) and "${" in raw:
+                if any(isinstance(one, str) and "${" in one for one in (raw if isinstance(raw, list) else [raw])):
                     self.references[option.path] = (option, source)
                     self.values[option.path] = raw
                 else:
@@ -179,17 +179,17 @@ def _build(config_type: type[C], layers: _Layers) -> C:
         if not layers.references:
             raise PluginError(f"{config_type.__qualname__}: {key} {line}") from error
         raise UsageError(f"{key}: {line}") from error
-    except (ValueError, TypeError) as error:  # from a __post_init__ that compares options
+    except ValueError as error:  # from a __post_init__ that compares options
         raise UsageError(str(error)) from error
     assert isinstance(built, config_type)
     for option, source in layers.references.values():
-        value: Any = built
+        resolved: Any = built
         for name in option.path:
-            value = getattr(value, name)
+            resolved = getattr(resolved, name)
         try:
-            check(option, value)
+            check(option, resolved)
         except Mismatch as error:
-            layers.problems.append(f"{source}{option.key}={_shown(value)}: {error}")
+            layers.problems.append(f"{source}{option.key}={_shown(resolved)}: {error}")
     layers.stop_if_problems()
     return built
 

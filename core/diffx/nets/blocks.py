@@ -28,6 +28,8 @@ def group_norm(channels: int) -> nn.GroupNorm:
 class LevelEmbedding(nn.Module):
     """Noise level [B] -> [B, dim]: random-phase-free Fourier features and a two-layer MLP."""
 
+    frequencies: Tensor
+
     def __init__(self, dim: int, features: int = 64, fastest: float = 64.0):
         super().__init__()
         frequencies = torch.exp(torch.linspace(math.log(0.25), math.log(fastest), features // 2))

@@ -126,7 +126,7 @@ class UNet(nn.Module):
             parts.append(self.positions.expand(x.shape[0], *self.positions.shape[1:]))
         h = self.enter(torch.cat(parts, dim=1) if len(parts) > 1 else x)
 
-        def run(stage: Stage, h: Tensor) -> Tensor:
+        def run(stage: nn.Module, h: Tensor) -> Tensor:
             args = (h, embedding, condition.tokens, condition.tokens_mask)
             if self.checkpointing and self.training:
                 return checkpoint(stage, *args, use_reentrant=False)
@@ -134,7 +134,7 @@ class UNet(nn.Module):
 
         skips = [h]
         for resolution, stages in enumerate(self.down):
-            for stage in stages:
+            for stage in stages.children():
                 h = run(stage, h)
                 skips.append(h)
             if resolution < len(self.downsample):
@@ -143,7 +143,7 @@ class UNet(nn.Module):
         for stage in self.middle:
             h = run(stage, h)
         for number, stages in enumerate(self.up):
-            for stage in stages:
+            for stage in stages.children():
                 h = run(stage, torch.cat([h, skips.pop()], dim=1))
             if number < len(self.upsample):
                 h = self.upsample[number](h, skips[-1].shape[2:])

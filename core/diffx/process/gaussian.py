@@ -51,7 +51,7 @@ def uniform_time(schedule: Schedule, u: np.ndarray) -> np.ndarray:
 
 
 def edm_weight(sigma_data: float) -> Callable[[Schedule, np.ndarray], np.ndarray]:
-    """(s^2 + sigma_data^2) / (s sigma_data)^2 with s = sigma/alpha: unit weight on the raw network (Karras et al. 2022).
+    """(s^2 + sigma_data^2) / (s sigma_data)^2, s = sigma/alpha: unit weight on the raw network (Karras et al. 2022).
 
     On a variance-preserving schedule with sigma_data = 1 this is the v-prediction loss.
     """
@@ -96,11 +96,11 @@ class Gaussian:
         eps = noise["corrupt"].normal(*x0.shape[1:])
         weight = (self.weight or edm_weight(self.sigma_data))(self.schedule, t)
         column = (-1,) + (1,) * (x0.ndim - 1)
-        alpha, sigma, weight = (
+        a, s, w = (
             torch.as_tensor(np.array(v), dtype=torch.float32, device=x0.device)
             for v in (self.schedule.alpha(t), self.schedule.sigma(t), weight)
         )
-        return Noisy(alpha.view(column) * x0 + sigma.view(column) * eps, t, x0, weight)
+        return Noisy(a.view(column) * x0 + s.view(column) * eps, t, x0, w)
 
     def loss(self, prediction: Tensor, noisy: Noisy) -> Tensor:
         """Weighted mean squared error of x_0-hat, one value a sample: [B]."""
@@ -112,7 +112,7 @@ class Gaussian:
         if row.hold:
             memory.anchor = x
         out = x * row.a
-        for b, m in zip(row.b, history, strict=False):
+        for b, m in zip(row.b, history[: len(row.b)], strict=True):
             if b:
                 out = out.add_(m, alpha=b)
         if row.d:

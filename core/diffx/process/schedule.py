@@ -57,10 +57,10 @@ class Cosine(Schedule):
 
     def alpha(self, t):
         # sin of the complement: exactly 0 at t = 1, where cos(pi/2) in floating point is not
-        return np.sin(np.pi / 2 * (1.0 - np.asarray(t)))[()]
+        return np.sin(np.pi / 2 * (1.0 - np.asarray(t, dtype=np.float64)))[()]
 
     def sigma(self, t):
-        return np.sin(np.pi / 2 * np.asarray(t))[()]
+        return np.sin(np.pi / 2 * np.asarray(t, dtype=np.float64))[()]
 
     def rates(self, t):
         return -np.pi / 2 * self.sigma(t), np.pi / 2 * self.alpha(t)
@@ -77,13 +77,14 @@ class Linear(Schedule):
     beta_max: float = 20.0
 
     def _log_alpha(self, t):
+        t = np.asarray(t, dtype=np.float64)
         return -0.25 * t**2 * (self.beta_max - self.beta_min) - 0.5 * t * self.beta_min
 
     def alpha(self, t):
-        return np.exp(self._log_alpha(np.asarray(t)))[()]
+        return np.exp(self._log_alpha(t))[()]
 
     def sigma(self, t):
-        return np.sqrt(-np.expm1(2 * self._log_alpha(np.asarray(t))))[()]
+        return np.sqrt(-np.expm1(2 * self._log_alpha(t)))[()]
 
     def rates(self, t):
         half_beta = 0.5 * (self.beta_min + t * (self.beta_max - self.beta_min))
@@ -96,7 +97,9 @@ class Linear(Schedule):
         log_term = np.log1p(np.square(np.asarray(ratio, dtype=np.float64)))
         slope = self.beta_max - self.beta_min
         root = np.sqrt(self.beta_min**2 + 2 * slope * log_term)
-        return np.minimum(2 * log_term / (root + self.beta_min), self.t_max)[()]
+        with np.errstate(invalid="ignore"):
+            t = 2 * log_term / (root + self.beta_min)
+        return np.where(np.isinf(log_term), self.t_max, np.minimum(t, self.t_max))[()]
 
 
 @dataclass(frozen=True)
@@ -143,8 +146,8 @@ class RectifiedFlow(Schedule):
 
 
 def sigma_range(schedule: Schedule, low: float = 0.002, high: float = 80.0) -> tuple[float, float]:
-    """The part of [low, high] in sigma/alpha that the schedule reaches, for grids spaced in noise."""
-    top = float(schedule.ratio(schedule.t_max))
+    """The part of [low, high] in sigma/alpha that the schedule reaches, for grids spaced in noise; EDM has its own."""
     if isinstance(schedule, EDM):
-        low = schedule.sigma_min
+        return schedule.sigma_min, schedule.sigma_max
+    top = float(schedule.ratio(schedule.t_max))
     return low, top if math.isfinite(top) and top < high else high

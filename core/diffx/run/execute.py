@@ -58,10 +58,10 @@ def execute(
         if run.is_main:
             _write_beginning(run)
     except DiffxError as error:
-        print(f"error: {error}", file=sys.stderr)
+        _print_error(str(error))
         return error.exit_code
     except OSError as error:
-        print(f"error: the run folder cannot be written: {error}", file=sys.stderr)
+        _print_error(f"the run folder cannot be written: {error}")
         return UsageError.exit_code
 
     with _signals_interrupt():
@@ -168,15 +168,21 @@ def _who(run: Run) -> dict[str, Any]:
 def _say(run: Run, outcome: Outcome, wall_s: float) -> None:
     if outcome.error:
         run.log_only(f"{outcome.status}: {outcome.error}")
-        if run.is_main or outcome.status == "failed":
-            who = "error" if run.is_main else f"error in process {run.rank}"
-            print(outcome.error if outcome.status == "interrupted" else f"{who}: {outcome.error}", file=sys.stderr)
+        if outcome.status == "failed":
+            _print_error(outcome.error, "" if run.is_main else f" in process {run.rank}")
+        elif run.is_main:
+            print(f"diffx: {outcome.error}", file=sys.stderr)
     for failure in run.failures if run.is_main else ():
         print(f"  {failure['item']}: {failure['reason']}", file=sys.stderr)
     if run.is_main:
         report = run.folder / "report.html"
         run.log_only(f"{outcome.status} after {duration(wall_s)}")
         print(f"{outcome.status} after {duration(wall_s)}: {report if report.exists() else run.folder}", flush=True)
+
+
+def _print_error(text: str, where: str = "") -> None:
+    for line in text.splitlines():
+        print(f"diffx: error{where}: {line}", file=sys.stderr)
 
 
 @contextmanager

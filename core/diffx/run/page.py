@@ -46,7 +46,7 @@ def render(run: Run, status: dict[str, Any], env: dict[str, Any]) -> str:
 
 
 def asked(cfg: Any) -> list[tuple[str, str]]:
-    """What was asked for, with units: the options a plugin adds to those every run has, then the number and the seed."""
+    """What was asked for, with units: the options a plugin adds to those every run has, then n and the seed."""
     common = {item.name for item in dataclasses.fields(RunConfig)}
     options = [option for option in schema(type(cfg)).options.values() if len(option.path) == 1]
     own = [option for option in options if option.path[0] not in common]
@@ -80,12 +80,14 @@ def resource_rows(status: dict[str, Any]) -> list[tuple[str, str, str]]:
         rows.append(("Peak memory", size(card["peak_memory_bytes"]), "largest process"))
     for gpu in card.get("gpus", []):
         rows.append(("Peak GPU memory", size(gpu["peak_memory_bytes"]), gpu["name"]))
-    rows.append(("Energy, estimated", f"{figure(card['energy']['wh'], 3)} Wh", "; ".join(card["energy"]["assumptions"])))
+    wh = card["energy"]["wh"]
+    rows.append(("Energy, estimated", f"{figure(wh, 3)} Wh", "; ".join(card["energy"]["assumptions"])))
     earlier = [session["resources"] for session in status.get("sessions", []) if session.get("resources")]
     if status.get("sessions"):
         total = wall + sum(one["wall_s"] for one in earlier)
-        spent = card["energy"]["wh"] + sum(one["energy"]["wh"] for one in earlier)
+        spent = wh + sum(one["energy"]["wh"] for one in earlier)
         unknown = len(status["sessions"]) - len(earlier)
-        remark = f"{len(status['sessions']) + 1} sessions" + (f", {unknown} of them killed and not counted" * (unknown > 0))
+        remark = f"{len(status['sessions']) + 1} sessions"
+        remark += f", {unknown} of them killed and not counted" if unknown else ""
         rows.append(("With earlier sessions", f"{duration(total)}, {figure(spent, 3)} Wh", remark))
     return rows

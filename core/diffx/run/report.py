@@ -27,7 +27,7 @@ class Section:
 
 
 class Report:
-    """Collects the sections of report.html. Everything is taken in at the call; what is handed over may change after."""
+    """Collects the sections of report.html. Everything is taken in at the call; it may change afterwards."""
 
     def __init__(self) -> None:
         self.headline: dict[str, str] = {}

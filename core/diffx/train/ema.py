@@ -29,7 +29,7 @@ class PowerEMA:
 
     def __init__(self, parameters: Iterable[Tensor], std: float = 0.05):
         self.gamma = gamma_of(std)
-        self.source = [p for p in parameters]
+        self.source = list(parameters)
         self.average = [p.detach().clone().float() for p in self.source]
 
     @torch.no_grad()

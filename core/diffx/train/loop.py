@@ -131,30 +131,42 @@ def fit(
     compiled = torch.compile(wrapped) if config.compile else wrapped
     rank, world = accelerator.process_index, accelerator.num_processes
     order = Batches(seed, len(data), state.step, config.batch, config.accumulate, rank, world)
-    loader = DataLoader(
+    loader: DataLoader[tuple[Tensor, Tensor]] = DataLoader(
         data,  # type: ignore[arg-type]
         batch_sampler=order,  # type: ignore[arg-type]
         num_workers=config.workers,
         collate_fn=lambda items: collate(model, items),
         persistent_workers=config.workers > 0,
+        generator=torch.Generator(),  # otherwise it draws from the global one
     )
     global_batch = config.batch * config.accumulate * world
-    pending: list[Tensor] = []  # losses since the last check: reading each at once would make a GPU wait
+    # loss and gradient norm of the steps since the last check: reading each at once would make a GPU wait
+    pending: list[Tensor] = []
 
     def check() -> float:
-        values = torch.stack(pending).cpu() if pending else torch.zeros(1)
-        bad = (~values.isfinite()).nonzero()
-        if len(bad):
-            step = state.step - len(values) + int(bad[0]) + 1
-            good = last if last.exists() else "none yet"
-            raise DiffxError(f"the loss became {values[bad[0]].item()} at step {step}; last good checkpoint: {good}")
+        if not pending:
+            return math.nan
+        values = accelerator.reduce(torch.stack(pending), "mean").cpu()  # over processes, so that all stop together
+        for number, (loss, norm) in enumerate(values.tolist(), state.step - len(pending) + 1):
+            if not math.isfinite(loss + norm):
+                what = f"gradient norm became {norm}" if math.isfinite(loss) else f"loss became {loss}"
+                good = last if last.exists() else "none yet"
+                raise DiffxError(f"the {what} at step {number}; last good checkpoint: {good}")
         pending.clear()
-        return float(values.mean())
+        return float(values[:, 0].mean())
 
     def save() -> None:
         check()
         if accelerator.is_main_process:
             state.save(last, dict(meta))
+
+    def stopping() -> bool:
+        if world == 1:
+            return stop.requested
+        if state.step % config.log_every:
+            return False
+        # a process that left alone would leave the others waiting
+        return bool(accelerator.reduce(torch.tensor(float(stop.requested), device=place)) > 0)
 
     batches = iter(loader)
     shown: dict[str, float] = {}
@@ -186,7 +198,8 @@ def fit(
             optimiser.zero_grad(set_to_none=True)
             state.step += 1
             state.ema.update(state.step)
-            pending.append(total)
+            # under loss scaling an infinite gradient is skipped, not an error
+            pending.append(torch.stack((total, torch.zeros_like(total) if scaler.is_enabled() else norm)))
             if state.step % config.log_every == 0 or state.step == config.steps:
                 loss_value = check()
                 monitor.record(state.step, loss=loss_value, grad_norm=float(norm), lr=rate)
@@ -197,7 +210,7 @@ def fit(
                 value = validate(model, process, validation, config.batch, seed, place)
                 state.ema.swap()
                 monitor.record(state.step, val_loss=value)
-            if stop.requested:
+            if stopping():
                 save()
                 monitor.log(f"stopped at step {state.step}; go on with resume=true")
                 raise KeyboardInterrupt
@@ -212,7 +225,9 @@ def fit(
     return weights
 
 
-def export(path: Path, tensors: Mapping[str, Tensor], meta: Mapping[str, Any], extra: Mapping[str, Tensor] | None) -> None:
+def export(
+    path: Path, tensors: Mapping[str, Tensor], meta: Mapping[str, Any], extra: Mapping[str, Tensor] | None
+) -> None:
     """Weights for sampling: fp16 parameters under ``model.``, ``extra.`` as given."""
     half = {f"model.{k}": v.half() if v.dtype == torch.float32 else v for k, v in tensors.items()}
     checkpoint.save(

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Optional
 
-from diffx.config import DataConfig, NetConfig, RunConfig, SampleConfig, TrainConfig, option
+from diffx.config import DataConfig, NetConfig, ProcessConfig, RunConfig, SampleConfig, TrainConfig, option
 
 
 @dataclass
 class BrainData(DataConfig):
     """A BIDS folder of T1-weighted scans."""
 
-    root: Optional[str] = option(None, help="BIDS folder with T1w scans; task=train reads it")
+    root: str | None = option(None, help="BIDS folder with T1w scans; task=train reads it")
     head: bool = option(False, help="keep skull and skin; by default the brain alone, by mask derivative or atlas mask")
-    cache: Optional[str] = option(None, help="folder for the encoded scans; by default the user's cache folder")
+    cache: str | None = option(None, help="folder for the encoded scans; by default the user's cache folder")
     split: float = option(0.1, help="share held out where participants.tsv has no split column", min=0, max=0.5)
 
 
@@ -23,6 +22,12 @@ class BrainNet(NetConfig):
     channels: list[int] = option([64, 80, 96], help="width of each resolution, finest first", min=4)
     blocks: int = option(1, help="residual blocks a resolution", min=1)
     positions: int = option(8, help="channels of the learned map of anatomical positions; 0 is none", min=0)
+
+
+@dataclass
+class BrainProcess(ProcessConfig):
+    # head size and the ventricles are decided at more noise than folds: levels reach further up than for photographs
+    level_mean: float = option(0.2, help="mean of log(sigma/alpha) of the training noise")
 
 
 @dataclass
@@ -35,6 +40,8 @@ class BrainSampling(SampleConfig):
 @dataclass
 class BrainTraining(TrainConfig):
     steps: int = option(20_000, help="optimiser steps", min=1)
+    batch: int = option(2, help="samples in one forward pass", min=1)
+    lr: float = option(4e-4, help="peak learning rate", min=0)
 
 
 @dataclass
@@ -42,9 +49,10 @@ class SynthConfig(RunConfig):
     """Whole brains on a 2 mm grid, conditioned on age and sex."""
 
     n: int = option(4, help="how many brains", min=1)
-    age: Optional[float] = option(None, help="age of the person; not given: any", unit="years", min=18, max=90)
-    sex: Optional[str] = option(None, help="sex of the person; not given: any", choices=("F", "M"))
+    age: float | None = option(None, help="age of the person; not given: any", unit="years", min=18, max=90)
+    sex: str | None = option(None, help="sex of the person; not given: any", choices=("F", "M"))
     data: BrainData = field(default_factory=BrainData)
     net: BrainNet = field(default_factory=BrainNet)
+    process: BrainProcess = field(default_factory=BrainProcess)
     train: BrainTraining = field(default_factory=BrainTraining)
     sample: BrainSampling = field(default_factory=BrainSampling)

@@ -1,0 +1,153 @@
+"""Checkpoints: what goes in comes out, and nothing else is believed."""
+
+from __future__ import annotations
+
+import json
+import pickle
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from diffx import checkpoint
+from diffx.errors import DataError
+
+TENSORS = {
+    "model.weight": torch.randn(3, 4, generator=torch.Generator().manual_seed(0)),
+    "model.half": torch.tensor([1.5, -2.0], dtype=torch.float16),
+    "model.brain": torch.tensor([1.5, -2.0], dtype=torch.bfloat16),
+    "extra.count": torch.tensor(7),
+    "extra.mask": torch.tensor([True, False]),
+    "extra.empty": torch.zeros(0, 3),
+    "extra.turned": torch.arange(6.0).view(2, 3).T,
+}
+META = {"plugin": "toy", "step": 12, "config": {"lr": 3e-4, "names": ["ä", "b"]}, "none": None}
+
+
+@pytest.fixture
+def path(tmp_path):
+    path = tmp_path / "sub" / "x.safetensors"
+    checkpoint.save(path, TENSORS, META)
+    return path
+
+
+def test_round_trip(path) -> None:
+    tensors, meta = checkpoint.load(path)
+    assert tensors.keys() == TENSORS.keys()
+    for name, tensor in TENSORS.items():
+        assert torch.equal(tensors[name], tensor) and tensors[name].dtype == tensor.dtype
+    assert {key: meta[key] for key in META} == META
+    assert checkpoint.read_meta(path) == meta
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+def test_the_same_content_gives_the_same_bytes(path) -> None:
+    before = path.read_bytes()
+    checkpoint.save(path, dict(reversed(TENSORS.items())), META)
+    assert path.read_bytes() == before
+
+
+def test_any_flipped_byte_is_noticed(path) -> None:
+    """Weights, names, shapes, the step, the configuration: every byte is under one of the hashes."""
+    good = path.read_bytes()
+    _, meta = checkpoint.load(path)
+    for position in range(0, len(good)):
+        bad = bytearray(good)
+        bad[position] ^= 0x04
+        path.write_bytes(bad)
+        try:
+            tensors, read = checkpoint.load(path)
+        except DataError as error:
+            assert str(path) in str(error)
+            continue
+        # what is left are bytes that carry nothing: the name of the header's own hash
+        assert read == meta and all(torch.equal(tensors[n], t) for n, t in TENSORS.items()), position
+
+
+@pytest.mark.parametrize("keep", [0, 5, 100, -1])
+def test_a_truncated_file_is_refused(path, keep) -> None:
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(DataError, match="not a safetensors file"):
+        checkpoint.load(path)
+
+
+def test_foreign_files_are_refused(tmp_path) -> None:
+    path = tmp_path / "foreign.safetensors"
+    save_file({"a": torch.zeros(2)}, path)
+    with pytest.raises(DataError, match="not written by diffx"):
+        checkpoint.load(path)
+    save_file({"a": torch.zeros(2)}, path, metadata={"format": "pt"})
+    with pytest.raises(DataError, match="not written by diffx"):
+        checkpoint.load(path)
+    for text in ("not json", "5", "[1]"):
+        save_file({"a": torch.zeros(2)}, path, metadata={"diffx": text})
+        with pytest.raises(DataError):
+            checkpoint.load(path)
+    save_file({"a": torch.zeros(2)}, path, metadata={"diffx": json.dumps({"format": 99, "sha256": ""})})
+    with pytest.raises(DataError, match="format 99, this diffx reads format 1"):
+        checkpoint.load(path)
+    with pytest.raises(DataError, match="no such file"):
+        checkpoint.load(tmp_path / "absent.safetensors")
+    with pytest.raises(DataError):
+        checkpoint.load(tmp_path)
+
+
+def test_pickles_are_never_loaded(tmp_path) -> None:
+    fired = tmp_path / "fired"
+
+    class Bomb:
+        def __reduce__(self):
+            return (open, (str(fired), "w"))
+
+    by_pickle, by_torch = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
+    by_pickle.write_bytes(pickle.dumps({"model.weight": Bomb()}))
+    torch.save({"model.weight": Bomb()}, by_torch)
+    for path in (by_pickle, by_torch):
+        with pytest.raises(DataError, match="not a safetensors file"):
+            checkpoint.load(path)
+    assert not fired.exists()
+    pickle.loads(by_pickle.read_bytes())
+    assert fired.exists()  # the bomb was live
+
+
+@pytest.mark.parametrize("when", ["save_file", "fsync", "replace"])
+def test_a_write_that_fails_leaves_the_old_file(path, monkeypatch, when) -> None:
+    before = path.read_bytes()
+
+    def fail(*args, **kwargs):
+        if when == "save_file":
+            args[1].write_bytes(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(checkpoint if when == "save_file" else checkpoint.os, when, fail)
+    with pytest.raises(OSError, match="disk full"):
+        checkpoint.save(path, {"model.weight": torch.ones(4)}, {})
+    assert path.read_bytes() == before
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+def test_what_json_cannot_say_is_refused_before_anything_is_written(tmp_path) -> None:
+    with pytest.raises(TypeError):
+        checkpoint.save(tmp_path / "x.safetensors", {}, {"path": tmp_path})
+    assert not list(tmp_path.iterdir())
+
+
+def test_under_takes_whole_names() -> None:
+    tensors = {"model.a": 1, "model.b.c": 2, "models.a": 3, "model": 4}
+    assert checkpoint.under(tensors, "model") == {"a": 1, "b.c": 2}
+
+
+def test_load_into_says_what_does_not_fit() -> None:
+    module = nn.Linear(3, 2)
+    state = {"weight": torch.ones(2, 3), "bias": torch.zeros(2)}
+    checkpoint.load_into(module, {k: v.half() for k, v in state.items()}, "file")
+    assert torch.equal(module.weight, torch.ones(2, 3)) and module.weight.dtype == torch.float32
+    for tensors, text in (
+        ({"weight": state["weight"]}, "file does not fit this network: it lacks bias"),
+        ({**state, "gain": torch.ones(1)}, "has unknown gain"),
+        ({**state, "weight": torch.ones(3, 2)}, "has other shapes for weight"),
+    ):
+        with pytest.raises(DataError, match=text):
+            checkpoint.load_into(module, tensors, "file")
+    assert torch.equal(module.weight, torch.ones(2, 3))

@@ -1,0 +1,217 @@
+"""The command line in a process of its own: what it says, how it exits, and what it does not import."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import MANIFEST, Strangers
+
+HEAVY = ("torch", "numpy", "monai", "nibabel", "scipy", "matplotlib", "accelerate", "rich", "rdkit", "pandas")
+
+LAW = """
+import contextlib, io, json, sys
+from diffx.cli import main
+with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+    try:
+        code = main(sys.argv[2:])
+    except SystemExit as end:
+        code = end.code or 0
+print(json.dumps([code, [name for name in sys.argv[1].split(",") if name in sys.modules]]))
+"""
+
+
+@pytest.mark.parametrize(
+    "code, words",
+    [
+        (0, ["--help"]),
+        (0, ["--version"]),
+        (0, ["plugins"]),
+        (0, ["plugins", "list", "--json"]),
+        (0, ["plugins", "info", "mri_synth"]),
+        (0, ["run", "--help"]),
+        (0, ["run", "plugin=mri_synth", "--help"]),
+        (0, ["config", "show", "plugin=mri_synth", "age=70"]),
+        (0, ["weights", "list"]),
+        (0, ["completion", "bash"]),
+        (0, ["_complete", "diffx run plugin=mri_synth age"]),
+        (2, ["run", "plugin=mri_synth", "train.lrr=3", "age=old"]),
+        (2, ["run", "plugin=mri_synth", "task=trian"]),
+        (2, ["run", "plugin=mri_synth", "config=no.yaml"]),
+        (2, ["rnu"]),
+        (3, ["run", "plugin=mri_snyth"]),
+    ],
+)
+def test_no_heavy_package_and_no_plugin_code_is_imported(strangers: Strangers, code: int, words: list[str]) -> None:
+    watched = ",".join([*HEAVY, "diffx_mri.synth.plugin", "diffx.defaults", "diffx.run"])
+    done = strangers.python("-c", LAW, watched, *words)
+    assert json.loads(done.stdout) == [code, []], done.stderr
+
+
+@pytest.mark.parametrize(
+    "words, goal", [(["--help"], 60), (["plugins"], 150), (["run", "plugin=mri_synth", "x=1"], 400)]
+)
+def test_start_up_is_quick(strangers: Strangers, words: list[str], goal: float) -> None:
+    measure = (
+        "import resource, subprocess, sys\n"
+        "def cpu():\n"
+        "    used = resource.getrusage(resource.RUSAGE_CHILDREN)\n"
+        "    return used.ru_utime + used.ru_stime\n"
+        "times = []\n"
+        "for _ in range(5):\n"
+        "    before = cpu()\n"
+        "    subprocess.run([sys.executable, '-m', 'diffx', *sys.argv[1:]], capture_output=True)\n"
+        "    times.append(1000 * (cpu() - before))\n"
+        "print(min(times))\n"
+    )
+    assert float(strangers.python("-c", measure, *words).stdout) < goal
+
+
+@pytest.mark.parametrize(
+    "words, code, line",
+    [
+        (["rnu"], 2, "unknown verb 'rnu'; did you mean 'run'?"),
+        (["plugin=mri_synth"], 2, "plugin=mri_synth: expected a verb first; write diffx run plugin=mri_synth"),
+        (["run"], 2, "which plugin? diffx run plugin=NAME (installed: "),
+        (["run", "mri_synth"], 2, "mri_synth: expected plugin=mri_synth"),
+        (["run", "pluging=mri_synth"], 2, "pluging=mri_synth: unknown option; did you mean 'plugin'?"),
+        (["run", "plugin=mri_snyth"], 3, "unknown plugin 'mri_snyth'; did you mean 'mri_synth'? (installed: "),
+        (["run", "plugin=mri_synth", "task=trian"], 2, "task=trian: unknown task; did you mean 'train'? (tasks: "),
+        (["run", "plugin=mri_synth", "seed=one"], 2, "seed=one: expected a whole number from 0 to "),
+        (["run", "plugin=mri_synth", "trian.lr=1"], 2, "trian.lr=1: unknown option; did you mean 'train.lr'?"),
+        (["run", "plugin=mri_synth", "extensions=mri_snyth"], 3, "unknown plugin 'mri_snyth'; did you mean"),
+        (["plugins", "lsit"], 2, "diffx plugins lsit: unknown; did you mean 'list'?"),
+        (["plugins", "info"], 2, "the following arguments are required: plugin (see diffx plugins info --help)"),
+        (["config"], 2, "diffx config: expected one of show, copy"),
+        (["weights", "verify", "nothing"], 5, "weights 'nothing': no such id"),
+        (["completion", "tcsh"], 2, "argument shell: invalid choice: 'tcsh'"),
+    ],
+)
+def test_an_error_is_one_line_and_an_exit_code(strangers: Strangers, words: list[str], code: int, line: str) -> None:
+    done = strangers.diffx(*words)
+    (said,) = done.stderr.splitlines()
+    assert said.startswith(f"diffx: error: {line}"), said
+    assert done.returncode == code
+
+
+def test_every_problem_has_its_line(strangers: Strangers) -> None:
+    done = strangers.diffx("run", "plugin=mri_synth", "train.lrr=1", "age=old", "sex=Q")
+    assert done.returncode == 2
+    lines = done.stderr.splitlines()
+    assert len(lines) == 3 and all(line.startswith("diffx: error: ") for line in lines)
+
+
+def test_traceback_on_request(strangers: Strangers) -> None:
+    done = strangers.diffx("run", "plugin=nothing", "--traceback")
+    assert done.returncode == 3 and "Traceback (most recent call last)" in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("diffx: error: unknown plugin 'nothing'")
+
+
+def test_the_help_of_a_plugin_lists_every_option(strangers: Strangers) -> None:
+    strangers.add("one")
+    text = strangers.diffx("run", "plugin=one", "--help").stdout
+    unwrapped = " ".join(text.split())
+    for part in (
+        "task=greet say hello (default)",
+        "preset=big size=9 train.steps=7",
+        "size=1.0 how big [a number from 0 to 10 (mm)]",
+        "subject=none whose [text, or none]",
+        "from=none weights to start from",
+        "train.lr=0.0003",
+        "sample.steps=24",
+    ):
+        assert part in unwrapped, text
+
+
+def test_a_missing_extra_is_told_with_its_command(strangers: Strangers) -> None:
+    needs = MANIFEST.format(name="one") + "    extra: deep\n    requires: [surely_not_there, yaml]\n"
+    strangers.add("one", manifest=needs)
+    done = strangers.diffx("run", "plugin=one")
+    assert done.returncode == 4
+    assert done.stderr == (
+        "diffx: error: plugin 'one' (stranger-one 1.2) needs surely_not_there: pip install \"stranger-one[deep]\"\n"
+    )
+    # what is wrong with the words is said first: the extra may take minutes to install
+    assert strangers.diffx("run", "plugin=one", "size=x").returncode == 2
+
+
+def test_the_extra_of_our_own_plugin(strangers: Strangers) -> None:
+    hide = "import sys; sys.modules['monai'] = None; from diffx.cli import main; sys.exit(main(sys.argv[1:]))"
+    done = strangers.python("-c", hide, "run", "plugin=mri_synth")
+    assert (done.returncode, done.stderr.splitlines()) == (
+        4,
+        [f"diffx: error: plugin 'mri_synth' (diffx-suite {_version()}) needs monai: pip install \"diffx-suite[mri]\""],
+    )
+
+
+def _version() -> str:
+    import diffx
+
+    return diffx.__version__
+
+
+def test_an_extra_that_does_not_load_is_an_extra_that_is_missing(strangers: Strangers) -> None:
+    needs = MANIFEST.format(name="one") + "    requires: [brokenlib]\n"
+    strangers.add("one", manifest=needs, plugin="import brokenlib")
+    (strangers.folder / "brokenlib.py").write_text("raise OSError('libx.so: undefined symbol')")
+    done = strangers.diffx("run", "plugin=one")
+    assert done.returncode == 4
+    assert "brokenlib is installed but does not load (OSError: libx.so: undefined symbol)" in done.stderr
+    assert done.stderr.endswith(": pip install brokenlib\n")
+
+
+def test_a_run_from_a_copied_configuration(strangers: Strangers, tmp_path: Path) -> None:
+    strangers.add("one")
+    done = strangers.diffx("config", "copy", "plugin=one", "preset=big", "subject=0010", "mine.yaml", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "# how big [a number from 0 to 10 (mm)]" in (tmp_path / "mine.yaml").read_text()
+    again = strangers.diffx("config", "copy", "plugin=one", "mine.yaml", cwd=tmp_path)
+    assert again.returncode == 2 and "mine.yaml exists" in again.stderr
+    shown = yaml.safe_load(strangers.diffx("config", "show", "config=mine.yaml", "size=3", cwd=tmp_path).stdout)
+    assert (shown["size"], shown["subject"], shown["train"]["steps"]) == (3.0, "0010", 7)
+
+    ran = strangers.diffx("run", "config=mine.yaml", "out=there", cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    assert json.loads((tmp_path / "there/metrics.json").read_text())["size"] == 9.0
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash here")
+def test_bash_completes(strangers: Strangers) -> None:
+    strangers.add("one")
+    (strangers.folder / "diffx").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m diffx "$@"\n')
+    (strangers.folder / "diffx").chmod(0o755)
+    for line, answer in {
+        "diffx ru": ["run"],
+        "diffx run plugin=on": ["one"],
+        "diffx run plugin=one task=": ["greet"],
+        "diffx run plugin=one train.ch": ["train.checkpoint_every=", "train.checkpointing="],
+        "diffx run plugin=one device=c": ["cpu", "cuda"],
+    }.items():
+        script = f"""
+            PATH="{strangers.folder}:$PATH"; export PYTHONPATH="{strangers.folder}"
+            eval "$(diffx completion bash)"; COMP_WORDBREAKS=" ="; COMP_LINE="{line}"; COMP_POINT=${{#COMP_LINE}}
+            _diffx; printf '%s\\n' "${{COMPREPLY[@]}}" """
+        done = subprocess.run(["bash", "-c", script], capture_output=True, text=True)
+        assert done.stdout.split() == answer, (line, done.stderr)
+
+
+def test_closed_pipes_are_no_error(strangers: Strangers) -> None:
+    command = f'"{sys.executable}" -m diffx run plugin=mri_synth --help | head -n 1; exit ${{PIPESTATUS[0]}}'
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_plugin_of_this_file_is_well(strangers: Strangers) -> None:
+    strangers.add("one")
+    done = strangers.diffx("plugins", "check", "one")
+    assert done.returncode == 0, done.stderr
+    assert [line.split() for line in done.stdout.splitlines()] == [
+        ["manifest", "ok"],
+        ["configuration", "ok"],
+        ["import", "ok"],
+    ]

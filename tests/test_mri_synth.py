@@ -1,0 +1,119 @@
+"""mri_synth on its shipped weights, as its user runs it."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from diffx.errors import UsageError
+from diffx.weights import resolve_weights, shipped
+from diffx_mri import BrainSynth, Person
+from diffx_mri.synth.config import BrainSampling
+
+QUICK = BrainSampling(steps=6, batch=2)
+
+
+@pytest.fixture(scope="module")
+def synth() -> BrainSynth:
+    return BrainSynth.load(device="cpu")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Path:
+    """One run of the command line in this process: its folder."""
+    from diffx.cli import main
+
+    out = tmp_path_factory.mktemp("run") / "brains"
+    words = ["run", "plugin=mri_synth", "age=70", "sex=F", "n=2", "seed=1", "sample.steps=6", "device=cpu", f"out={out}"]
+    assert main(words) == 0
+    return out
+
+
+def test_shipped_weights_fit_the_budget_and_say_their_licence():
+    for weights in shipped():
+        assert weights.path.stat().st_size <= 16 * 2**20
+        assert weights.entry.licence
+    assert resolve_weights("mri-synth-ixi", "mri_synth").is_file()
+
+
+def test_what_is_written_is_nifti_in_the_right_place(run):
+    files = sorted(run.glob("samples/sub-*/anat/*_T1w.nii.gz"))
+    assert [f.name for f in files] == [f"sub-synth00{i}_space-diffxbrain_desc-synth_T1w.nii.gz" for i in (1, 2)]
+    for file in files:
+        image = nib.load(file)
+        assert nib.aff2axcodes(image.affine) == ("R", "A", "S")
+        assert image.shape == (96, 120, 96)
+        np.testing.assert_allclose(image.header.get_zooms(), 2.0, atol=1e-5)
+        assert image.header["sform_code"] > 0 and image.header["qform_code"] > 0
+        np.testing.assert_allclose(image.get_sform(), image.get_qform(), atol=1e-4)
+        assert image.header.get_xyzt_units()[0] == "mm"
+        # the brain sits around the anterior commissure, as in MNI152: its centre a little behind and above the origin
+        data = image.get_fdata()
+        centre = nib.affines.apply_affine(image.affine, np.argwhere(data > 0.1).mean(0))
+        np.testing.assert_allclose(centre, [0, -20, 7], atol=12)
+        assert 0.9 < (data > 0).sum() * 8e-6 < 2.0  # litres
+
+
+def test_sidecars_and_participants_say_what_was_asked_for(run):
+    with open(run / "samples/participants.tsv", newline="") as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    assert [(r["age"], r["sex"], r["seed"]) for r in rows] == [("70", "F", "1"), ("70", "F", "2")]
+    sidecar = json.loads(next(run.glob("samples/sub-synth002/anat/*.json")).read_text())
+    assert (sidecar["Age"], sidecar["Sex"], sidecar["Seed"], sidecar["SkullStripped"]) == (70, "F", 2, True)
+    description = json.loads((run / "samples/dataset_description.json").read_text())
+    assert description["DatasetType"] == "derivative" and description["GeneratedBy"][0]["Name"] == "diffx"
+
+
+def test_the_report_is_one_file_with_pictures(run):
+    page = (run / "report.html").read_text()
+    assert page.count("data:image/") >= 2
+    assert "Synthetic brains" in page and "F, 70 y, seed 1" in page
+    assert json.loads((run / "status.json").read_text())["flags"] == []
+
+
+def test_the_python_face_draws_the_same_brain_as_the_command_line(run, synth):
+    brain = next(synth.brains([Person(70, "F", 1)], QUICK))
+    written = nib.load(next(run.glob("samples/sub-synth001/anat/*_T1w.nii.gz"))).get_fdata()
+    assert np.abs(brain.data - written).mean() < 5e-3  # batch of one against batch of two, in bf16
+
+
+def test_a_brain_looks_like_the_mean_brain_but_not_like_another(synth):
+    one, two = synth.brains([Person(70, "F", 1), Person(70, "F", 2)], QUICK)
+    mean = synth.codec.mean_brain().numpy()
+    inside = mean > 0.1
+    for brain in (one, two):
+        assert np.corrcoef(mean[inside], brain.data[inside])[0, 1] > 0.7
+    difference = np.abs(one.data - two.data)[inside].mean()
+    assert difference > 0.03
+
+
+def test_men_have_larger_brains_and_the_old_larger_ventricles(synth):
+    """Two facts of anatomy that the model can only have learned (n = 8 each, the same seeds)."""
+    eight = range(8)
+    women, men, young, old = (
+        list(synth.brains([Person(age, sex, seed) for seed in eight], QUICK))
+        for age, sex in ((40, "F"), (40, "M"), (25, None), (78, None))
+    )
+    assert np.mean([b.litres for b in men]) > np.mean([b.litres for b in women]) + 0.05
+    # around the lateral ventricles, in mm, T1w is dark where there is fluid
+    x, y, z = np.meshgrid(*[np.arange(n) for n in young[0].data.shape], indexing="ij")
+    world = nib.affines.apply_affine(young[0].affine, np.stack([x, y, z], -1))
+    box = (np.abs(world[..., 0]) < 24) & (np.abs(world[..., 1] + 10) < 34) & (np.abs(world[..., 2] - 16) < 16)
+
+    def fluid(brains) -> float:
+        return float(np.mean([(b.data[box] < 0.45).mean() for b in brains]))
+
+    assert fluid(old) > 1.3 * fluid(young)
+
+
+def test_what_cannot_be_asked_for_is_refused(synth):
+    with pytest.raises(UsageError, match="age: 150 is outside 18 to 90"):
+        synth.sample(age=150)
+    with pytest.raises(UsageError, match="sex: 'X' is none of F, M"):
+        synth.sample(sex="X")
+    with pytest.raises(UsageError, match="unknown sampler"):
+        synth.sample(sampler="dpm")

@@ -1,0 +1,170 @@
+"""Parametrisations against the networks that are right by definition."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from oracles import SCHEDULES, name_of
+from torch import Tensor, nn
+
+from diffx.noise import Noise
+from diffx.predict import PARAMETRISATIONS, Denoiser, parametrise
+from diffx.process import EDM, Cosine, Gaussian, Linear, RectifiedFlow, Schedule
+
+every = pytest.mark.parametrize("schedule", SCHEDULES, ids=name_of)
+kinds = pytest.mark.parametrize("kind", PARAMETRISATIONS)
+SIGMA_DATA = 0.6
+
+
+def right_output(kind: str, schedule: Schedule, x0: np.ndarray, eps: np.ndarray, t: np.ndarray) -> np.ndarray:
+    """What the paper of each parametrisation defines its network to output."""
+    alpha, sigma = schedule.alpha(t), schedule.sigma(t)
+    d_alpha, d_sigma = schedule.rates(t)
+    if kind == "eps":
+        return eps + 0 * t
+    if kind == "x0":
+        return x0 + 0 * t
+    if kind == "v":
+        return alpha * eps - sigma * x0
+    if kind == "flow":
+        return d_alpha * x0 + d_sigma * eps
+    # Karras et al. 2022: D(y) = c_skip y + c_out F, for y = x_0 + s eps
+    s = sigma / alpha
+    c_skip = SIGMA_DATA**2 / (s**2 + SIGMA_DATA**2)
+    c_out = s * SIGMA_DATA / np.sqrt(s**2 + SIGMA_DATA**2)
+    return (x0 - c_skip * (x0 + s * eps)) / c_out
+
+
+class Answers(nn.Module):
+    """A network that has been told what to say, and remembers what it was asked."""
+
+    def __init__(self, answer: Tensor):
+        super().__init__()
+        self.answer = answer
+
+    def forward(self, x: Tensor, level: Tensor, condition=None) -> Tensor:
+        self.asked = (x, level, condition)
+        return self.answer
+
+
+def draw() -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(3)
+    return SIGMA_DATA * rng.standard_normal((5, 3, 4)), rng.standard_normal((5, 3, 4))
+
+
+@every
+@kinds
+def test_coefficients_recover_x0_in_float64(kind, schedule) -> None:
+    x0, eps = draw()
+    for t in np.array([0.001, 0.2, 0.5, 0.99]) * schedule.t_max:
+        alpha, sigma = schedule.alpha(t), schedule.sigma(t)
+        skip, out = PARAMETRISATIONS[kind](alpha, sigma, schedule.rates(t), SIGMA_DATA)
+        got = skip * (alpha * x0 + sigma * eps) + out * right_output(kind, schedule, x0, eps, t)
+        np.testing.assert_allclose(got, x0, atol=1e-11)
+
+
+@every
+@kinds
+@pytest.mark.parametrize("scalar", [True, False])
+def test_the_right_output_gives_x0(kind, scalar, schedule) -> None:
+    if kind == "eps" and schedule.alpha(schedule.t_max) == 0:
+        return  # refused, below
+    x0, eps = draw()
+    times = np.array([0.03, 0.2, 0.5, 0.7, 0.93]) * (1 if schedule.t_max == 1 else 5)
+    for t in times if scalar else [times]:
+        column = np.asarray(t).reshape(-1, 1, 1)
+        x = torch.from_numpy(schedule.alpha(column) * x0 + schedule.sigma(column) * eps)
+        net = Answers(torch.from_numpy(right_output(kind, schedule, x0, eps, column)).float())
+        prediction = parametrise(net, kind, schedule, SIGMA_DATA)(x.float(), float(t) if scalar else t)
+        worst = float(np.max(schedule.ratio(times)))  # eps divides its rounding by alpha
+        np.testing.assert_allclose(prediction.numpy(), x0, atol=1e-6 * max(5, worst * 5))
+
+
+@pytest.mark.parametrize("schedule", [Cosine(), RectifiedFlow()], ids=name_of)
+@pytest.mark.parametrize("kind", [k for k in PARAMETRISATIONS if k != "eps"])
+def test_zero_terminal_snr(kind, schedule) -> None:
+    """At t = 1 the state is noise alone, and x_0 comes from the network alone."""
+    x0, eps = draw()
+    d_alpha, d_sigma = schedule.rates(1.0)
+    answer = {"x0": x0, "v": -x0, "flow": d_alpha * x0 + d_sigma * eps, "edm": x0 / SIGMA_DATA}[kind]
+    for t in (1.0, np.ones(5)):
+        net = Answers(torch.from_numpy(answer).float())
+        prediction = Denoiser(net, kind, schedule, SIGMA_DATA)(torch.from_numpy(eps).float(), t)
+        np.testing.assert_allclose(prediction.numpy(), x0, atol=1e-6)
+        torch.testing.assert_close(net.asked[1], torch.full((5,), 5.0))
+
+
+def test_eps_is_refused_where_it_says_nothing_about_x0() -> None:
+    for schedule in (Cosine(), RectifiedFlow()):
+        with pytest.raises(ValueError, match="zero terminal SNR"):
+            Denoiser(nn.Identity(), "eps", schedule)
+    for schedule in (Linear(), EDM()):
+        Denoiser(nn.Identity(), "eps", schedule)
+    with pytest.raises(ValueError, match="unknown prediction 'epsilon'"):
+        Denoiser(nn.Identity(), "epsilon", Linear())
+
+
+@every
+def test_the_network_sees_unit_variance_and_the_level(schedule) -> None:
+    t = np.repeat(np.array([0.1, 0.5, 0.9]) * schedule.t_max, 2)
+    process, noise = Gaussian(schedule, SIGMA_DATA), Noise(range(6))
+    x0 = SIGMA_DATA * noise["data"].normal(20_000)
+    net = Answers(torch.zeros(6, 20_000))
+    condition = object()
+    Denoiser(net, "edm", schedule, SIGMA_DATA)(process.corrupt(x0, t, noise).x, t, condition)
+    x, level, told = net.asked
+    torch.testing.assert_close(x.std(1), torch.ones(6), rtol=0, atol=0.02)
+    np.testing.assert_allclose(level.numpy(), np.log(schedule.ratio(t)) / 4, rtol=1e-6)
+    assert told is condition
+
+
+@every
+@kinds
+def test_training_loss_of_the_right_output_is_zero_and_of_a_wrong_one_known(kind, schedule) -> None:
+    """corrupt -> predict -> loss as training does it; with EDM's weight an error d in the EDM output costs d^2."""
+    if kind == "eps" and schedule.alpha(schedule.t_max) == 0:
+        return
+    noise = Noise(range(5))
+    x0 = torch.from_numpy(draw()[0]).float()
+    process = Gaussian(schedule, SIGMA_DATA)
+    t = process.times(np.linspace(0.1, 0.9, 5))
+    noisy = process.corrupt(x0, t, noise)
+    eps = noise["corrupt"].normal(3, 4).double().numpy()
+    answer = right_output(kind, schedule, x0.double().numpy(), eps, t.reshape(-1, 1, 1))
+    predict = Denoiser(Answers(torch.from_numpy(answer).float()), kind, schedule, SIGMA_DATA)
+    assert process.loss(predict(noisy.x, t), noisy).shape == (5,)
+    assert process.loss(predict(noisy.x, t), noisy).max() < 1e-9
+    if kind == "edm":
+        predict.net.answer = predict.net.answer + 0.3
+        torch.testing.assert_close(process.loss(predict(noisy.x, t), noisy), torch.full((5,), 0.09), rtol=1e-3, atol=0)
+
+
+class Halves(nn.Module):
+    """A network with a matrix product, which autocast lowers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(4, 4)
+
+    def forward(self, x: Tensor, level: Tensor, condition=None) -> Tensor:
+        out = self.linear(x)
+        self.ran_in = out.dtype
+        return out
+
+
+@kinds
+def test_the_prediction_is_fp32_though_the_network_ran_in_bf16(kind) -> None:
+    net = Halves()
+    predict = Denoiser(net, kind, EDM(), autocast=torch.bfloat16)
+    x = Noise([1, 2]).normal(4)
+    prediction = predict(x, 0.5)
+    assert net.ran_in == torch.bfloat16 and prediction.dtype == torch.float32
+    # what bf16 costs stays in the network's share: the skip is applied in fp32
+    skip, out = (float(c) for c in PARAMETRISATIONS[kind](np.float64(1), np.float64(0.5), (0.0, 1.0), 1.0))
+    with torch.autocast("cpu", torch.bfloat16):
+        raw = net(x / np.float32(np.sqrt(1.25)), torch.zeros(2))
+    torch.testing.assert_close(prediction, x * skip + raw.float() * out, rtol=0, atol=1e-6)
+    predict.autocast = None
+    predict(x, 0.5)
+    assert net.ran_in == torch.float32

@@ -1,0 +1,98 @@
+"""Everything in the README is run: its plugin is installed as a stranger's, trained, killed, resumed and sampled."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.torch import load_file
+
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+SMALL = ["net.channels=[16,32]", "net.attention=[1]", "train.batch=8", "train.lr=2e-3", "train.warmup=10"]
+
+
+def block(kind: str) -> str:
+    found = re.search(rf"```{kind}\n(.*?)```", README, re.S)
+    assert found, f"the README has no block {kind!r}"
+    return found[1]
+
+
+@pytest.fixture
+def waves(strangers, monkeypatch):
+    """The README's plugin, installed as its distribution says."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    package = strangers.folder / "waves"
+    package.mkdir()
+    (package / "__init__.py").write_text(block("python plugin"))
+    (package / "diffx.yaml").write_text(block("yaml plugin"))
+    info = strangers.folder / "waves-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: waves\nVersion: 1.0\n")
+    entry = re.search(r"`\[project\.entry-points\.diffx\] (.*?)`", README)
+    assert entry
+    (info / "entry_points.txt").write_text(f"[diffx]\n{entry[1].replace(chr(34), '')}\n")
+    return strangers
+
+
+def test_the_plugin_is_under_thirty_lines():
+    lines = [line for line in block("python plugin").splitlines() if line.strip()]
+    assert len(lines) < 30
+
+
+def test_the_plugin_trains_and_its_samples_have_the_pitch_asked_for(waves):
+    listed = waves.diffx("plugins")
+    assert "waves" in listed.stdout and "sine waves of a pitch" in listed.stdout
+    trained = waves.diffx("run", "plugin=waves", "out=runs/waves", "train.steps=250", *SMALL)
+    assert trained.returncode == 0, trained.stderr
+    wanted = 3
+    sampling = ["run", "plugin=waves", "task=sample", "from=runs/waves", f"pitch={wanted}", "n=8", "sample.batch=8"]
+    drawn = waves.diffx(*sampling, "out=runs/drawn")
+    assert drawn.returncode == 0, drawn.stderr
+    waveforms = np.stack([np.load(f)[0] for f in sorted((waves.folder / "runs/drawn/samples").glob("*.npy"))])
+    assert waveforms.shape == (8, 64)
+    spectrum = np.abs(np.fft.rfft(waveforms, axis=1))
+    assert (spectrum[:, 1:].argmax(1) + 1 == wanted).mean() >= 0.75
+    alone = waves.diffx(*sampling[:-2], "seed=3", "n=1", "out=runs/alone")  # sample 3 of the batch, by itself
+    assert alone.returncode == 0, alone.stderr
+    again = np.load(waves.folder / "runs/alone/samples/sample-0003.npy")
+    np.testing.assert_allclose(again[0], waveforms[3], atol=0.05)
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_training_killed_at_any_point_and_resumed_ends_with_the_same_weights(waves, how):
+    steps = ["train.steps=60", "train.checkpoint_every=7", *SMALL]
+    straight = waves.diffx("run", "plugin=waves", "out=runs/straight", *steps)
+    assert straight.returncode == 0, straight.stderr
+    last = waves.folder / "runs/cut/checkpoints/last.safetensors"
+    command = ["run", "plugin=waves", "out=runs/cut", *steps]
+    running = subprocess.Popen(
+        [sys.executable, "-m", "diffx", *command],
+        cwd=waves.folder,
+        env={**__import__("os").environ, "PYTHONPATH": str(waves.folder)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    until = time.monotonic() + 120
+    while not last.exists() and running.poll() is None and time.monotonic() < until:
+        time.sleep(0.01)
+    time.sleep(0.05)
+    running.send_signal(how)
+    code = running.wait(60)
+    weights = last.with_name("weights.safetensors")
+    assert not weights.exists(), "it was killed too late to prove anything"
+    if how is signal.SIGTERM:
+        assert code == 130, running.stderr and running.stderr.read()
+    resumed = waves.diffx(*command, "resume=true")
+    assert resumed.returncode == 0, resumed.stderr
+    assert "resumed at step" in resumed.stderr
+    one = load_file(waves.folder / "runs/straight/checkpoints/weights.safetensors")
+    two = load_file(weights)
+    assert one.keys() == two.keys()
+    assert all(one[name].equal(two[name]) for name in one)

@@ -1,0 +1,178 @@
+"""Schedules against their definitions, numerical derivatives and published values."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from oracles import SCHEDULES, name_of
+
+from diffx.plan import GRIDS
+from diffx.process import EDM, Cosine, Gaussian, Linear, RectifiedFlow, edm_weight, lognormal, uniform_time
+
+every = pytest.mark.parametrize("schedule", SCHEDULES, ids=name_of)
+
+
+def inside(schedule, n: int = 201) -> np.ndarray:
+    return schedule.t_max * np.linspace(0, 1, n + 2)[1:-1]
+
+
+@every
+def test_rates_are_the_derivatives(schedule) -> None:
+    t, h = inside(schedule), 1e-6 * schedule.t_max
+    for value, rate in zip((schedule.alpha, schedule.sigma), schedule.rates(t), strict=True):
+        np.testing.assert_allclose(rate, (value(t + h) - value(t - h)) / (2 * h), rtol=1e-6, atol=1e-8)
+
+
+@every
+def test_time_inverts_ratio(schedule) -> None:
+    t = inside(schedule)
+    np.testing.assert_allclose(schedule.time(schedule.ratio(t)), t, rtol=1e-11)
+    ratio = np.geomspace(1e-5, 70, 100)
+    np.testing.assert_allclose(schedule.ratio(schedule.time(ratio)), ratio, rtol=1e-10)
+    np.testing.assert_allclose(schedule.log_snr(t), -2 * np.log(schedule.sigma(t) / schedule.alpha(t)), rtol=1e-12)
+    assert (np.diff(schedule.log_snr(t)) < 0).all()
+
+
+@every
+def test_both_ends_of_the_inverse(schedule) -> None:
+    assert schedule.time(0.0) == 0
+    assert schedule.time(np.inf) == schedule.t_max
+    np.testing.assert_array_equal(schedule.time(np.array([0.0, np.inf])), [0, schedule.t_max])
+
+
+def test_endpoints() -> None:
+    for schedule in SCHEDULES:
+        assert schedule.alpha(0.0) == 1 and schedule.sigma(0.0) == 0
+        assert schedule.ratio(0.0) == 0 and schedule.log_snr(0.0) == np.inf
+    for schedule in (Cosine(), RectifiedFlow()):  # zero terminal SNR: exact, not nearly
+        assert schedule.alpha(1.0) == 0 and schedule.sigma(1.0) == 1
+        assert schedule.alpha(1) == 0 and schedule.alpha(np.array([1.0]))[0] == 0
+        assert schedule.ratio(1.0) == np.inf and schedule.log_snr(1.0) == -np.inf
+        d_alpha, d_sigma = schedule.rates(1.0)
+        assert np.isfinite(d_alpha) and np.isfinite(d_sigma)
+    assert Linear().alpha(1.0) == pytest.approx(np.exp(-(20 + 0.1) / 4), rel=1e-14)  # exp(-1/2 integral of beta)
+    assert EDM().t_max == 80 and EDM().sigma(80.0) == 80 and EDM().alpha(80.0) == 1
+    assert EDM(sigma_max=500.0).t_max == 500
+
+
+@pytest.mark.parametrize("schedule", [Cosine(), Linear()], ids=name_of)
+def test_variance_is_preserved(schedule) -> None:
+    t = np.linspace(0, 1, 101)
+    np.testing.assert_allclose(schedule.alpha(t) ** 2 + schedule.sigma(t) ** 2, 1, rtol=1e-14)
+
+
+def test_cosine_is_half_way_at_a_quarter_turn() -> None:
+    assert Cosine().alpha(0.5) == pytest.approx(np.sqrt(0.5), rel=1e-15)
+    assert Cosine().alpha(2 / 3) == pytest.approx(0.5, rel=1e-14)
+
+
+def test_linear_is_the_limit_of_the_discrete_one() -> None:
+    """Ho et al. 2020: 1000 steps of beta from 1e-4 to 0.02."""
+    alpha = np.sqrt(np.cumprod(1 - np.linspace(1e-4, 0.02, 1000)))
+    t = (np.arange(1000) + 1) / 1000
+    np.testing.assert_allclose(np.log(Linear().alpha(t))[100:], np.log(alpha)[100:], rtol=0.011)
+
+
+def test_sigma_keeps_its_digits_near_zero() -> None:
+    """1 - alpha^2 loses every digit there; the first terms of the series do not."""
+    t = 1e-9
+    assert Linear().sigma(t) == pytest.approx(np.sqrt(0.1 * t), rel=1e-8)
+    assert Cosine().sigma(t) == pytest.approx(np.pi / 2 * t, rel=1e-12)
+
+
+@every
+def test_floats_and_arrays_agree(schedule) -> None:
+    t = inside(schedule, 7)
+    for method in (schedule.alpha, schedule.sigma, schedule.ratio, schedule.log_snr, schedule.time):
+        whole = method(t)
+        assert whole.dtype == np.float64 and whole.shape == t.shape
+        for number, value in zip(t, whole, strict=True):
+            single = method(float(number))
+            assert isinstance(single, float) and single == value
+        assert method(t.reshape(1, 7)).shape == (1, 7)
+    for part, single in zip(schedule.rates(t), zip(*(schedule.rates(float(v)) for v in t), strict=True), strict=True):
+        np.testing.assert_array_equal(part, single)
+
+
+@every
+def test_half_precision_times_do_not_stick(schedule) -> None:
+    """A peer's schedule stayed in fp16 after one call in fp16."""
+    t = np.linspace(0, 1, 9)
+    before = schedule.alpha(t).copy()
+    for dtype in (np.float16, np.float32):
+        assert schedule.alpha(t.astype(dtype)).dtype == schedule.sigma(t.astype(dtype)).dtype == np.float64
+        np.testing.assert_array_equal(schedule.alpha(t.astype(dtype)), before)  # these times are exact in fp16
+    np.testing.assert_array_equal(schedule.alpha(t), before)
+
+
+@every
+def test_schedules_are_frozen_and_comparable(schedule) -> None:
+    assert schedule == type(schedule)() and hash(schedule) == hash(type(schedule)())
+    with pytest.raises(AttributeError):
+        schedule.beta_min = 3.0
+    assert Linear(beta_max=10.0) != Linear() != Cosine()
+
+
+@every
+@pytest.mark.parametrize("grid", GRIDS)
+@pytest.mark.parametrize("n", [1, 2, 3, 20, 1000])
+def test_grids_fall_strictly_to_zero(schedule, grid, n) -> None:
+    """A peer's cosine schedule on a Karras grid had 12 distinct times in 20 and crashed."""
+    times = GRIDS[grid](schedule, n)
+    assert len(times) == n + 1 and times[-1] == 0
+    assert all(isinstance(t, float) for t in times) and all(t > s for t, s in itertools.pairwise(times))
+    top = schedule.t_max if grid == "uniform" else min(80.0, schedule.ratio(schedule.t_max))
+    assert (times[0] if grid == "uniform" else schedule.ratio(times[0])) == pytest.approx(top, rel=1e-9)
+
+
+def test_grids_are_evenly_spaced_in_their_coordinate() -> None:
+    schedule = Cosine()
+    sigma = {name: np.array([schedule.ratio(t) for t in GRIDS[name](schedule, 12)]) for name in GRIDS}
+    for coordinate in (
+        np.array(GRIDS["uniform"](schedule, 12)),
+        sigma["karras"][:-1] ** (1 / 7),
+        np.log(sigma["log_snr"][:-1]),
+        np.arctan(sigma["angle"]),
+    ):
+        steps = np.diff(coordinate)
+        np.testing.assert_allclose(steps, steps[0], rtol=1e-8)
+    assert sigma["karras"][-2] == pytest.approx(0.002) and sigma["log_snr"][-2] == pytest.approx(0.002)
+
+
+def test_grids_reach_the_whole_range_of_an_edm_schedule() -> None:
+    times = GRIDS["karras"](EDM(sigma_max=500.0, sigma_min=0.01), 10)
+    assert times[0] == 500 and times[-2] == pytest.approx(0.01)
+
+
+@every
+def test_training_times(schedule) -> None:
+    u = np.linspace(0.001, 0.999, 999)
+    t = lognormal(-0.4, 1.4)(schedule, u)
+    logs = np.log(schedule.ratio(t))
+    assert np.median(logs) == pytest.approx(-0.4, abs=1e-6)
+    inner = logs[(u > 0.1) & (u < 0.9)]
+    np.testing.assert_allclose(inner[[0, -1]], -0.4 + 1.4 * np.array([-1.2816, 1.2816]), atol=0.01)
+    np.testing.assert_allclose(uniform_time(schedule, u), u * schedule.t_max)
+
+
+@every
+def test_edm_weight_is_the_inverse_of_the_output_scale_squared(schedule) -> None:
+    t, sigma_data = inside(schedule), 0.5
+    s = schedule.ratio(t)
+    np.testing.assert_allclose(
+        edm_weight(sigma_data)(schedule, t), (s**2 + sigma_data**2) / (s * sigma_data) ** 2, rtol=1e-10
+    )
+    assert edm_weight(sigma_data)(schedule, np.array([schedule.t_max]))[0] == pytest.approx(4, rel=0.01)
+
+
+@every
+def test_the_prior_has_the_marginal_variance(schedule) -> None:
+    from diffx.noise import Noise
+
+    process = Gaussian(schedule, sigma_data=3.0)
+    for t in (schedule.t_max, 0.3 * schedule.t_max):
+        x = process.prior((50_000,), Noise([1]), t)
+        expected = np.hypot(schedule.alpha(t) * 3.0, schedule.sigma(t))
+        assert float(x.std()) == pytest.approx(expected, rel=5 / np.sqrt(2 * 50_000))
