@@ -52,7 +52,7 @@ def test_any_flipped_byte_is_noticed(path) -> None:
     """Weights, names, shapes, the step, the configuration: every byte is under one of the hashes."""
     good = path.read_bytes()
     _, meta = checkpoint.load(path)
-    for position in range(0, len(good)):
+    for position in range(len(good)):
         bad = bytearray(good)
         bad[position] ^= 0x04
         path.write_bytes(bad)
@@ -151,3 +151,10 @@ def test_load_into_says_what_does_not_fit() -> None:
         with pytest.raises(DataError, match=text):
             checkpoint.load_into(module, tensors, "file")
     assert torch.equal(module.weight, torch.ones(2, 3))
+
+
+def test_a_file_is_as_readable_as_any_other(path) -> None:
+    """safetensors makes files that only their owner may read, which is no good for weights in a package."""
+    other = path.with_name("other")
+    other.touch()
+    assert path.stat().st_mode == other.stat().st_mode

@@ -337,9 +337,7 @@ def test_the_library_executes_rows_as_documented(name, eta, schedule) -> None:
     plan = make_plan(schedule, name, 9, "karras", eta)
     start = process.prior((6,), noise, plan.rows[0].t).double()
     draws = [noise["step"].normal(6, step=k).double().numpy().ravel() for k in range(len(plan))]
-    expected = execute(
-        plan, lambda x, t: TWO_MODES.denoise(schedule, x, t), start.numpy().ravel(), lambda k: draws[k]
-    )
+    expected = execute(plan, lambda x, t: TWO_MODES.denoise(schedule, x, t), start.numpy().ravel(), lambda k: draws[k])
     kept = start.clone()
     for _ in range(2):
         end = run_in_library(plan, process, TWO_MODES.predict(schedule), start, noise)

@@ -65,14 +65,14 @@ def test_the_loop_is_the_table(name, schedule) -> None:
 
 @pytest.mark.parametrize(("name", "eta"), [("dpmpp_2m", 0.0), ("ddim", 0.0), ("heun", None), ("dpmpp_3m", 1.0)])
 def test_samples_have_the_distribution_of_the_data(name, eta) -> None:
-    """Kolmogorov-Smirnov distance to the two-mode mixture, 40 000 samples; 0.0098 is p = 0.001, plus the solver's."""
+    """Kolmogorov-Smirnov distance to the two-mode mixture, 20 000 samples; 0.0138 is p = 0.001, plus the solver's."""
     schedule = Cosine()
-    plan = make_plan(schedule, name, 60, "angle", eta)
-    x = sample(TWO_MODES.predict(schedule), Gaussian(schedule, 0.9), plan, (20_000,), [1, 2])
+    plan = make_plan(schedule, name, 50, "angle", eta)
+    x = sample(TWO_MODES.predict(schedule), Gaussian(schedule, 0.9), plan, (10_000,), [1, 2])
     x = np.sort(x.double().numpy().ravel())
     u = TWO_MODES.cdf(schedule, x, 0.0)
     distance = np.abs(u - (np.arange(len(x)) + 0.5) / len(x)).max()
-    assert distance < (0.03 if name == "ddim" else 0.015)
+    assert distance < (0.03 if name == "ddim" else 0.018)
 
 
 def test_a_stochastic_step_draws_fresh_noise() -> None:
@@ -114,7 +114,5 @@ def test_no_global_generator_and_no_gradient() -> None:
     schedule = EDM()
     weight = torch.ones((), requires_grad=True)
     state = torch.get_rng_state()
-    end = sample(
-        lambda x, t, c=None: x * weight * 0.1, Gaussian(schedule), make_plan(schedule, "ddpm", 3), (2,), [1]
-    )
+    end = sample(lambda x, t, c=None: x * weight * 0.1, Gaussian(schedule), make_plan(schedule, "ddpm", 3), (2,), [1])
     assert not end.requires_grad and torch.equal(state, torch.get_rng_state())

@@ -19,9 +19,9 @@ from diffx.errors import DataError
 FORMAT = 1
 
 
-def digest(tensors: Mapping[str, Tensor]) -> str:
-    """sha256 over names, dtypes, shapes and bytes, in order of name."""
-    sha = hashlib.sha256()
+def digest(tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> str:
+    """sha256 over names, dtypes, shapes and bytes, in order of name, and over the meta."""
+    sha = hashlib.sha256(json.dumps(meta).encode())
     for name in sorted(tensors):
         tensor = tensors[name].detach().cpu().contiguous()
         sha.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
@@ -34,11 +34,14 @@ def save(path: Path | str, tensors: Mapping[str, Tensor], meta: Mapping[str, Any
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     ready = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    text = json.dumps({"format": FORMAT, "sha256": digest(ready), **meta})
-    header = {"diffx": text, "diffx.sha256": _sha256(text)}
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    facts = {"format": FORMAT, **meta}
+    header = {"diffx": json.dumps({**facts, "sha256": digest(ready, facts)})}
+    partial = path.with_name(f".{path.name}.part")  # what a kill leaves of it, the next save takes up
     try:
+        partial.touch()
+        mode = partial.stat().st_mode  # what the umask says; save_file makes files that only their owner can read
         save_file(ready, partial, metadata=header)
+        partial.chmod(mode)
         with open(partial, "rb+") as file:
             os.fsync(file.fileno())  # the rename must never become durable before the content
         os.replace(partial, path)
@@ -46,12 +49,8 @@ def save(path: Path | str, tensors: Mapping[str, Tensor], meta: Mapping[str, Any
         partial.unlink(missing_ok=True)
 
 
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
 def read_meta(path: Path | str) -> dict[str, Any]:
-    """The header's ``meta``, without reading a tensor. Raises DataError for a file that is not ours, or damaged."""
+    """The header's ``meta``, without reading a tensor. Raises DataError for a file that is not ours."""
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
@@ -61,11 +60,8 @@ def read_meta(path: Path | str) -> dict[str, Any]:
         raise DataError(f"{path} is not a safetensors file ({error})") from None
     if "diffx" not in header:
         raise DataError(f"{path} was not written by diffx: its header does not say what the tensors are")
-    text = header["diffx"]
-    if header.get("diffx.sha256", _sha256(text)) != _sha256(text):
-        raise DataError(f"{path} is damaged: its header does not match its own hash")
     try:
-        meta = dict(json.loads(text))
+        meta = dict(json.loads(header["diffx"]))
     except (TypeError, ValueError):
         raise DataError(f"{path} is damaged: its header is not readable") from None
     if meta.get("format") != FORMAT:
@@ -78,8 +74,9 @@ def load(path: Path | str, verify: bool = True) -> tuple[dict[str, Tensor], dict
     meta = read_meta(path)
     with safe_open(path, framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    if verify and digest(tensors) != meta.get("sha256"):
-        raise DataError(f"{path} is damaged: its tensors do not match the hash in its header")
+    facts = {key: value for key, value in meta.items() if key != "sha256"}
+    if verify and digest(tensors, facts) != meta.get("sha256"):
+        raise DataError(f"{path} is damaged: it does not match the hash in its header")
     return tensors, meta
 
 

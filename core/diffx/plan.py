@@ -15,6 +15,8 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
+from inspect import signature
 
 import numpy as np
 
@@ -222,13 +224,13 @@ def dpmpp(schedule: Schedule, times: Sequence[float], order: int = 2, eta: float
 
 
 SOLVERS: dict[str, Callable[..., Plan]] = {
-    "ddpm": lambda schedule, times, eta=1.0: ddpm(schedule, times),
+    "ddpm": ddpm,
     "ddim": ddim,
-    "euler": lambda schedule, times, eta=0.0: euler(schedule, times),
-    "heun": lambda schedule, times, eta=0.0: heun(schedule, times),
-    "dpmpp_1m": lambda schedule, times, eta=0.0: dpmpp(schedule, times, 1, eta),
-    "dpmpp_2m": lambda schedule, times, eta=0.0: dpmpp(schedule, times, 2, eta),
-    "dpmpp_3m": lambda schedule, times, eta=0.0: dpmpp(schedule, times, 3, eta),
+    "euler": euler,
+    "heun": heun,
+    "dpmpp_1m": partial(dpmpp, order=1),
+    "dpmpp_2m": partial(dpmpp, order=2),
+    "dpmpp_3m": partial(dpmpp, order=3),
 }
 
 
@@ -247,11 +249,14 @@ def make_plan(
             but the last for ``heun``). eta: stochasticity, where the sampler has it.
 
     Raises:
-        ValueError: unknown name, or steps < 1.
+        ValueError: unknown name, steps < 1, or an eta for a sampler that has none.
     """
     for kind, name, known in (("sampler", sampler, solvers), ("grid", grid, GRIDS)):
         if name not in known:
             raise ValueError(f"unknown {kind} {name!r}; known: {', '.join(known)}")
     if steps < 1:
         raise ValueError(f"steps must be at least 1, not {steps}")
-    return solvers[sampler](schedule, GRIDS[grid](schedule, steps), **({} if eta is None else {"eta": eta}))
+    solver = solvers[sampler]
+    if eta is not None and "eta" not in signature(solver).parameters:
+        raise ValueError(f"sampler {sampler!r} has no eta; ddim and dpmpp have")
+    return solver(schedule, GRIDS[grid](schedule, steps), **({} if eta is None else {"eta": eta}))

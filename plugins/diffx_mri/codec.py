@@ -23,7 +23,7 @@ from .register import affine_points, displaced, exponential, pool, register_affi
 from .volume import Volume
 
 FORMAT = "diffx-brain-codec-1"
-_SILENT = 0.03  # decoded values below this are background; 1.0 is the 99th percentile of the brain
+_SILENT = 0.06  # decoded values below this are background; 1.0 is the 99th percentile of the brain
 
 
 class BrainCodec(torch.nn.Module):
@@ -79,7 +79,7 @@ class BrainCodec(torch.nn.Module):
         half = on_canvas(brains, np.tile(np.eye(4), (len(brains), 1, 1)), geometry, self.whole_head)
         template = pool(self.template[None, None], 2)
         matrices = torch.eye(4).repeat(len(brains), 1, 1)
-        for factor, steps, rate in ((2, 50, 1.0), (1, 20, 0.5)):
+        for factor, steps, rate in ((2, 80, 1.5), (1, 60, 0.5)):
             matrices, _ = register_affine(pool(half, factor), pool(template, factor), geometry, matrices, steps, rate)
         return posed(brains, matrices, geometry, self.whole_head)
 

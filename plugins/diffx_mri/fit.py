@@ -70,7 +70,7 @@ def _affine_rounds(brains: list[Brain], geometry: Geometry, whole_head: bool, pr
     centred = on_canvas(brains, np.tile(np.eye(4), (len(brains), 1, 1)), geometry, whole_head)
     progress(f"{len(brains)} brains centred")
     matrices = torch.eye(4).repeat(len(brains), 1, 1)
-    for factor, steps, rate in ((2, 30, 1.0), (2, 30, 1.0), (1, 20, 0.5)):
+    for factor, steps, rate in ((2, 60, 1.5), (2, 30, 1.0), (1, 60, 0.5)):
         images = pool(centred, factor)
         template = mirror_mean(_affine_pull(images, matrices, geometry).mean(0, keepdim=True))
         matrices, score = register_affine(images, template, geometry, matrices, steps, rate)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -135,7 +136,7 @@ def fit(
         data,  # type: ignore[arg-type]
         batch_sampler=order,  # type: ignore[arg-type]
         num_workers=config.workers,
-        collate_fn=lambda items: collate(model, items),
+        collate_fn=partial(collate, model),
         persistent_workers=config.workers > 0,
         generator=torch.Generator(),  # otherwise it draws from the global one
     )
