@@ -1,4 +1,4 @@
-"""Where things lie: what a scan holds at a world point is found at that point again, whatever the file's orientation."""
+"""Where things lie: what a scan holds at a world point is found there again, whatever the file's orientation."""
 
 from __future__ import annotations
 

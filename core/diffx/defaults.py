@@ -31,7 +31,9 @@ def _choose(kind: str, name: str, table: Mapping[str, Any]) -> Any:
 def diffx_denoiser(cfg: RunConfig, spec: Spec, conditioners: Mapping[str, Any]) -> nn.Module:
     """The network ``net.name``; a U-Net by default."""
     networks = loader.load(cfg.plugin, tuple(cfg.extensions)).table("diffx_networks")
-    return _choose("network", cfg.net.name, networks)(cfg=cfg, spec=spec, vector=cfg.net.condition if conditioners else 0)
+    return _choose("network", cfg.net.name, networks)(
+        cfg=cfg, spec=spec, vector=cfg.net.condition if conditioners else 0
+    )
 
 
 @hookimpl

@@ -133,7 +133,9 @@ def sample(run: Run) -> None:
     for first in run.progress(range(0, cfg.n, cfg.sample.batch), "sampling", unit="batch"):
         seeds = [cfg.seed + i for i in range(first, min(first + cfg.sample.batch, cfg.n))]
         predict, condition = predictor(model, numbers.expand(len(seeds), -1), cfg.sample.guidance, cfg.device)
-        done.append(run_plan(predict, process, plan, spec.shape, seeds, condition, device=pick_device(cfg.device)).cpu())
+        done.append(
+            run_plan(predict, process, plan, spec.shape, seeds, condition, device=pick_device(cfg.device)).cpu()
+        )
     samples = torch.cat(done)
     for number, one in enumerate(samples):
         if not one.isfinite().all():

@@ -6,19 +6,22 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from diffx.errors import DataError
 from scipy import ndimage
+
+from diffx.errors import DataError
 
 from .bids import Scan
 from .geometry import Geometry
 from .volume import Volume, load, normalise, resample, sample
 
-CENTROID = np.array([0.0, -20.0, 7.0])  # mm; where a brain mask's centre lies in MNI152 space, before anything is registered
+CENTROID = np.array(
+    [0.0, -20.0, 7.0]
+)  # mm; where a brain mask's centre lies in MNI152 space, before anything is registered
 
 
 @dataclass
 class Brain:
-    """A scan made ready: `image` intensity-normalised, cropped to the mask unless whole heads are coded; `mask` in [0, 1].
+    """A scan made ready: `image` scaled, cropped to the mask unless whole heads are coded; `mask` in [0, 1].
 
     `shift` [3] mm: scan coordinates minus those of the centred canvas.
     """
@@ -83,7 +86,7 @@ def prepare(image: Volume, mask: Volume, geometry: Geometry, whole_head: bool = 
 
 
 def split_pose(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Polar decomposition of an affine map: the rigid pose 4x4 (nuisance) and logm of the symmetric stretch 3x3 (state).
+    """Polar decomposition of an affine map: rigid pose 4x4 (nuisance), logm of the symmetric stretch 3x3 (state).
 
     matrix(x) = pose(S x), S about the world's origin (the anterior commissure).
     """

@@ -62,7 +62,11 @@ def _participants(path: Path) -> tuple[dict[str, dict], list[str]]:
     problems = []
     with open(path, newline="", encoding="utf-8-sig") as file:
         for row in csv.DictReader(file, delimiter="\t"):
-            row = {(key or "").strip().lower(): (value or "").strip() for key, value in row.items() if isinstance(value, str)}
+            row = {
+                (key or "").strip().lower(): (value or "").strip()
+                for key, value in row.items()
+                if isinstance(value, str)
+            }
             name = row.get("participant_id", "")
             name = name if name.startswith("sub-") else f"sub-{name}"
             age, sex, split = row.get("age", ""), row.get("sex", row.get("gender", "")), row.get("split", "")

@@ -1,9 +1,9 @@
 """A brain as shape x appearance on one coarse grid: the product state that mri_synth diffuses.
 
-Shape: a stationary velocity field v [3, *grid] in mm whose exponential takes template space to the rigidly aligned brain,
-head size included. Appearance: what the brain would look like in template space, as principal components of 4x4x4 patches
-of its difference from the mean brain. Both are standardised node by node. Position and tilt of the head in the scanner are
-nuisance and are removed.
+Shape: a stationary velocity field v [3, *grid] in mm whose exponential takes template space to the rigidly aligned
+brain, head size included. Appearance: what the brain would look like in template space, as principal components of
+4x4x4 patches of its difference from the mean brain. Both are standardised node by node. Position and tilt of the head
+in the scanner are nuisance and are removed.
 """
 
 from __future__ import annotations
@@ -13,13 +13,15 @@ from typing import Any
 
 import numpy as np
 import torch
+
 from diffx import checkpoint
 from diffx.errors import DataError
 
-from .align import Brain, linear_velocity, split_pose
+from .align import Brain, linear_velocity
 from .geometry import Geometry
 from .patches import from_patches, to_patches
-from .register import affine_points, displaced, exponential, pool, register_affine, register_velocity
+from .pull import on_canvas, posed, pull_back, push
+from .register import pool, register_affine, register_velocity
 from .volume import Volume
 
 FORMAT = "diffx-brain-codec-1"
@@ -29,9 +31,10 @@ _SILENT = 0.06  # decoded values below this are background; 1.0 is the 99th perc
 class BrainCodec(torch.nn.Module):
     """Encodes brains as z float32 [3+K, *grid] and decodes them on the canvas. Made by `fit.fit_codec`, or `load`ed.
 
-    Buffers: `template` [*box] mean brain, `support` [*box] where any brain was seen, `mean` and `deviation` [3+K, *grid],
-    `basis` [K, cell^3], `signs` [3+K] of the channels under a mirror, `lapping` [cell^3, K, 27] what a node's neighbours add
-    to its patch, `head` [*canvas] mean whole head in template space and `head_brain` [*canvas] its brain probability.
+    Buffers: `template` [*box] mean brain, `support` [*box] where any brain was seen, `mean`, `deviation` [3+K, *grid],
+    `basis` [K, cell^3], `signs` [3+K] of the channels under a mirror, `lapping` [cell^3, K, 27] what neighbouring
+    nodes add to a patch, `head` [*canvas] mean whole head in template space, `head_brain` [*canvas] the probability
+    of brain there.
     """
 
     template: torch.Tensor
@@ -69,7 +72,9 @@ class BrainCodec(torch.nn.Module):
 
     def with_head(self, head: torch.Tensor, brain: torch.Tensor) -> BrainCodec:
         """This codec with a mean whole head and its brain probability, [*canvas] each, for `mask.quick_mask`."""
-        return BrainCodec(self.geometry, {**self.state_dict(), **storable({"head": head, "head_brain": brain})}, self.facts)
+        return BrainCodec(
+            self.geometry, {**self.state_dict(), **storable({"head": head, "head_brain": brain})}, self.facts
+        )
 
     # --- scan to latent ---
 
@@ -85,7 +90,10 @@ class BrainCodec(torch.nn.Module):
 
     @torch.no_grad()
     def encode(self, brains: list[Brain], steps: int = 60) -> tuple[torch.Tensor, np.ndarray]:
-        """Latents [N, 3+K, *grid] of prepared brains (`align.prepare`) and their rigid poses [N, 4, 4], canvas to centred scan."""
+        """Latents [N, 3+K, *grid] of prepared brains (`align.prepare`) and poses [N, 4, 4], canvas to centred scan.
+
+        `steps` of the diffeomorphic registration. Raises DataError when a brain cannot be aligned.
+        """
         with torch.enable_grad():
             poses, stretches, aligned = self.pose(brains)
             base = linear_velocity(torch.from_numpy(stretches), self.geometry)
@@ -115,7 +123,10 @@ class BrainCodec(torch.nn.Module):
 
     @torch.no_grad()
     def decode(self, z: torch.Tensor) -> torch.Tensor:
-        """Brains float32 [B, *canvas] of latents [B, 3+K, *grid]: not negative, exactly 0 in the background, 99th percentile near 1."""
+        """Brains float32 [B, *canvas] of latents [B, 3+K, *grid].
+
+        Not negative, exactly 0 in the background, 99th percentile near 1.
+        """
         velocity, appearance = self.unpack(z.to(self.mean))
         brains = push(appearance, velocity, self.geometry)
         return torch.where(brains > _SILENT, brains, torch.zeros_like(brains))
@@ -152,8 +163,9 @@ class BrainCodec(torch.nn.Module):
         """Inverse of `to_tensors`. Raises DataError for another format."""
         if facts.get("codec") != FORMAT:
             raise DataError(f"this is not a brain codec of format {FORMAT}")
-        geometry = {k: tuple(v) if isinstance(v, list) else v for k, v in facts["geometry"].items()}
-        return cls(Geometry(**geometry), {name: _widen(t) for name, t in tensors.items()}, facts["facts"])
+        return cls(
+            Geometry.from_dict(facts["geometry"]), {name: _widen(t) for name, t in tensors.items()}, facts["facts"]
+        )
 
     @classmethod
     def of_weights(cls, path: str | Path) -> BrainCodec:
@@ -197,77 +209,3 @@ def _widen(tensor: torch.Tensor) -> torch.Tensor:
 def storable(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """The tensors as they will be after saving and loading, so that latents made before and after agree."""
     return {name: _widen(_narrow(name, tensor)) for name, tensor in tensors.items()}
-
-
-def posed(
-    brains: list[Brain], matrices: torch.Tensor, geometry: Geometry, whole_head: bool
-) -> tuple[np.ndarray, np.ndarray, torch.Tensor]:
-    """Split affine maps [N, 4, 4] (template to centred scan) into poses, log stretches, and the brains in that pose."""
-    parts = [split_pose(m.double().numpy()) for m in matrices]
-    poses = np.stack([p for p, _ in parts])
-    return poses, np.stack([s for _, s in parts]), on_canvas(brains, poses, geometry, whole_head)
-
-
-def on_canvas(brains: list[Brain], poses: np.ndarray, geometry: Geometry, whole_head: bool) -> torch.Tensor:
-    """Brains in their poses [N, 4, 4] on the canvas at twice the spacing, [N, 1, *canvas/2]: what registration looks at."""
-    images = [torch.from_numpy(b.canvas(geometry, p, 1, not whole_head)) for b, p in zip(brains, poses, strict=True)]
-    return torch.cat([pool(image[None, None], 2) for image in images])
-
-
-def pull_back(
-    brains: list[Brain], poses: np.ndarray, velocity: torch.Tensor, geometry: Geometry, whole_head: bool, refinements: int = 3
-) -> torch.Tensor:
-    """The brains in template space [N, *box]: what, warped by `push`, comes nearest to the posed scan.
-
-    Starts from the scan read in one cubic-spline interpolation; conjugate gradients then undo the blur of the trilinear push.
-    """
-    points = geometry.points(geometry.box)
-    images = []
-    for brain, pose, v in zip(brains, poses, velocity, strict=True):
-        inside = geometry.crop(exponential(v[None], geometry))
-        where = displaced(inside, points, geometry.box)
-        scan = affine_points(torch.from_numpy(pose[None]).float(), where[0]).numpy()[0] + brain.shift
-        image = torch.from_numpy(brain.at(scan, 3, not whole_head))[None].clamp_(0, 1.5)
-        if refinements:
-            target = torch.from_numpy(brain.canvas(geometry, pose, 3, not whole_head))[None]
-            image = _deblur(image, target, v[None], geometry, refinements)
-        images.append(image)
-    return torch.cat(images)
-
-
-def push(appearance: torch.Tensor, velocity: torch.Tensor, geometry: Geometry) -> torch.Tensor:
-    """Template-space images [B, *box] warped by exp(-v) onto the canvas, [B, *canvas]; linear in the image."""
-    return geometry.warp(appearance[:, None], _back(velocity, geometry), geometry.box)[:, 0]
-
-
-def _back(velocity: torch.Tensor, geometry: Geometry) -> torch.Tensor:
-    points = geometry.points(geometry.canvas).to(velocity.device)
-    return displaced(exponential(-velocity, geometry), points, geometry.canvas)
-
-
-def _deblur(
-    image: torch.Tensor, target: torch.Tensor, velocity: torch.Tensor, geometry: Geometry, steps: int, stay: float = 0.05
-) -> torch.Tensor:
-    """Conjugate gradients on |push(x) - target|^2 + stay |x - image|^2."""
-    back = _back(velocity, geometry)
-
-    def forward(x: torch.Tensor) -> torch.Tensor:
-        return geometry.warp(x[:, None], back, geometry.box)[:, 0]
-
-    def transposed(y: torch.Tensor) -> torch.Tensor:
-        with torch.enable_grad():
-            x = torch.zeros_like(image, requires_grad=True)
-            return torch.autograd.grad((forward(x) * y).sum(), x)[0]
-
-    x = image.clone()
-    left = transposed(target - forward(x))
-    direction, size = left.clone(), left.square().sum()
-    for _ in range(steps):
-        if size <= 0:
-            break
-        image_of = transposed(forward(direction)) + stay * direction
-        length = size / (direction * image_of).sum()
-        x, left = x + length * direction, left - length * image_of
-        size, before = left.square().sum(), size
-        direction = left + size / before * direction
-    return x

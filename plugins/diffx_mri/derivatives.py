@@ -42,7 +42,7 @@ class DerivativesWriter:
         self._json(self.folder / "dataset_description.json", description)
 
     def write(self, label: str, volume: Volume, sidecar: Mapping | None = None, age=None, sex=None, seed=None) -> Path:
-        """One scan as `sub-<label>`, with its sidecar and its line in participants.tsv; returns the path of the NIfTI file.
+        """One scan as `sub-<label>`, its sidecar and its line in participants.tsv; returns the path of the NIfTI file.
 
         age in years, sex "M" or "F", None (written n/a) where nothing was asked for.
         """
@@ -61,12 +61,20 @@ class DerivativesWriter:
         }
         self._json(path.with_name(f"{stem}.json"), facts)
         values = {"participant_id": f"sub-{label}", "age": age, "sex": sex, "seed": seed}
-        self.rows.append({key: "n/a" if value is None else f"{value:g}" if isinstance(value, float) else str(value) for key, value in values.items()})
+        self.rows.append(
+            {
+                key: "n/a" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+                for key, value in values.items()
+            }
+        )
         self._participants()
         return path
 
     def _participants(self) -> None:
-        with atomic(self.folder / "participants.tsv") as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        with (
+            atomic(self.folder / "participants.tsv") as temporary,
+            open(temporary, "w", newline="", encoding="utf-8") as file,
+        ):
             table = csv.DictWriter(file, list(_COLUMNS), delimiter="\t", lineterminator="\n")
             table.writeheader()
             table.writerows(self.rows)

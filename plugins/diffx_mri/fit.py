@@ -9,13 +9,16 @@ import torch
 from scipy.linalg import expm, logm
 
 from .align import Brain, linear_velocity, split_pose
-from .codec import BrainCodec, on_canvas, posed, pull_back, storable
+from .codec import BrainCodec, storable
 from .geometry import Geometry
 from .patches import PatchMoments, mirror_order, to_patches
+from .pull import on_canvas, posed, pull_back
 from .register import affine_points, displaced, exponential, pool, register_affine, register_velocity
 from .volume import Volume, resample
 
-VELOCITY_FLOOR = 0.1  # mm; smallest standard deviations used in standardising, so that the silent background stays silent
+VELOCITY_FLOOR = (
+    0.1  # mm; smallest standard deviations used in standardising, so that the silent background stays silent
+)
 APPEARANCE_FLOOR = 0.05  # a patch coefficient; image noise alone has about 0.03
 _SEEN = 0.03
 
@@ -35,9 +38,9 @@ def fit_codec(
     whole_head: bool = False,
     progress: Callable[[str], None] = lambda text: None,
 ) -> tuple[BrainCodec, torch.Tensor, np.ndarray]:
-    """Learn template, shapes and appearances from prepared brains (`align.prepare`); a dozen give a codec, a hundred a good one.
+    """Learn template, shapes and appearances from prepared brains (`align.prepare`): a dozen do, a hundred are better.
 
-    `reference`: a T1w brain in the space wanted (MNI152, another codec's template); only position and tilt are taken from it.
+    `reference`: a T1w brain in the space wanted (MNI152, another codec's template); it lends only position and tilt.
     Without one the group's mean tilt stays, and the anterior commissure is where the mask's centre suggests.
     Returns the codec, the latents [N, 3+K, *grid] and the rigid poses [N, 4, 4].
     """
@@ -57,16 +60,23 @@ def fit_codec(
             mirrored = middle.flip(2) * torch.tensor([-1.0, 1.0, 1.0])[:, None, None, None]
             residual = residual - (middle + mirrored) / 2
         velocity = base + residual
-        progress(f"diffeomorphic round {number + 1} of {rounds}: rms difference from the mean {error.mean().sqrt():.4f}")
+        progress(
+            f"diffeomorphic round {number + 1} of {rounds}: rms difference from the mean {error.mean().sqrt():.4f}"
+        )
     appearance = pull_back(brains, poses, velocity, geometry, whole_head)
     progress("brains pulled back into template space")
     codec = _learn(velocity, appearance, geometry, components, {"whole_head": whole_head, "brains": len(brains)})
     latents = torch.cat([codec.pack(v[None], a[None]) for v, a in zip(velocity, appearance, strict=True)])
-    progress(f"codec fitted: {components} components, latent {tuple(latents.shape[1:])}, rms {latents.square().mean().sqrt():.3f}")
+    progress(
+        f"codec fitted: {components} components, latent {tuple(latents.shape[1:])}, "
+        f"rms {latents.square().mean().sqrt():.3f}"
+    )
     return codec, latents, poses
 
 
-def _affine_rounds(brains: list[Brain], geometry: Geometry, whole_head: bool, progress: Callable[[str], None]) -> torch.Tensor:
+def _affine_rounds(
+    brains: list[Brain], geometry: Geometry, whole_head: bool, progress: Callable[[str], None]
+) -> torch.Tensor:
     centred = on_canvas(brains, np.tile(np.eye(4), (len(brains), 1, 1)), geometry, whole_head)
     progress(f"{len(brains)} brains centred")
     matrices = torch.eye(4).repeat(len(brains), 1, 1)
@@ -74,7 +84,10 @@ def _affine_rounds(brains: list[Brain], geometry: Geometry, whole_head: bool, pr
         images = pool(centred, factor)
         template = mirror_mean(_affine_pull(images, matrices, geometry).mean(0, keepdim=True))
         matrices, score = register_affine(images, template, geometry, matrices, steps, rate)
-        progress(f"affine at {2 * factor * geometry.spacing:g} mm: correlation with the mean {score.mean():.4f}, worst {score.min():.4f}")
+        progress(
+            f"affine at {2 * factor * geometry.spacing:g} mm: "
+            f"correlation with the mean {score.mean():.4f}, worst {score.min():.4f}"
+        )
     mean_log = np.mean([np.real(logm(m.double().numpy())) for m in matrices], 0)
     return matrices @ torch.from_numpy(np.linalg.inv(expm(mean_log))).float()
 
@@ -83,11 +96,18 @@ def _affine_pull(images: torch.Tensor, matrices: torch.Tensor, geometry: Geometr
     factor = geometry.canvas[0] // images.shape[-3]
     shape = tuple(n // factor for n in geometry.box)
     points = geometry.points(shape, geometry.spacing * factor)  # type: ignore[arg-type]
-    return torch.cat([geometry.warp(i[None], affine_points(m[None], points)) for i, m in zip(images, matrices, strict=True)])
+    return torch.cat(
+        [geometry.warp(i[None], affine_points(m[None], points)) for i, m in zip(images, matrices, strict=True)]
+    )
 
 
 def _to_reference(
-    brains: list[Brain], matrices: torch.Tensor, geometry: Geometry, whole_head: bool, reference: Volume, progress: Callable[[str], None]
+    brains: list[Brain],
+    matrices: torch.Tensor,
+    geometry: Geometry,
+    whole_head: bool,
+    reference: Volume,
+    progress: Callable[[str], None],
 ) -> torch.Tensor:
     half = on_canvas(brains, np.tile(np.eye(4), (len(brains), 1, 1)), geometry, whole_head)
     mean = geometry.extend(mirror_mean(_affine_pull(half, matrices, geometry).mean(0, keepdim=True)))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
 from diffx.errors import DataError
 
 from .align import CENTROID, Brain, fill_holes
-from .codec import BrainCodec, on_canvas
+from .codec import BrainCodec
 from .geometry import Geometry
+from .pull import on_canvas
 from .register import affine_points, displaced, exponential, pool, register_affine, register_velocity
 from .volume import Volume, sample
 
@@ -39,7 +42,9 @@ def quick_mask(image: Volume, codec: BrainCodec) -> Volume:
     best = matrices[scores.argmax()][None]
     best, score = register_affine(half, pool(template, 2), geometry, best, 30, 0.5)
     if float(score) < _POOR:
-        raise DataError(f"this does not look like a T1w head (correlation {float(score):.2f} with the mean head); give a brain mask")
+        raise DataError(
+            f"this does not look like a T1w head (correlation {float(score):.2f} with the mean head); give a brain mask"
+        )
     # the rest of the difference, diffeomorphically, on the head brought into template position
     points = geometry.points(tuple(n // 2 for n in geometry.canvas), 2 * geometry.spacing)  # type: ignore[arg-type]
     placed = geometry.warp(half, affine_points(best, points))
@@ -61,8 +66,8 @@ def quick_mask(image: Volume, codec: BrainCodec) -> Volume:
 
 def _around(geometry: Geometry) -> Geometry:
     """A geometry whose box is the codec's canvas: heads need room."""
-    step = 4 * geometry.cell
-    return Geometry(geometry.canvas, tuple(n + 2 * step for n in geometry.canvas), geometry.spacing, geometry.cell, geometry.centre)  # type: ignore[arg-type]
+    x, y, z = (n + 8 * geometry.cell for n in geometry.canvas)
+    return replace(geometry, box=geometry.canvas, canvas=(x, y, z))
 
 
 def _foreground(image: Volume) -> np.ndarray:

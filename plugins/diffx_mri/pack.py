@@ -30,14 +30,18 @@ _CHUNK = 8
 
 @dataclass
 class Packed:
-    """Latents `z` [N, 3+K, *grid] float16 and, per item: subject, session, age (years, None unknown), sex, split, flipped."""
+    """Latents `z` [N, 3+K, *grid] float16 and, per item: subject, session, age (years or None), sex, split, flipped."""
 
     z: torch.Tensor
     rows: list[dict]
 
     def select(self, split: str) -> list[int]:
         """Indices of "train" (everything not held out) or "val" (val, test, ...)."""
-        return [i for i, row in enumerate(self.rows) if ((row["split"] or "train").lower() in HELD_OUT) == (split != "train")]
+        return [
+            i
+            for i, row in enumerate(self.rows)
+            if ((row["split"] or "train").lower() in HELD_OUT) == (split != "train")
+        ]
 
 
 def pack(
@@ -54,12 +58,15 @@ def pack(
 ) -> tuple[Path, Path]:
     """Encode every T1w scan under a BIDS folder; returns (codec.safetensors, latents.safetensors) in `folder`.
 
-    Without `codec` one is fitted to the scans not held out (participants.tsv column split). Scans without a mask derivative
-    get a quick mask from `mask_codec` (or `codec`). Killed and started again with the same folder it goes on where it was.
-    `fail(item, reason)` is told of scans that could not be used; the rest goes on. Raises DataError when fewer than 8 can.
+    Without `codec` one is fitted to the scans not held out (participants.tsv column split). Scans without a mask
+    derivative get a quick mask from `mask_codec` (or `codec`). Killed and started again with the same folder it goes on
+    where it was. `fail(item, reason)` is told of scans that could not be used; the rest goes on. Raises DataError when
+    fewer than 8 can be used.
     """
     folder = Path(folder)
-    codec_file, latents_file, partial = (folder / n for n in ("codec.safetensors", "latents.safetensors", "partial.safetensors"))
+    codec_file, latents_file, partial = (
+        folder / n for n in ("codec.safetensors", "latents.safetensors", "partial.safetensors")
+    )
     if latents_file.is_file() and codec_file.is_file():
         log(f"{latents_file} is already there")
         return codec_file, latents_file
@@ -81,7 +88,9 @@ def pack(
         chosen = [(name, scan) for name, scan in todo if (scan.split or "train").lower() not in HELD_OUT]
         brains, kept = _prepare_all(chosen, geometry, mask_codec, whole_head, log, fail)
         if len(brains) < 8:
-            raise DataError(f"{root}: only {len(brains)} usable T1w scans; fitting a codec takes at least 8 (or give a codec)")
+            raise DataError(
+                f"{root}: only {len(brains)} usable T1w scans; fitting a codec takes at least 8 (or give a codec)"
+            )
         codec, latents = _fit(brains, kept, geometry, components, reference, whole_head, log)
         codec.save(codec_file)
         done.update({name: z.half() for (name, _), z in zip(kept, latents, strict=True)})
@@ -131,7 +140,9 @@ def _fit(
     brains: list[Brain], kept: list[tuple[str, Scan]], geometry: Geometry, components: int,
     reference: Volume | None, whole_head: bool, log: Callable[[str], None],
 ) -> tuple[BrainCodec, torch.Tensor]:  # fmt: skip
-    codec, latents, poses = fit_codec(brains, geometry, components, reference=reference, whole_head=whole_head, progress=log)
+    codec, latents, poses = fit_codec(
+        brains, geometry, components, reference=reference, whole_head=whole_head, progress=log
+    )
     velocities = latents[:, :3] * codec.deviation[:3] + codec.mean[:3]
 
     def heads():

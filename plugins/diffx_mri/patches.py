@@ -1,4 +1,4 @@
-"""Patch coding of a volume: K principal components of 4x4x4 blocks, each exactly even or odd under a left-right mirror."""
+"""Patch coding of a volume: principal components of 4x4x4 blocks, each exactly even or odd left to right."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class PatchMoments:
         self.count += len(flat)
 
     def basis(self, components: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Orthonormal basis [K, cell^3], sign of each component under the mirror [K] (+1 or -1), variances [K]; largest first.
+        """Orthonormal basis [K, cell^3], its signs under the mirror [K] (+1, -1), variances [K]; largest first.
 
         The moments are symmetrised, so even and odd patches separate and every component is purely one or the other.
         """
@@ -48,12 +48,12 @@ class PatchMoments:
         moments = (moments + moments[order][:, order]) / 2
         eye = torch.eye(len(order), dtype=torch.float64)
         vectors, values, signs = [], [], []
-        for sign in (1.0, -1.0):
-            half = (eye + sign * eye[order]) / 2
+        for parity in (1.0, -1.0):
+            half = (eye + parity * eye[order]) / 2
             variance, direction = torch.linalg.eigh(half @ moments @ half)
             vectors.append(direction.T)
             values.append(variance)
-            signs.append(torch.full_like(variance, sign))
+            signs.append(torch.full_like(variance, parity))
         variance, sign = torch.cat(values), torch.cat(signs)
         best = variance.argsort(descending=True)[:components]
         return torch.cat(vectors)[best].float(), sign[best].float(), variance[best].float()

@@ -6,6 +6,7 @@ Diffeomorphism: Arsigny et al., "A log-Euclidean framework for statistics on dif
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from functools import cache
 
@@ -43,13 +44,12 @@ def register_affine(
     start: torch.Tensor,
     steps: int = 40,
     rate: float = 1.0,
-    weight: torch.Tensor | None = None,
     chunk: int = 16,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Twelve-parameter maps from template to scans.
 
     moving [N, 1, x, y, z] covers the canvas, template [1, 1, x', y', z'] the box, at one spacing; start [N, 4, 4] (mm).
-    `rate` is Adam's step in mm at the cortex, falling to a tenth. `weight` [1, 1, x', y', z'] limits where they are compared.
+    `rate` is Adam's step in mm at the cortex, falling to a tenth.
     Returns the matrices [N, 4, 4] and the final correlation [N].
     """
     spacing = geometry.spacing * geometry.box[0] / template.shape[-3]
@@ -63,7 +63,7 @@ def register_affine(
         for _ in range(steps):
             current = _compose(begin, delta)
             warped = geometry.warp(images, affine_points(current, points))
-            score = ncc(warped, template) if weight is None else ncc(warped * weight, template * weight)
+            score = ncc(warped, template)
             optimiser.zero_grad()
             (-score.sum()).backward()
             optimiser.step()
@@ -71,7 +71,7 @@ def register_affine(
         with torch.no_grad():
             current = _compose(begin, delta)
             warped = geometry.warp(images, affine_points(current, points))
-            scores.append(ncc(warped, template) if weight is None else ncc(warped * weight, template * weight))
+            scores.append(ncc(warped, template))
             matrices.append(current)
     return torch.cat(matrices), torch.cat(scores)
 
@@ -84,7 +84,9 @@ def _compose(begin: torch.Tensor, delta: torch.Tensor) -> torch.Tensor:
 
 @cache
 def _squaring(steps: int) -> DVF2DDF:
-    return DVF2DDF(num_steps=steps, padding_mode="border")
+    with warnings.catch_warnings():  # MONAI tells everyone that it uses torch's own grid_sample
+        warnings.simplefilter("ignore", UserWarning)
+        return DVF2DDF(num_steps=steps, padding_mode="border")
 
 
 def exponential(velocity: torch.Tensor, geometry: Geometry, refine: int = 2) -> torch.Tensor:
@@ -100,7 +102,7 @@ def exponential(velocity: torch.Tensor, geometry: Geometry, refine: int = 2) -> 
 
 
 def displaced(displacement: torch.Tensor, points: torch.Tensor, shape: tuple[int, int, int]) -> torch.Tensor:
-    """points [x, y, z, 3] plus a displacement [B, 3, ...] resized to their `shape` (same field of view): [B, x, y, z, 3]."""
+    """points [x, y, z, 3] plus a displacement [B, 3, ...] resized to their `shape` (same extent): [B, x, y, z, 3]."""
     if tuple(displacement.shape[-3:]) != tuple(shape):
         displacement = F.interpolate(displacement, size=shape, mode="trilinear", align_corners=False)
     return points + displacement.movedim(1, -1)

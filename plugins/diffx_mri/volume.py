@@ -7,9 +7,10 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+from scipy import ndimage
+
 from diffx.errors import DataError
 from diffx.run.files import atomic
-from scipy import ndimage
 
 _TO_MM = {"meter": 1e3, "mm": 1.0, "micron": 1e-3, "unknown": 1.0}
 _FWHM = 2.355  # of a Gaussian, in standard deviations
@@ -17,7 +18,7 @@ _FWHM = 2.355  # of a Gaussian, in standard deviations
 
 @dataclass
 class Volume:
-    """A scan: `data` float32 [X, Y, Z] with axes closest to right, anterior, superior; `affine` 4x4, index to RAS+ mm."""
+    """A scan: `data` float32 [X, Y, Z], axes closest to right, anterior, superior; `affine` 4x4, index to RAS+ mm."""
 
     data: np.ndarray
     affine: np.ndarray
@@ -54,7 +55,9 @@ def load(path: str | Path) -> Volume:
     if len(shape) < 3 or min(shape[:3]) < 2:
         raise DataError(f"{path}: {'x'.join(map(str, shape))} is not a 3-D volume")
     if int(image.header["sform_code"]) == 0 and int(image.header["qform_code"]) == 0:
-        raise DataError(f"{path}: neither sform nor qform is coded, so left and right are unknown; set one in the header")
+        raise DataError(
+            f"{path}: neither sform nor qform is coded, so left and right are unknown; set one in the header"
+        )
     try:
         data = np.asarray(image.dataobj, dtype=np.float32).reshape(shape[:3])
     except Exception as error:  # truncated or corrupt gzip streams
@@ -68,11 +71,12 @@ def load(path: str | Path) -> Volume:
         raise DataError(f"{path}: all voxels have the same value, {data.flat[0]:g}")
     to_ras = nib.io_orientation(affine)
     return Volume(
-        np.ascontiguousarray(nib.apply_orientation(data, to_ras)), affine @ nib.orientations.inv_ornt_aff(to_ras, shape[:3])
+        np.ascontiguousarray(nib.apply_orientation(data, to_ras)),
+        affine @ nib.orientations.inv_ornt_aff(to_ras, shape[:3]),
     )
 
 
-def resample(volume: Volume, affine: np.ndarray, shape: tuple[int, int, int], order: int = 1) -> Volume:
+def resample(volume: Volume, affine: np.ndarray, shape: tuple[int, ...], order: int = 1) -> Volume:
     """The volume on another grid, 0 outside its field of view; smoothed first along axes that get coarser.
 
     `order` 0 nearest (labels), 1 trilinear, 3 cubic spline. The blur makes a source voxel's width up to the target's.
@@ -93,11 +97,15 @@ def sample(volume: Volume, points: np.ndarray, order: int = 1) -> np.ndarray:
     back = np.linalg.inv(volume.affine)
     index = points @ back[:3, :3].T + back[:3, 3]
     flat = np.ascontiguousarray(index.reshape(-1, 3).T)
-    return ndimage.map_coordinates(volume.data, flat, order=order, mode="constant").reshape(points.shape[:-1]).astype(np.float32)
+    return (
+        ndimage.map_coordinates(volume.data, flat, order=order, mode="constant")
+        .reshape(points.shape[:-1])
+        .astype(np.float32)
+    )
 
 
 def normalise(data: np.ndarray, mask: np.ndarray, ceiling: float = 1.5) -> np.ndarray:
-    """Scale so that the 99th percentile inside the mask is 1, clipped to [0, ceiling]. Raises DataError if it is not positive."""
+    """Scale so that the 99th percentile inside the mask is 1, clipped to [0, ceiling]; DataError if that is 0."""
     inside = data[np.asarray(mask) > 0]
     top = float(np.percentile(inside, 99)) if inside.size else 0.0
     if not top > 0:
@@ -106,10 +114,10 @@ def normalise(data: np.ndarray, mask: np.ndarray, ceiling: float = 1.5) -> np.nd
 
 
 def save(path: str | Path, volume: Volume, description: str = "", dtype: str = "int16") -> Path:
-    """Write .nii or .nii.gz, whole or not at all: sform and qform coded 1 (scanner space kept), mm, `description` (79 bytes).
+    """Write .nii or .nii.gz, whole or not at all: sform and qform coded 1, mm, `description` (79 bytes).
 
-    int16 uses the full range through scl_slope (error <= half of max |value| / 32767); float32 keeps the values. A sheared
-    affine cannot be a qform; the qform is then the closest rigid one and the sform is exact.
+    int16 uses the full range through scl_slope (error <= half of max |value| / 32767); float32 keeps the values. A
+    sheared affine cannot be a qform; the qform is then the closest rigid one and the sform is exact.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -15,24 +15,18 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from diffx import checkpoint
-from diffx.condition import drop
 from diffx.config import TrainConfig
-from diffx.errors import DataError, DiffxError
+from diffx.errors import DataError
 from diffx.model import Model
-from diffx.noise import Noise, derive
+from diffx.noise import derive
 from diffx.process.gaussian import Gaussian
 from diffx.train.ema import PowerEMA
+from diffx.train.objective import Dataset, batch_loss, collate, stratified, validate
 from diffx.train.order import Batches
 from diffx.train.precision import autocast_dtype, pick_device
 from diffx.train.signals import StopAtBoundary
 from diffx.train.state import State
-
-
-class Dataset(Protocol):
-    """Items are dicts with the clean state under ``x`` and values of the conditioners' fields."""
-
-    def __len__(self) -> int: ...
-    def __getitem__(self, index: int, /) -> Mapping[str, Any]: ...
+from diffx.train.watch import Watch
 
 
 class Monitor(Protocol):
@@ -48,32 +42,6 @@ def learning_rate(step: int, config: TrainConfig) -> float:
     ramp = min(1.0, (step + 1) / max(config.warmup, 1))
     done = min(1.0, max(0.0, (step - config.warmup) / max(config.steps - config.warmup, 1)))
     return config.lr * ramp * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
-
-
-def collate(model: Model, items: Sequence[Mapping[str, Any]]) -> tuple[Tensor, Tensor]:
-    """Items -> states [B, ...] and condition numbers [B, F]."""
-    names = list(model.conditioning.fields)
-    states = torch.stack([torch.as_tensor(item["x"], dtype=torch.float32) for item in items])
-    numbers = torch.stack([model.conditioning.parse({n: item.get(n) for n in names}) for item in items])
-    return states, numbers
-
-
-def batch_loss(
-    model: Callable[..., Tensor],
-    process: Gaussian,
-    states: Tensor,
-    numbers: Tensor,
-    seeds: Sequence[int],
-    uniform: Tensor,
-    cond_dropout: float,
-) -> Tensor:
-    """Loss of each sample [B], at noise levels from ``uniform`` [B] and noise from ``seeds``."""
-    noise = Noise(seeds, states.device)
-    if cond_dropout:
-        forget = Noise(seeds)["drop"].uniform(numbers.shape[1] + 1)
-        numbers = drop(numbers, forget, cond_dropout)
-    noisy = process.corrupt(states, process.times(uniform.double().numpy()), noise)
-    return process.loss(model(noisy.x, noisy.t, numbers), noisy)
 
 
 def fit(
@@ -141,23 +109,10 @@ def fit(
         generator=torch.Generator(),  # otherwise it draws from the global one
     )
     global_batch = config.batch * config.accumulate * world
-    # loss and gradient norm of the steps since the last check: reading each at once would make a GPU wait
-    pending: list[Tensor] = []
-
-    def check() -> float:
-        if not pending:
-            return math.nan
-        values = accelerator.reduce(torch.stack(pending), "mean").cpu()  # over processes, so that all stop together
-        for number, (loss, norm) in enumerate(values.tolist(), state.step - len(pending) + 1):
-            if not math.isfinite(loss + norm):
-                what = f"gradient norm became {norm}" if math.isfinite(loss) else f"loss became {loss}"
-                good = last if last.exists() else "none yet"
-                raise DiffxError(f"the {what} at step {number}; last good checkpoint: {good}")
-        pending.clear()
-        return float(values[:, 0].mean())
+    watch = Watch(accelerator, last)
 
     def save() -> None:
-        check()
+        watch.check(state.step)
         if accelerator.is_main_process:
             state.save(last, dict(meta))
 
@@ -177,13 +132,11 @@ def fit(
             rate = learning_rate(state.step, config)
             for group in optimiser.param_groups:
                 group["lr"] = rate
-            offset = Noise([derive(seed, "levels", state.step)]).uniform(1)[0]
             total = torch.zeros((), device=place)
             for part in range(config.accumulate):
                 states, numbers = next(batches)
                 samples = order.numbers(state.step, part)
-                position = torch.tensor([k % global_batch for k in samples])
-                uniform = ((offset + position / global_batch) % 1).clamp(1e-6, 1 - 1e-6)  # stratified over the batch
+                uniform = stratified(seed, state.step, samples, global_batch)
                 final = part == config.accumulate - 1
                 with nullcontext() if final or world == 1 else wrapped.no_sync():  # type: ignore[operator]
                     seeds = [derive(seed, "sample", k) for k in samples]
@@ -200,11 +153,10 @@ def fit(
             state.step += 1
             state.ema.update(state.step)
             # under loss scaling an infinite gradient is skipped, not an error
-            pending.append(torch.stack((total, torch.zeros_like(total) if scaler.is_enabled() else norm)))
+            watch.add(total, torch.zeros_like(total) if scaler.is_enabled() else norm)
             if state.step % config.log_every == 0 or state.step == config.steps:
-                loss_value = check()
-                monitor.record(state.step, loss=loss_value, grad_norm=float(norm), lr=rate)
-                shown = {"loss": loss_value}
+                shown = {"loss": watch.check(state.step)}
+                monitor.record(state.step, **shown, grad_norm=float(norm), lr=rate)
             bar.advance(1, **shown)
             if validation is not None and len(validation) and config.val_every and state.step % config.val_every == 0:
                 state.ema.swap()
@@ -231,22 +183,4 @@ def export(
 ) -> None:
     """Weights for sampling: fp16 parameters under ``model.``, ``extra.`` as given."""
     half = {f"model.{k}": v.half() if v.dtype == torch.float32 else v for k, v in tensors.items()}
-    checkpoint.save(
-        path, half | {f"extra.{k}": v for k, v in (extra or {}).items()}, {**meta, "kind": "weights"}
-    )
-
-
-@torch.no_grad()
-def validate(model: Model, process: Gaussian, data: Dataset, batch: int, seed: int, device: torch.device) -> float:
-    """Mean loss over ``data`` at fixed noise and evenly spread levels, so that values compare between steps."""
-    was_training = model.training
-    model.eval()
-    values = []
-    for first in range(0, len(data), batch):
-        index = range(first, min(first + batch, len(data)))
-        states, numbers = collate(model, [data[i] for i in index])
-        uniform = torch.tensor([(i + 0.5) / len(data) for i in index])
-        seeds = [derive(seed, "validation", i) for i in index]
-        values.append(batch_loss(model, process, states.to(device), numbers, seeds, uniform, 0.0))
-    model.train(was_training)
-    return float(torch.cat(values).mean())
+    checkpoint.save(path, half | {f"extra.{k}": v for k, v in (extra or {}).items()}, {**meta, "kind": "weights"})
