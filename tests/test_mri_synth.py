@@ -9,6 +9,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+
 from diffx.errors import UsageError
 from diffx.weights import resolve_weights, shipped
 from diffx_mri import BrainSynth, Person
@@ -28,7 +29,17 @@ def run(tmp_path_factory) -> Path:
     from diffx.cli import main
 
     out = tmp_path_factory.mktemp("run") / "brains"
-    words = ["run", "plugin=mri_synth", "age=70", "sex=F", "n=2", "seed=1", "sample.steps=6", "device=cpu", f"out={out}"]
+    words = [
+        "run",
+        "plugin=mri_synth",
+        "age=70",
+        "sex=F",
+        "n=2",
+        "seed=1",
+        "sample.steps=6",
+        "device=cpu",
+        f"out={out}",
+    ]
     assert main(words) == 0
     return out
 

@@ -120,7 +120,9 @@ def train(folder: Path, *, monitor: Quiet | None = None, resume: bool = False, m
 
 def digests(folder: Path) -> dict[str, str]:
     """Of the final weights, and of everything a run is: weights, average, moments."""
-    return {name: checkpoint.digest(checkpoint.load(folder / f"{name}.safetensors")[0], {}) for name in ("last", "weights")}
+    return {
+        name: checkpoint.digest(checkpoint.load(folder / f"{name}.safetensors")[0], {}) for name in ("last", "weights")
+    }
 
 
 RUN = {"steps": 90, "checkpoint_every": 7, "accumulate": 2, "cond_dropout": 0.3}

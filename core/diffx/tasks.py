@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from diffx import checkpoint
 from diffx import plugins as loader
 from diffx.build import build, describe, restore
 from diffx.condition import Condition
@@ -61,6 +62,8 @@ def train(run: Run, extra: Mapping[str, Tensor] | None = None, meta: Mapping[str
     model, process = build(plugins, cfg, spec)
     last = run.checkpoints / "last.safetensors"
     resume = cfg.resume and last.exists()
+    if resume:
+        _say_what_changed(run, describe(cfg, spec)["config"], checkpoint.read_meta(last).get("config", {}))
     if cfg.from_ and not resume:
         start = restore(plugins, type(cfg), resolve_weights(cfg.from_, cfg.plugin))[0]
         theirs, ours = start.state_dict(), model.state_dict()
@@ -85,6 +88,13 @@ def train(run: Run, extra: Mapping[str, Tensor] | None = None, meta: Mapping[str
     )
     run.report.facts({"steps": cfg.train.steps, "parameters": f"{size / 1e6:.1f} M", "training samples": len(data)})
     run.log(f"weights: {weights}")
+
+
+def _say_what_changed(run: Run, now: Mapping[str, Any], before: Mapping[str, Any]) -> None:
+    """A resumed run with other options does not end where the first would have: that is to be known, not forbidden."""
+    changed = [f"{key}={now[key]} (was {before[key]})" for key in now if key in before and now[key] != before[key]]
+    if changed:
+        run.flag(f"resumed with other options than before: {', '.join(changed)}")
 
 
 def predictor(model: Model, numbers: Tensor, guidance: float, device: str = "auto") -> tuple[Predict, Condition]:

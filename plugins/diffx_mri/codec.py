@@ -33,7 +33,7 @@ class BrainCodec(torch.nn.Module):
 
     Buffers: `template` [*box] mean brain, `support` [*box] where any brain was seen, `mean`, `deviation` [3+K, *grid],
     `basis` [K, cell^3], `signs` [3+K] of the channels under a mirror, `lapping` [cell^3, K, 27] what neighbouring
-    nodes add to a patch, `head` [*canvas] mean whole head in template space, `head_brain` [*canvas] the probability
+    nodes add to a patch, `head` [*canvas/2] mean whole head in template space, `head_brain` [*canvas/2] the probability
     of brain there.
     """
 
@@ -71,10 +71,12 @@ class BrainCodec(torch.nn.Module):
         return self.geometry.affine(self.geometry.canvas)
 
     def with_head(self, head: torch.Tensor, brain: torch.Tensor) -> BrainCodec:
-        """This codec with a mean whole head and its brain probability, [*canvas] each, for `mask.quick_mask`."""
-        return BrainCodec(
-            self.geometry, {**self.state_dict(), **storable({"head": head, "head_brain": brain})}, self.facts
-        )
+        """This codec with a mean whole head and its brain probability, [*canvas] each, for `mask.quick_mask`.
+
+        They are kept at twice the spacing, at which heads are registered.
+        """
+        coarse = {"head": pool(head[None, None], 2)[0, 0], "head_brain": pool(brain[None, None], 2)[0, 0]}
+        return BrainCodec(self.geometry, {**self.state_dict(), **storable(coarse)}, self.facts)
 
     # --- scan to latent ---
 

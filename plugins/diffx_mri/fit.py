@@ -153,9 +153,21 @@ def _learn(
     variance = (state - mean).square().mean(0)
     variance = (variance + (codec.flip(state) - mean).square().mean(0)) / 2
     floor = torch.tensor([VELOCITY_FLOOR] * 3 + [APPEARANCE_FLOOR] * components)[:, None, None, None]
-    tensors["mean"], tensors["deviation"] = mean, variance.sqrt().maximum(floor)
+    tensors["mean"], tensors["deviation"] = mean, variance.sqrt().maximum(floor) / _sizes(variance, seen, cell)
     tensors["lapping"] = _lapping(state, appearance - codec.template, basis, cell)
     return BrainCodec(geometry, storable(tensors), facts)
+
+
+def _sizes(variance: torch.Tensor, seen: torch.Tensor, cell: int) -> torch.Tensor:
+    """Standard deviation inside the brain that each channel is given, [3+K, 1, 1, 1].
+
+    Velocities and the first component have 1, the others the square of their relative size, so that sampling settles
+    coarse structure before fine: with all at one size every detail is decided at one noise level, and folds come out
+    as speckle.
+    """
+    inside = to_patches(seen[None].float(), cell)[0].mean(0) > 0.5
+    size = variance[3:, inside].mean(1).sqrt()
+    return torch.cat([torch.ones(3), (size / size.max()).square()])[:, None, None, None]
 
 
 def _lapping(state: torch.Tensor, residual: torch.Tensor, basis: torch.Tensor, cell: int) -> torch.Tensor:

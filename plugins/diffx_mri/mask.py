@@ -38,9 +38,9 @@ def quick_mask(image: Volume, codec: BrainCodec) -> Volume:
     starts = torch.eye(4).repeat(len(_STARTS), 1, 1)
     starts[:, :3, 3] = torch.tensor(_STARTS)
     several = pool(half, 2).expand(len(_STARTS), -1, -1, -1, -1)
-    matrices, scores = register_affine(several, pool(template, 4), geometry, starts, 60, 1.5)
+    matrices, scores = register_affine(several, pool(template, 2), geometry, starts, 60, 1.5)
     best = matrices[scores.argmax()][None]
-    best, score = register_affine(half, pool(template, 2), geometry, best, 30, 0.5)
+    best, score = register_affine(half, template, geometry, best, 30, 0.5)
     if float(score) < _POOR:
         raise DataError(
             f"this does not look like a T1w head (correlation {float(score):.2f} with the mean head); give a brain mask"
@@ -48,10 +48,10 @@ def quick_mask(image: Volume, codec: BrainCodec) -> Volume:
     # the rest of the difference, diffeomorphically, on the head brought into template position
     points = geometry.points(tuple(n // 2 for n in geometry.canvas), 2 * geometry.spacing)  # type: ignore[arg-type]
     placed = geometry.warp(half, affine_points(best, points))
-    inside = pool(codec.head_brain[None, None], 2) > 0.9
-    placed = placed * (pool(template, 2)[inside].mean() / geometry.crop(placed)[inside].mean())
+    inside = codec.head_brain[None, None] > 0.9
+    placed = placed * (template[inside].mean() / geometry.crop(placed)[inside].mean())
     zero = torch.zeros(1, 3, *geometry.grid)
-    velocity, _ = register_velocity(placed, pool(template, 2), geometry, zero, zero, 60)
+    velocity, _ = register_velocity(placed, template, geometry, zero, zero, 60)
     # scan voxel -> template: the inverse affine, then exp(-v)
     back = exponential(-velocity, geometry)
     full = geometry.points(geometry.canvas)

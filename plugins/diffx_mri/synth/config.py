@@ -13,6 +13,7 @@ class BrainData(DataConfig):
 
     root: str | None = option(None, help="BIDS folder with T1w scans; task=train reads it")
     head: bool = option(False, help="keep skull and skin; by default the brain alone, by mask derivative or atlas mask")
+    components: int = option(16, help="principal components of a 4x4x4 patch that a new codec keeps", min=4, max=64)
     cache: str | None = option(None, help="folder for the encoded scans; by default the user's cache folder")
     split: float = option(0.1, help="share held out where participants.tsv has no split column", min=0, max=0.5)
 

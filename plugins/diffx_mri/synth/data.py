@@ -14,8 +14,12 @@ from diffx.weights import resolve_weights
 
 from ..bids import find_scans
 from ..codec import BrainCodec
+from ..geometry import Geometry
 from ..pack import Packed, pack, read_latents
 from .config import SynthConfig
+
+# A head with skin, ears and some neck is 19 x 24 x 19 cm; it may be a little larger than the template's.
+HEAD = Geometry(box=(96, 120, 96), canvas=(112, 136, 112))
 
 
 class Latents:
@@ -66,7 +70,15 @@ def prepare(
     log(f"encoded scans are kept in {folder}")
     atlas = codec or shipped_codec()
     codec_file, latents = pack(
-        _root(cfg), folder, codec=codec, mask_codec=atlas, whole_head=cfg.data.head, log=log, fail=fail
+        _root(cfg),
+        folder,
+        codec=codec,
+        mask_codec=atlas,
+        geometry=HEAD if cfg.data.head else None,
+        components=cfg.data.components,
+        whole_head=cfg.data.head,
+        log=log,
+        fail=fail,
     )
     packed = read_latents(latents)
     _split(packed, cfg.data.split, cfg.seed)

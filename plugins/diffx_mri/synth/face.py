@@ -1,7 +1,7 @@
 """Brain synthesis for a notebook or a script; the command line calls the same methods.
 
-    from diffx_mri import BrainSynth
-    image = BrainSynth.load().sample(age=70, sex="F", seed=1)   # a nibabel image
+from diffx_mri import BrainSynth
+image = BrainSynth.load().sample(age=70, sex="F", seed=1)   # a nibabel image
 """
 
 from __future__ import annotations
@@ -10,10 +10,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
 import torch
+from torch import Tensor
+
 from diffx import plugins
 from diffx.build import restore
 from diffx.errors import DataError, UsageError
@@ -23,7 +26,6 @@ from diffx.sample import sample as run_plan
 from diffx.tasks import plan_of, predictor
 from diffx.train.precision import pick_device
 from diffx.weights import resolve_weights
-from torch import Tensor
 
 from ..codec import BrainCodec
 from .config import BrainSampling, SynthConfig
@@ -125,7 +127,7 @@ class BrainSynth:
                 yield Brain(person, data, self.codec.affine, seconds)
 
     def sample(
-        self, age: float | None = None, sex: str | None = None, seed: int = 0, **options: float | str
+        self, age: float | None = None, sex: str | None = None, seed: int = 0, **options: Any
     ) -> nib.Nifti1Image:
         """One brain as a nibabel image.
 

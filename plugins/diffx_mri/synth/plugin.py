@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from torch import nn
+
 import diffx
 from diffx.condition import Label, Number
 from diffx.defaults import unet
 from diffx.spec import Spec
-from torch import nn
 
 from .config import SynthConfig
 
@@ -37,9 +38,7 @@ def diffx_denoiser(cfg: SynthConfig, spec: Spec) -> nn.Module | None:
     if cfg.net.name != "unet" or not cfg.net.positions:
         return None  # the core answers
     # positions of the grid are anatomy: the network may know where it is
-    return unet(
-        cfg, spec, vector=cfg.net.condition, positions=spec.shape[1:], position_channels=cfg.net.positions
-    )
+    return unet(cfg, spec, vector=cfg.net.condition, positions=spec.shape[1:], position_channels=cfg.net.positions)
 
 
 @diffx.hookimpl

@@ -6,9 +6,10 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
+from torch import Tensor
+
 from diffx import tasks as core
 from diffx.run import Run
-from torch import Tensor
 
 from .. import pictures
 from ..derivatives import DerivativesWriter
