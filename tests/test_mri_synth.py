@@ -82,7 +82,7 @@ def test_sidecars_and_participants_say_what_was_asked_for(run):
 def test_the_report_is_one_file_with_pictures(run):
     page = (run / "report.html").read_text()
     assert page.count("data:image/") >= 2
-    assert "Synthetic brains" in page and "F, 70 y, seed 1" in page
+    assert "Synthetic brains" in page and "sub-synth002" in page and "F, 70 y" in page
     assert json.loads((run / "status.json").read_text())["flags"] == []
 
 

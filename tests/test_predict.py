@@ -168,3 +168,23 @@ def test_the_prediction_is_fp32_though_the_network_ran_in_bf16(kind) -> None:
     predict.autocast = None
     predict(x, 0.5)
     assert net.ran_in == torch.float32
+
+
+@every
+def test_with_a_spread_a_silent_network_gives_each_element_its_wiener_estimate(schedule) -> None:
+    """E[x_0 | x] of independent Gaussians of different widths; one of width 0 is known to be 0."""
+    spread = torch.tensor([[2.0, 0.7], [0.05, 0.0]])
+    x = torch.randn(4, 2, 2, generator=torch.Generator().manual_seed(1))
+    denoiser = Denoiser(Answers(torch.zeros(4, 2, 2)), "edm", schedule, spread=spread)
+    times = np.array([0.02, 0.3, 0.6, 0.95]) * schedule.t_max
+    together = denoiser(x, times)
+    for row, t in enumerate(times):
+        alpha, sigma = float(schedule.alpha(t)), float(schedule.sigma(t))
+        wiener = alpha * spread**2 / (sigma**2 + (alpha * spread) ** 2)
+        torch.testing.assert_close(together[row], wiener * x[row], rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(denoiser(x[row : row + 1], float(t))[0], together[row], rtol=1e-5, atol=1e-6)
+    # the network sees every element at unit variance
+    asked = denoiser.net.asked[0]
+    alpha, sigma = float(schedule.alpha(times[-1])), float(schedule.sigma(times[-1]))
+    torch.testing.assert_close(asked[0], x[3] / (sigma**2 + (alpha * spread) ** 2).sqrt(), rtol=1e-5, atol=1e-6)
+    assert "spread" in denoiser.state_dict()

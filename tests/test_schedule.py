@@ -176,3 +176,13 @@ def test_the_prior_has_the_marginal_variance(schedule) -> None:
         x = process.prior((50_000,), Noise([1]), t)
         expected = np.hypot(schedule.alpha(t) * 3.0, schedule.sigma(t))
         assert float(x.std()) == pytest.approx(expected, rel=5 / np.sqrt(2 * 50_000))
+
+
+def test_the_tail_of_the_levels_is_even_up_to_the_top() -> None:
+    u = (np.arange(20000) + 0.5) / 20000
+    s = EDM(sigma_max=400.0).ratio(lognormal(-0.5, 1.4, tail=0.2)(EDM(sigma_max=400.0), u))
+    low, top = np.exp(-0.5 + 1.4), 400.0
+    body, tail = np.sort(s[u >= 0.2]), np.log(np.sort(s[u < 0.2]))
+    np.testing.assert_allclose(np.quantile(tail, [0, 0.5, 1]), np.log([low, np.sqrt(low * top), top]), atol=1e-3)
+    np.testing.assert_allclose(np.log(np.median(body)), -0.5, atol=1e-3)
+    np.testing.assert_allclose(np.log(np.quantile(body, 0.8413)), 0.9, atol=2e-2)

@@ -33,8 +33,23 @@ def build(plugins: Plugins, cfg: RunConfig, spec: Spec) -> tuple[Model, Gaussian
         conditioners = plugins.call("diffx_conditioning", cfg=cfg, spec=spec)
         net = plugins.call("diffx_denoiser", cfg=cfg, spec=spec, conditioners=conditioners)
         process = plugins.call("diffx_process", cfg=cfg, spec=spec)
-        denoiser = Denoiser(net, cfg.process.predict, process.schedule, process.sigma_data)
+        spread = torch.full(spec.shape, process.sigma_data) if cfg.process.per_element else None
+        denoiser = Denoiser(net, cfg.process.predict, process.schedule, process.sigma_data, spread=spread)
         return Model(denoiser, Conditioning(conditioners)), process
+
+
+def measure_spread(model: Model, data: Any, most: int = 1000) -> None:
+    """Set the denoiser's ``spread``, if it has one, to the root mean square of each element over the data.
+
+    At most ``most`` items are looked at, evenly chosen.
+    """
+    if model.denoiser.spread is None:
+        return
+    total = torch.zeros_like(model.denoiser.spread)
+    chosen = range(0, len(data), max(len(data) // most, 1))
+    for index in chosen:
+        total += torch.as_tensor(data[index]["x"], dtype=torch.float32).square()
+    model.denoiser.spread.copy_((total / len(chosen)).sqrt())
 
 
 def describe(cfg: RunConfig, spec: Spec) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +42,10 @@ def diffx_process(cfg: RunConfig, spec: Spec) -> Gaussian:
     """Gaussian diffusion on ``process.schedule`` with log-normal training levels."""
     options = cfg.process
     schedules = loader.load(cfg.plugin, tuple(cfg.extensions)).table("diffx_schedules")
-    schedule = _choose("schedule", options.schedule, schedules)()
-    return Gaussian(schedule, options.sigma_data, lognormal(options.level_mean, options.level_std))
+    make = _choose("schedule", options.schedule, schedules)
+    schedule = make(sigma_max=options.sigma_max) if "sigma_max" in signature(make).parameters else make()
+    levels = lognormal(options.level_mean, options.level_std, options.level_tail)
+    return Gaussian(schedule, options.sigma_data, levels)
 
 
 @hookimpl

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -31,7 +31,7 @@ def _eps(alpha, sigma, rates, sigma_data) -> Coefficients:
 
 
 def _x0(alpha, sigma, rates, sigma_data) -> Coefficients:
-    return np.zeros_like(alpha), np.ones_like(alpha)
+    return 0 * alpha, 0 * alpha + 1
 
 
 def _v(alpha, sigma, rates, sigma_data) -> Coefficients:
@@ -47,7 +47,7 @@ def _flow(alpha, sigma, rates, sigma_data) -> Coefficients:
 
 def _edm(alpha, sigma, rates, sigma_data) -> Coefficients:
     total = sigma**2 + (alpha * sigma_data) ** 2
-    return alpha * sigma_data**2 / total, sigma * sigma_data / np.sqrt(total)
+    return alpha * sigma_data**2 / total, sigma * sigma_data / total**0.5
 
 
 #: network output -> (skip, out). eps: Ho et al. 2020; v = alpha eps - sigma x_0: Salimans and Ho 2022;
@@ -64,6 +64,8 @@ class Denoiser(nn.Module):
         schedule: alpha and sigma.
         sigma_data: standard deviation of the data; the network's input always has about unit variance.
         autocast: dtype the network runs in (None: as its weights are).
+        spread: standard deviation of each element of the state [C, *S], where they differ much; it takes the place of
+            ``sigma_data``, so that a silent network already gives every element its own Wiener estimate. A buffer.
 
     Raises:
         ValueError: unknown kind; ``eps`` on a schedule whose terminal SNR is zero (x_0 cannot be recovered there).
@@ -76,6 +78,7 @@ class Denoiser(nn.Module):
         schedule: Schedule,
         sigma_data: float = 1.0,
         autocast: torch.dtype | None = None,
+        spread: Tensor | None = None,
     ):
         super().__init__()
         if kind not in PARAMETRISATIONS:
@@ -83,29 +86,40 @@ class Denoiser(nn.Module):
         if kind == "eps" and float(schedule.alpha(schedule.t_max)) == 0:
             raise ValueError("eps does not determine x_0 at zero terminal SNR; predict v, x0, flow or edm")
         self.net, self.kind, self.schedule, self.sigma_data, self.autocast = net, kind, schedule, sigma_data, autocast
+        self.spread: Tensor | None
+        self.register_buffer("spread", spread)
 
     def forward(self, x: Tensor, t: float | np.ndarray, condition: Condition | None = None) -> Tensor:
         time = np.asarray(t, dtype=np.float64)
         alpha, sigma = np.asarray(self.schedule.alpha(time)), np.asarray(self.schedule.sigma(time))
-        skip, out = PARAMETRISATIONS[self.kind](alpha, sigma, self.schedule.rates(time), self.sigma_data)
-        scale = 1 / np.sqrt(sigma**2 + (alpha * self.sigma_data) ** 2)
+        rates = self.schedule.rates(time)
         with np.errstate(divide="ignore"):
             level = np.clip(np.log(sigma / alpha) / 4, -5.0, 5.0)
 
-        def on_device(value: np.ndarray) -> float | Tensor:
+        def on_device(value: float | np.ndarray) -> float | Tensor:
             if time.ndim == 0:
                 return float(value)  # a scalar multiply: nothing to copy, nothing to wait for
             column = (-1,) + (1,) * (x.ndim - 1)
             return torch.as_tensor(np.asarray(value, np.float32), device=x.device).view(column)
 
+        if self.spread is None:
+            scale, skip, out = (on_device(c) for c in self._coefficients(alpha, sigma, rates, self.sigma_data))
+        else:
+            a, b, *c = (on_device(v) for v in (alpha, sigma, *rates))
+            scale, skip, out = self._coefficients(a, b, c, self.spread)
         if time.ndim == 0:
             levels = torch.full((x.shape[0],), float(level), device=x.device)
         else:
             levels = torch.as_tensor(level.astype(np.float32), device=x.device)
         low = torch.autocast(x.device.type, self.autocast) if self.autocast else contextlib.nullcontext()
         with low:
-            raw = self.net(x * on_device(scale), levels, condition)
-        return x * on_device(np.asarray(skip)) + raw.float() * on_device(np.asarray(out))
+            raw = self.net(x * scale, levels, condition)
+        return x * skip + raw.float() * out
+
+    def _coefficients(self, alpha: Any, sigma: Any, rates: Any, sigma_data: Any) -> tuple[Any, Any, Any]:
+        """What multiplies the network's input, the state and the network's output."""
+        skip, out = PARAMETRISATIONS[self.kind](alpha, sigma, rates, sigma_data)
+        return (sigma**2 + (alpha * sigma_data) ** 2) ** -0.5, skip, out
 
 
 def parametrise(net: nn.Module, kind: str, schedule: Schedule, sigma_data: float = 1.0, **kwargs) -> Denoiser:

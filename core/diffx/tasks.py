@@ -10,7 +10,7 @@ from torch import Tensor
 
 from diffx import checkpoint
 from diffx import plugins as loader
-from diffx.build import build, describe, restore
+from diffx.build import build, describe, measure_spread, restore
 from diffx.condition import Condition
 from diffx.config import RunConfig
 from diffx.errors import UsageError
@@ -70,6 +70,8 @@ def train(run: Run, extra: Mapping[str, Tensor] | None = None, meta: Mapping[str
         if {k: v.shape for k, v in theirs.items()} != {k: v.shape for k, v in ours.items()}:
             raise UsageError(f"from={cfg.from_}: its network has other sizes than net.* asks for; leave net.* out")
         model.load_state_dict(theirs)
+    if not cfg.from_:
+        measure_spread(model, data)
     size = sum(p.numel() for p in model.parameters())
     run.log(f"{len(data)} samples to train on, {len(validation)} to validate; network of {size / 1e6:.1f} M parameters")
     weights = fit(
@@ -111,7 +113,7 @@ def predictor(model: Model, numbers: Tensor, guidance: float, device: str = "aut
 
 
 def plan_of(plugins: Plugins, process: Gaussian, cfg: RunConfig) -> Plan:
-    """The plan that ``cfg.sample`` names, among the core's and the extensions' solvers. UsageError for unknown names."""
+    """The plan that ``cfg.sample`` names, of all solvers loaded. UsageError for unknown names."""
     options = cfg.sample
     try:
         return make_plan(

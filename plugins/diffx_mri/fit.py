@@ -161,13 +161,12 @@ def _learn(
 def _sizes(variance: torch.Tensor, seen: torch.Tensor, cell: int) -> torch.Tensor:
     """Standard deviation inside the brain that each channel is given, [3+K, 1, 1, 1].
 
-    Velocities and the first component have 1, the others the square of their relative size, so that sampling settles
-    coarse structure before fine: with all at one size every detail is decided at one noise level, and folds come out
-    as speckle.
+    Velocities and the first component have 1, the others their size relative to it, so that sampling settles coarse
+    structure before fine and an error counts as much as it shows.
     """
     inside = to_patches(seen[None].float(), cell)[0].mean(0) > 0.5
     size = variance[3:, inside].mean(1).sqrt()
-    return torch.cat([torch.ones(3), (size / size.max()).square()])[:, None, None, None]
+    return torch.cat([torch.ones(3), size / size.max()])[:, None, None, None]
 
 
 def _lapping(state: torch.Tensor, residual: torch.Tensor, basis: torch.Tensor, cell: int) -> torch.Tensor:

@@ -84,8 +84,11 @@ class ProcessConfig:
     schedule: str = option("edm", help="noise schedule: edm, cosine, linear, flow or an extension's")
     predict: str = option("edm", help="what the network outputs", choices=("edm", "v", "x0", "eps", "flow"))
     sigma_data: float = option(1.0, help="standard deviation of the clean state", min=1e-6)
+    per_element: bool = option(False, help="measure it on the training data, for each element of the state by itself")
+    sigma_max: float = option(80.0, help="noise where sampling starts, for schedule edm", min=1)
     level_mean: float = option(-0.4, help="mean of log(sigma/alpha) of the training noise")
     level_std: float = option(1.4, help="standard deviation of log(sigma/alpha) of the training noise", min=0.01)
+    level_tail: float = option(0.0, help="share of the training noise spread evenly up to the top", min=0, max=0.9)
 
 
 @dataclass

@@ -35,12 +35,19 @@ class Memory:
     anchor: Any = None
 
 
-def lognormal(mean: float = -1.2, std: float = 1.2) -> Callable[[Schedule, np.ndarray], np.ndarray]:
-    """Noise levels with log(sigma/alpha) ~ N(mean, std^2) (Karras et al. 2022, table 1)."""
+def lognormal(mean: float = -1.2, std: float = 1.2, tail: float = 0.0) -> Callable[[Schedule, np.ndarray], np.ndarray]:
+    """Noise levels with log(sigma/alpha) ~ N(mean, std^2) (Karras et al. 2022, table 1).
+
+    ``tail``: share of the levels that is spread evenly, in the logarithm, from mean + std up to the schedule's top
+    instead (at most 1000): a state whose elements move together is decided at far more noise than any one of them.
+    """
 
     def times(schedule: Schedule, u: np.ndarray) -> np.ndarray:
-        z = torch.special.ndtri(torch.from_numpy(u)).numpy()
-        return schedule.time(np.exp(mean + std * z))
+        u = np.asarray(u, dtype=np.float64)
+        body = torch.special.ndtri(torch.from_numpy(np.clip((u - tail) / (1 - tail), 1e-9, 1 - 1e-9))).numpy()
+        top = np.log(min(float(schedule.ratio(schedule.t_max)), 1000.0))
+        high = top + (mean + std - top) * u / max(tail, 1e-9)
+        return schedule.time(np.exp(np.where(u < tail, high, mean + std * body)))
 
     return times
 

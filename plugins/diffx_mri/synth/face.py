@@ -85,7 +85,7 @@ class BrainSynth:
             raise DataError(f"{path} has no brain codec; train with task=train of {PLUGIN}")
         place = pick_device(device)
         codec = BrainCodec.from_tensors(extra, meta["codec"]).to(place)
-        return cls(model.to(place), process, codec, replace(config, device=device), meta)
+        return cls(model.to(place), process, codec, replace(config, device=device), {**meta, "path": str(path)})
 
     def brains(
         self,
