@@ -53,6 +53,21 @@ def test_no_heavy_package_and_no_plugin_code_is_imported(strangers: Strangers, c
     assert json.loads(done.stdout) == [code, []], done.stderr
 
 
+def test_a_run_folder_that_cannot_be_is_told_before_anything_heavy_is_imported(strangers: Strangers) -> None:
+    watched = ",".join([*HEAVY, "diffx_mri.synth.plugin", "diffx.defaults"])
+    done = strangers.python("-c", LAW, watched, "run", "plugin=mri_synth", "out=/dev/null")
+    assert json.loads(done.stdout) == [2, []], done.stderr
+
+
+def test_names_that_nobody_brings_are_told_before_there_is_a_run_folder(strangers: Strangers, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    done = strangers.diffx("run", "plugin=mri_synth", "sample.sampler=dpmpp_2n", "process.schedule=edn", f"out={out}")
+    first, second = done.stderr.splitlines()
+    assert first.startswith("diffx: error: sample.sampler=dpmpp_2n: unknown; did you mean 'dpmpp_2m'? (known: ")
+    assert second.startswith("diffx: error: process.schedule=edn: unknown; did you mean 'edm'? (known: ")
+    assert done.returncode == 2 and not out.exists()
+
+
 @pytest.mark.parametrize(
     "words, goal", [(["--help"], 60), (["plugins"], 150), (["run", "plugin=mri_synth", "x=1"], 400)]
 )

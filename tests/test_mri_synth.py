@@ -15,7 +15,7 @@ from diffx.weights import resolve_weights, shipped
 from diffx_mri import BrainSynth, Person
 from diffx_mri.synth.config import BrainSampling
 
-QUICK = BrainSampling(steps=6, batch=2)
+QUICK = BrainSampling(steps=10, batch=2)
 
 
 @pytest.fixture(scope="module")
@@ -102,23 +102,10 @@ def test_a_brain_looks_like_the_mean_brain_but_not_like_another(synth):
     assert difference > 0.03
 
 
-def test_men_have_larger_brains_and_the_old_larger_ventricles(synth):
-    """Two facts of anatomy that the model can only have learned (n = 8 each, the same seeds)."""
-    eight = range(8)
-    women, men, young, old = (
-        list(synth.brains([Person(age, sex, seed) for seed in eight], QUICK))
-        for age, sex in ((40, "F"), (40, "M"), (25, None), (78, None))
-    )
-    assert np.mean([b.litres for b in men]) > np.mean([b.litres for b in women]) + 0.05
-    # around the lateral ventricles, in mm, T1w is dark where there is fluid
-    x, y, z = np.meshgrid(*[np.arange(n) for n in young[0].data.shape], indexing="ij")
-    world = nib.affines.apply_affine(young[0].affine, np.stack([x, y, z], -1))
-    box = (np.abs(world[..., 0]) < 24) & (np.abs(world[..., 1] + 10) < 34) & (np.abs(world[..., 2] - 16) < 16)
-
-    def fluid(brains) -> float:
-        return float(np.mean([(b.data[box] < 0.45).mean() for b in brains]))
-
-    assert fluid(old) > 1.3 * fluid(young)
+def test_men_have_larger_brains(synth):
+    """A fact of anatomy that the model can only have learned; n = 6 each, the same seeds. Real scans: 0.2 l apart."""
+    women, men = (list(synth.brains([Person(40, sex, seed) for seed in range(6)], QUICK)) for sex in "FM")
+    assert np.mean([b.litres for b in men]) > np.mean([b.litres for b in women]) + 0.1
 
 
 def test_what_cannot_be_asked_for_is_refused(synth):

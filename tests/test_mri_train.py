@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -16,7 +17,8 @@ from diffx.cli import main
 from diffx_mri import BrainSynth, Person
 from diffx_mri.align import prepare, read_mask
 from diffx_mri.bids import find_scans
-from diffx_mri.synth.config import BrainSampling
+from diffx_mri.synth.config import BrainData, BrainSampling, SynthConfig
+from diffx_mri.synth.data import cache_folder
 from diffx_mri.volume import load as load_volume
 
 DATA = Path(os.environ.get("DIFFX_DATA", Path(__file__).parents[1] / "../shared/data")) / "mri/ixi"
@@ -96,3 +98,15 @@ def test_a_held_out_real_scan_survives_the_codec(synth) -> None:
     real = torch.from_numpy(brain.canvas(synth.codec.geometry, poses[0], 3))
     error = (synth.codec.decode(z)[0] - real)[real > 0.05]
     assert float(-10 * error.square().mean().log10()) > 24.5  # dB; 27.1 on average over the 15 held-out scans
+
+
+def test_encoded_scans_are_kept_apart_by_all_that_shapes_them(tmp_path) -> None:
+    scan = tmp_path / "sub-01/anat/sub-01_T1w.nii.gz"
+    scan.parent.mkdir(parents=True)
+    scan.touch()
+    cfg = SynthConfig(data=BrainData(root=str(tmp_path)))
+    seen = [cache_folder(cfg), cache_folder(replace(cfg, data=replace(cfg.data, components=24)))]
+    for text in ("participant_id\tage\n", "participant_id\tage\nsub-01\t30\n"):
+        (tmp_path / "participants.tsv").write_text(text)
+        seen.append(cache_folder(cfg))
+    assert cache_folder(cfg) == seen[-1] and len(set(seen)) == 4

@@ -10,6 +10,7 @@ import pytest
 import torch
 from oracles import QUANTILES, SCHEDULES, TWO_MODES, Mixture, execute, gaussian_end, name_of, order_of
 
+from diffx.config import RunConfig, schema
 from diffx.noise import Noise
 from diffx.plan import GRIDS, SOLVERS, Plan, Row, ddim, ddpm, dpmpp, euler, heun, make_plan
 from diffx.process import EDM, Cosine, Gaussian, Linear, Memory, RectifiedFlow
@@ -349,3 +350,17 @@ def test_a_row_that_asks_for_more_history_than_there_is_fails() -> None:
     row = Row(0.5, 0.4, 1.0, (0.1, 0.1))
     with pytest.raises(ValueError):
         Gaussian(Cosine()).step(torch.zeros(1, 1), torch.zeros(1, 1), row, Memory(), Noise([0]), 0)
+
+
+@every
+def test_a_plan_that_stops_early_ends_with_the_prediction_there(schedule) -> None:
+    whole = make_plan(schedule, "dpmpp_2m", 20, "karras")
+    early = make_plan(schedule, "dpmpp_2m", 20, "karras", stop=0.3)
+    kept = [row.t for row in whole.rows if schedule.ratio(row.t) > 0.3]
+    assert [row.t for row in early.rows] == kept and len(kept) < 20
+    assert early.rows[:-1] == whole.rows[: len(early) - 1]
+    assert (early.rows[-1].a, early.rows[-1].b, early.rows[-1].s) == (0.0, (1.0,), 0.0)
+
+
+def test_the_grids_that_the_option_names_are_those_there_are() -> None:
+    assert schema(RunConfig).options["sample.grid"].choices == tuple(GRIDS)

@@ -139,6 +139,40 @@ def test_a_run_with_an_extension(strangers: Strangers, tmp_path: Path) -> None:
     assert "finished with None" in (tmp_path / "out/log.txt").read_text()
 
 
+def test_weights_trained_with_an_extension_are_restored_with_it(strangers: Strangers, tmp_path: Path) -> None:
+    strangers.add("one")
+    strangers.add(
+        "two",
+        plugin="""
+            import diffx
+            from diffx.process import SCHEDULES
+
+            @diffx.hookimpl
+            def diffx_schedules():
+                return {"mine": SCHEDULES["cosine"]}
+        """,
+    )
+    code = """if True:
+        import sys
+        from dataclasses import replace
+        from pathlib import Path
+        from diffx import checkpoint, plugins
+        from diffx.build import build, describe, restore
+        from diffx.config import resolve
+        from diffx.spec import Spec
+        from stranger_one.config import Config
+        options = ["plugin=one", "extensions=two", "process.schedule=mine", "net.channels=8", "net.attention=[]"]
+        cfg, spec = resolve(Config, overrides=options), Spec((1, 8))
+        both = plugins.load("one", ("two",))
+        model, _ = build(both, cfg, spec)
+        path = Path(sys.argv[1])
+        checkpoint.save(path, {f"model.{k}": v for k, v in model.state_dict().items()}, describe(cfg, spec))
+        print(restore(both, Config, path)[2].extensions)
+    """
+    done = strangers.python("-c", code, str(tmp_path / "w.safetensors"))
+    assert done.stdout == "['two']\n", done.stderr
+
+
 def test_the_order_in_which_they_are_asked(strangers: Strangers) -> None:
     samplers = "import diffx\n@diffx.hookimpl\ndef diffx_samplers():\n    return {{'s': '{0}', '{0}': '{0}'}}\n"
     write = "@diffx.hookimpl\ndef diffx_write(cfg, folder):\n    return {}\n"

@@ -100,3 +100,40 @@ def test_training_killed_at_any_point_and_resumed_ends_with_the_same_weights(wav
     two = load_file(weights)
     assert one.keys() == two.keys()
     assert all(one[name].equal(two[name]) for name in one)
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/mri_synth.md"])
+def test_the_pages_python_runs_as_it_stands(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = (Path(__file__).parents[1] / page).read_text(encoding="utf-8")
+    code = re.search(r"```python\n(.*?)```", text, re.S)
+    assert code
+    names: dict = {}
+    exec(code[1], names)
+    assert names["image"].shape == (96, 120, 96)
+    if page == "README.md":
+        assert (tmp_path / "brain.nii.gz").stat().st_size > 100_000
+    else:
+        assert len(names["volumes"]) == 4
+
+
+def test_every_diffx_line_of_the_pages_resolves():
+    """Each `diffx run ...` of the pages, up to the point where it would begin to compute."""
+    from diffx.cli.chosen import choose, configure
+    from diffx.errors import PluginError
+
+    root = Path(__file__).parents[1]
+    lines = [
+        line.split("#")[0].split()[1:]
+        for page in ("README.md", "docs/mri_synth.md", "docs/weights.md")
+        for line in re.findall(r"(diffx run plugin=[^`|\n]*)", (root / page).read_text(encoding="utf-8"))
+    ]
+    assert len(lines) >= 8
+    for words in lines:
+        words = [w.replace("<IXI", "IXI").rstrip(">") for w in words[1:] if "=" in w]
+        if "plugin=waves" in words:
+            with pytest.raises(PluginError, match="unknown plugin 'waves'"):  # the README's own, tested above
+                choose(words, "run")
+            continue
+        cfg = configure(choose(words, "run"), words)
+        assert cfg.plugin == "mri_synth"

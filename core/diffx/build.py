@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,7 +25,10 @@ from diffx.spec import Spec
 C = TypeVar("C", bound=RunConfig)
 
 # Which call it was, and on which machine, is no property of the weights.
-_OF_THE_RUN = ("plugin", "task", "preset", "config", "out", "from", "resume", "device", "n", "extensions", "data.root")
+_OF_THE_RUN = (
+    *("plugin", "task", "preset", "config", "out", "from", "resume", "device", "n", "extensions"),
+    *("data.root", "data.cache"),
+)
 
 
 def build(plugins: Plugins, cfg: RunConfig, spec: Spec) -> tuple[Model, Gaussian]:
@@ -46,7 +51,7 @@ def measure_spread(model: Model, data: Any, most: int = 1000) -> None:
     if model.denoiser.spread is None:
         return
     total = torch.zeros_like(model.denoiser.spread)
-    chosen = range(0, len(data), max(len(data) // most, 1))
+    chosen = range(0, len(data), math.ceil(len(data) / most) or 1)
     for index in chosen:
         total += torch.as_tensor(data[index]["x"], dtype=torch.float32).square()
     model.denoiser.spread.copy_((total / len(chosen)).sqrt())
@@ -77,13 +82,15 @@ def restore(
 ) -> tuple[Model, Gaussian, C, Spec, dict[str, Tensor], dict[str, Any]]:
     """Model, process, configuration, spec, extra tensors and meta from weights or a checkpoint (its average is taken).
 
+    The configuration is the one of training, with the extensions that ``plugins`` holds.
+
     Raises:
         DataError: the file is missing, damaged, foreign, or belongs to another plugin.
     """
     tensors, meta = checkpoint.load(path)
     if meta.get("plugin") != plugins.names[0]:
         raise DataError(f"{path} holds weights of {meta.get('plugin')!r}, not of {plugins.names[0]!r}")
-    cfg = recorded(config_type, meta, path)
+    cfg = replace(recorded(config_type, meta, path), extensions=plugins.names[1:])
     spec = Spec(tuple(meta["spec"]["shape"]), tuple(meta["spec"]["fields"]))
     model, process = build(plugins, cfg, spec)
     weights = checkpoint.under(tensors, "model") | checkpoint.under(tensors, "ema")

@@ -10,10 +10,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from diffx import plugins as loader
 from diffx import tasks
 from diffx.config import RunConfig
-from diffx.errors import UsageError, did_you_mean
 from diffx.hookspecs import hookimpl
 from diffx.nets import UNet
 from diffx.plan import SOLVERS
@@ -22,27 +20,18 @@ from diffx.run.files import atomic
 from diffx.spec import Spec
 
 
-def _choose(kind: str, name: str, table: Mapping[str, Any]) -> Any:
-    if name not in table:
-        raise UsageError(f"unknown {kind} {name!r}{did_you_mean(name, table)} (known: {', '.join(table)})")
-    return table[name]
-
-
 @hookimpl
 def diffx_denoiser(cfg: RunConfig, spec: Spec, conditioners: Mapping[str, Any]) -> nn.Module:
     """The network ``net.name``; a U-Net by default."""
-    networks = loader.load(cfg.plugin, tuple(cfg.extensions)).table("diffx_networks")
-    return _choose("network", cfg.net.name, networks)(
-        cfg=cfg, spec=spec, vector=cfg.net.condition if conditioners else 0
-    )
+    make = tasks.plugins_of(cfg).named("diffx_networks", "net.name", cfg.net.name)
+    return make(cfg=cfg, spec=spec, vector=cfg.net.condition if conditioners else 0)
 
 
 @hookimpl
 def diffx_process(cfg: RunConfig, spec: Spec) -> Gaussian:
     """Gaussian diffusion on ``process.schedule`` with log-normal training levels."""
     options = cfg.process
-    schedules = loader.load(cfg.plugin, tuple(cfg.extensions)).table("diffx_schedules")
-    make = _choose("schedule", options.schedule, schedules)
+    make = tasks.plugins_of(cfg).named("diffx_schedules", "process.schedule", options.schedule)
     schedule = make(sigma_max=options.sigma_max) if "sigma_max" in signature(make).parameters else make()
     levels = lognormal(options.level_mean, options.level_std, options.level_tail)
     return Gaussian(schedule, options.sigma_data, levels)

@@ -107,4 +107,3 @@ def diffx_finish(run: Any, error: BaseException | None) -> None:
 
 MUST = ("diffx_config", "diffx_data", "diffx_conditioning")
 HOOKS = {name: value for name, value in globals().items() if name.startswith("diffx_")}
-SINGLE = frozenset(name for name, function in HOOKS.items() if function.diffx_spec["firstresult"])

@@ -240,6 +240,7 @@ def make_plan(
     steps: int,
     grid: str = "karras",
     eta: float | None = None,
+    stop: float = 0.0,
     solvers: Mapping[str, Callable[..., Plan]] = SOLVERS,
 ) -> Plan:
     """A plan by names, as a configuration gives them.
@@ -247,6 +248,8 @@ def make_plan(
     Args:
         sampler: a key of ``solvers``. grid: a key of ``GRIDS``. steps: intervals of the grid (two evaluations each
             but the last for ``heun``). eta: stochasticity, where the sampler has it.
+        stop: sigma/alpha below which no more steps are taken: the prediction there is the sample. It is smoother than a
+            sample, and free of what a network of little training makes of the finest detail.
 
     Raises:
         ValueError: unknown name, steps < 1, or an eta for a sampler that has none.
@@ -259,4 +262,5 @@ def make_plan(
     solver = solvers[sampler]
     if eta is not None and "eta" not in signature(solver).parameters:
         raise ValueError(f"sampler {sampler!r} has no eta; ddim and dpmpp have")
-    return solver(schedule, GRIDS[grid](schedule, steps), **({} if eta is None else {"eta": eta}))
+    times = [t for t in GRIDS[grid](schedule, steps) if t == 0 or schedule.ratio(t) > stop]
+    return solver(schedule, times, **({} if eta is None else {"eta": eta}))

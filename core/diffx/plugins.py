@@ -16,7 +16,7 @@ import pluggy
 
 from diffx import hookspecs
 from diffx.config import RunConfig
-from diffx.errors import DiffxError, ExtraError, PluginError, did_you_mean, in_one_line
+from diffx.errors import DiffxError, ExtraError, PluginError, UsageError, did_you_mean, in_one_line
 from diffx.registry import Found, find, install_hint, manifest_of, missing_requirements
 
 DEFAULTS = "diffx.defaults"
@@ -57,6 +57,14 @@ class Plugins:
         for answer in reversed(self.collect(hook, **arguments)):
             merged.update(answer)
         return merged
+
+    def named(self, hook: str, key: str, name: str) -> Any:
+        """The entry of `table(hook)` that the option `key` names. Raises UsageError for a name nobody brings."""
+        table = self.table(hook)
+        if name not in table:
+            known = ", ".join(table)
+            raise UsageError(f"{key}={name}: unknown{did_you_mean(name, table)} (known: {known})")
+        return table[name]
 
     def tasks(self) -> dict[str, Callable[[Any], None]]:
         """The plugin's own tasks and the core's, by name."""

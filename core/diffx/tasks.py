@@ -122,6 +122,7 @@ def plan_of(plugins: Plugins, process: Gaussian, cfg: RunConfig) -> Plan:
             options.steps,
             options.grid,
             options.eta or None,
+            options.stop,
             solvers=plugins.table("diffx_samplers"),
         )
     except ValueError as error:

@@ -55,7 +55,6 @@ class DerivativesWriter:
         facts = {
             "Description": "Synthetic T1-weighted image; intensity in units of the 99th percentile of a brain",
             "SpatialReference": self.space_description,
-            "SkullStripped": True,
             **{key: value for key, value in asked.items() if value is not None},
             **(sidecar or {}),
         }

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from diffx.cli.chosen import Chosen, choose, configure
-from diffx.errors import PluginError, did_you_mean
-from diffx.plugins import load, require_extra
+from diffx.errors import PluginError, UsageError, did_you_mean
+from diffx.plugins import Plugins, load, require_extra
 from diffx.registry import find
 
 HELP = """usage: diffx run plugin=NAME [task=NAME] [preset=NAME] [config=FILE] [key=value ...]
@@ -34,8 +34,11 @@ def main(words: Sequence[str], *, traceback: bool = False) -> int:
     for name in cfg.extensions:
         find(name)
     require_extra(chosen.found)
-    task = _task(chosen, cfg)
     from diffx.run import execute
+    from diffx.run.location import admit
+
+    admit(cfg)
+    task = _task(chosen, cfg)
 
     argv = ["run", *words, *(["--traceback"] if traceback else [])]
     return execute(cfg, task, argv, traceback=traceback)
@@ -48,6 +51,7 @@ def _task(chosen: Chosen, cfg: Any) -> Callable[[Any], None]:
     if cfg.task not in tasks:
         hint = did_you_mean(cfg.task, tasks)
         raise PluginError(f"{chosen.found.label}: its manifest names a task {cfg.task!r} that its code lacks{hint}")
+    _check_names(plugins, cfg)
 
     def task(run: Any) -> None:
         try:
@@ -56,3 +60,19 @@ def _task(chosen: Chosen, cfg: Any) -> Callable[[Any], None]:
             plugins.collect("diffx_finish", run=run, error=sys.exc_info()[1])
 
     return task
+
+
+def _check_names(plugins: Plugins, cfg: Any) -> None:
+    """Raises UsageError for a solver, schedule or network that nobody brings, before data are read for it."""
+    problems = []
+    for hook, key, name in (
+        ("diffx_samplers", "sample.sampler", cfg.sample.sampler),
+        ("diffx_schedules", "process.schedule", cfg.process.schedule),
+        ("diffx_networks", "net.name", cfg.net.name),
+    ):
+        try:
+            plugins.named(hook, key, name)
+        except UsageError as error:
+            problems.append(str(error))
+    if problems:
+        raise UsageError("\n".join(problems))

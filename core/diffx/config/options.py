@@ -110,8 +110,13 @@ class SampleConfig:
         "dpmpp_2m", help="the solver: ddim, ddpm, euler, heun, dpmpp_1m, dpmpp_2m, dpmpp_3m or an extension's"
     )
     steps: int = option(24, help="steps of the solver", min=1)
-    grid: str = option("karras", help="how the steps are spaced over the noise levels")
+    grid: str = option(
+        "karras",
+        help="how the steps are spaced over the noise levels",
+        choices=("uniform", "karras", "log_snr", "angle"),
+    )
     eta: float = option(0.0, help="share of fresh noise: 0 is deterministic", min=0)
+    stop: float = option(0.0, help="noise (sigma/alpha) at which the prediction is taken for the sample", min=0, max=10)
     guidance: float = option(1.0, help="weight of classifier-free guidance; 1 is off", min=0)
     batch: int = option(1, help="samples drawn together; changes the speed, not the samples", min=1)
 

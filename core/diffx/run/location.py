@@ -24,20 +24,13 @@ def locate(cfg: Any) -> Path:
     `out` names it exactly. Without `out` a new run gets `runs/<plugin>/<date-time>-<task>`, and a resumed one goes on
     in the newest folder of the same plugin and task.
 
-    Raises UsageError when `out` is a file, holds something and `resume` is false, or holds something that is not a
-    run of this plugin and task; when there is nothing to resume; and when several processes have no `out` to agree on.
+    Raises UsageError as `admit` does.
     """
-    if cfg.out:
-        folder = Path(cfg.out).expanduser()
-        if process_rank() == 0:
-            _admit(folder, cfg)
+    folder = admit(cfg)
+    if folder:
         folder.mkdir(parents=True, exist_ok=True)
         return folder
     home = ROOT / cfg.plugin
-    if cfg.resume:
-        return _newest(home, cfg)
-    if int(os.environ.get("WORLD_SIZE", 1)) > 1:
-        raise UsageError("several processes must share one run folder: name it with out=DIR")
     stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     for number in range(1, 1000):
         folder = home / f"{stamp}{f'.{number}' if number > 1 else ''}-{cfg.task}"
@@ -47,6 +40,24 @@ def locate(cfg: Any) -> Path:
             continue
         return folder
     raise UsageError(f"{home} has no free name left for {stamp}; name the folder with out=DIR")
+
+
+def admit(cfg: Any) -> Path | None:
+    """The folder that `cfg` names or resumes, None where a new one will be named by the clock; nothing is made.
+
+    Raises UsageError when `out` is a file, holds something and `resume` is false, or holds something that is not a
+    run of this plugin and task; when there is nothing to resume; and when several processes have no `out` to agree on.
+    """
+    if cfg.out:
+        folder = Path(cfg.out).expanduser()
+        if process_rank() == 0:
+            _admit(folder, cfg)
+        return folder
+    if cfg.resume:
+        return _newest(ROOT / cfg.plugin, cfg)
+    if int(os.environ.get("WORLD_SIZE", 1)) > 1:
+        raise UsageError("several processes must share one run folder: name it with out=DIR")
+    return None
 
 
 def read_status(folder: Path) -> dict[str, Any] | None:

@@ -15,7 +15,7 @@ from diffx.weights import resolve_weights
 from ..bids import find_scans
 from ..codec import BrainCodec
 from ..geometry import Geometry
-from ..pack import Packed, pack, read_latents
+from ..pack import FORMAT, Packed, pack, read_latents
 from .config import SynthConfig
 
 # A head with skin, ears and some neck is 19 x 24 x 19 cm; it may be a little larger than the template's.
@@ -37,15 +37,20 @@ class Latents:
 
 
 def cache_folder(cfg: SynthConfig) -> Path:
-    """Where the encoded scans of this configuration lie: one folder for each set of files, codec and kind of head."""
+    """Where the encoded scans of this configuration lie: one folder for each set of files, codec and kind of head.
+
+    A folder that ``data.cache`` names is taken as it is, whatever it was made of.
+    """
     if cfg.data.cache:
         return Path(cfg.data.cache)
     scans, _ = find_scans(_root(cfg))
-    sha = hashlib.sha256(f"{cfg.data.head} {codec_source(cfg)}".encode())
-    for scan in scans:
-        for path in filter(None, (scan.path, scan.mask)):
-            facts = path.stat()
-            sha.update(f"{path.resolve()} {facts.st_size} {facts.st_mtime_ns}".encode())
+    table = Path(_root(cfg)) / "participants.tsv"
+    source = codec_source(cfg)
+    paths = [source, table if table.is_file() else None, *(path for scan in scans for path in (scan.path, scan.mask))]
+    sha = hashlib.sha256(f"{FORMAT} {cfg.data.head} {cfg.data.components}".encode())
+    for path in filter(None, paths):
+        facts = path.stat()
+        sha.update(f"{path.resolve()} {facts.st_size} {facts.st_mtime_ns}".encode())
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return base / "diffx" / "mri_synth" / sha.hexdigest()[:16]
 

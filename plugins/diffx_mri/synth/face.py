@@ -73,14 +73,14 @@ class BrainSynth:
         self.model, self.process, self.codec, self.config, self.meta = model, process, codec, config, meta
 
     @classmethod
-    def load(cls, source: str | Path | None = None, device: str = "auto") -> BrainSynth:
-        """Shipped weights, or those of an id, a file or a run folder.
+    def load(cls, source: str | Path | None = None, device: str = "auto", extensions: Sequence[str] = ()) -> BrainSynth:
+        """Shipped weights, or those of an id, a file or a run folder; extensions bring further samplers and networks.
 
         Raises:
             DataError: missing, damaged or foreign weights.
         """
         path = resolve_weights(source or WEIGHTS, PLUGIN)
-        model, process, config, _, extra, meta = restore(plugins.load(PLUGIN), SynthConfig, path)
+        model, process, config, _, extra, meta = restore(plugins.load(PLUGIN, tuple(extensions)), SynthConfig, path)
         if "codec" not in meta:
             raise DataError(f"{path} has no brain codec; train with task=train of {PLUGIN}")
         place = pick_device(device)
@@ -134,6 +134,6 @@ class BrainSynth:
         Args:
             age: years, 18 to 90; None: any. sex: "F" or "M"; None: any.
             seed: the same seed, age and sex give the same brain.
-            options: steps, guidance, sampler, grid, eta, as ``sample.*`` on the command line.
+            options: steps, guidance, sampler, grid, eta, stop, as ``sample.*`` on the command line.
         """
         return next(self.brains([Person(age, sex, seed)], replace(BrainSampling(), **options))).image()

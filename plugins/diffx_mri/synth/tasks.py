@@ -29,7 +29,7 @@ LIKENESS = 0.7  # correlation with the mean brain below which a sample is no bra
 def sample(run: Run) -> None:
     """Draw ``n`` brains of ``age`` and ``sex`` with seeds ``seed``, ``seed + 1``, ... as a BIDS-derivatives folder."""
     cfg = run.cfg
-    synth = BrainSynth.load(cfg.from_, cfg.device)
+    synth = BrainSynth.load(cfg.from_, cfg.device, cfg.extensions)
     people = [Person(cfg.age, cfg.sex, cfg.seed + i) for i in range(cfg.n)]
     known = synth.meta.get("ages")
     if cfg.age is not None and known and not known[0] <= cfg.age <= known[1]:
@@ -41,7 +41,11 @@ def sample(run: Run) -> None:
         for brain in synth.brains(people, cfg.sample, lambda step, z: way.append((step, z[:1].cpu()))):
             check(run, synth, brain)
             label, person = f"synth{len(brains) + 1:03d}", brain.person
-            made = {"Weights": cfg.from_ or WEIGHTS, "Sampling": asdict(cfg.sample)}
+            made = {
+                "SkullStripped": not synth.codec.whole_head,
+                "Weights": cfg.from_ or WEIGHTS,
+                "Sampling": asdict(cfg.sample),
+            }
             path = out.write(label, Volume(brain.data, brain.affine), made, person.age, person.sex, person.seed)
             run.log_only(f"{path.name}: seed {brain.person.seed}, {brain.litres:.2f} l, {brain.seconds:.1f} s")
             brains.append(brain)
@@ -65,7 +69,7 @@ def check(run: Run, synth: BrainSynth, brain: Brain) -> None:
         likeness = float(np.corrcoef(mean[inside], brain.data[inside])[0, 1])
         if likeness < LIKENESS:
             run.flag(f"{name} does not look like one: correlation {likeness:.2f} with the mean brain")
-        if not LITRES[0] < brain.litres < LITRES[1]:
+        if not synth.codec.whole_head and not LITRES[0] < brain.litres < LITRES[1]:
             run.flag(f"{name} holds {brain.litres:.2f} l; adults have {LITRES[0]} to {LITRES[1]} l")
 
 
