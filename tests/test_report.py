@@ -76,7 +76,7 @@ def test_it_needs_nothing_from_outside(page):
     outside = Outside()
     outside.feed(page)
     assert outside.found == []
-    assert "http" not in page and "url(" not in page.replace("url(#", "") and "@import" not in page
+    assert "://" not in page and "url(" not in page.replace("url(#", "") and "@import" not in page
 
 
 def test_it_holds_the_pictures_themselves(page):

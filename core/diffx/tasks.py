@@ -65,11 +65,15 @@ def train(run: Run, extra: Mapping[str, Tensor] | None = None, meta: Mapping[str
     if resume:
         _say_what_changed(run, describe(cfg, spec)["config"], checkpoint.read_meta(last).get("config", {}))
     if cfg.from_ and not resume:
-        start = restore(plugins, type(cfg), resolve_weights(cfg.from_, cfg.plugin))[0]
-        theirs, ours = start.state_dict(), model.state_dict()
-        if {k: v.shape for k, v in theirs.items()} != {k: v.shape for k, v in ours.items()}:
-            raise UsageError(f"from={cfg.from_}: its network has other sizes than net.* asks for; leave net.* out")
-        model.load_state_dict(theirs)
+        start, _, _, _, _, header = restore(plugins, type(cfg), resolve_weights(cfg.from_, cfg.plugin))
+        ours = describe(cfg, spec)["config"]
+        made_with = {
+            k: v for k, v in header["config"].items() if k.startswith(("net.", "process.")) and ours.get(k) != v
+        }
+        unlike = [f"{key}={value}" for key, value in made_with.items() if not key.startswith("process.level")]
+        if unlike:
+            raise UsageError(f"from={cfg.from_}: it was trained with {' '.join(unlike)}; give the same options")
+        model.load_state_dict(start.state_dict())
     if not cfg.from_:
         measure_spread(model, data)
     size = sum(p.numel() for p in model.parameters())

@@ -50,7 +50,7 @@ class DerivativesWriter:
             raise ValueError(f"subject label {label!r}: BIDS labels are letters and digits only")
         stem = f"sub-{label}_space-{self.space}_desc-{self.desc}_T1w"
         path = self.folder / f"sub-{label}" / "anat" / f"{stem}.nii.gz"
-        save(path, volume, f"diffx {__version__} synthetic T1w")
+        save(path, volume, f"diffx {__version__} synthetic T1w", code=2)
         asked = {"Age": age, "Sex": sex, "Seed": seed}
         facts = {
             "Description": "Synthetic T1-weighted image; intensity in units of the 99th percentile of a brain",

@@ -113,8 +113,10 @@ def normalise(data: np.ndarray, mask: np.ndarray, ceiling: float = 1.5) -> np.nd
     return np.clip(data / top, 0, ceiling).astype(np.float32)
 
 
-def save(path: str | Path, volume: Volume, description: str = "", dtype: str = "int16") -> Path:
-    """Write .nii or .nii.gz, whole or not at all: sform and qform coded 1, mm, `description` (79 bytes).
+def save(path: str | Path, volume: Volume, description: str = "", dtype: str = "int16", code: int = 1) -> Path:
+    """Write .nii or .nii.gz, whole or not at all: mm, `description` (79 bytes), sform and qform.
+
+    Both forms are coded `code`: 1 for the scanner's space, 2 for one that the image was aligned to.
 
     int16 uses the full range through scl_slope (error <= half of max |value| / 32767); float32 keeps the values. A
     sheared affine cannot be a qform; the qform is then the closest rigid one and the sform is exact.
@@ -126,8 +128,8 @@ def save(path: str | Path, volume: Volume, description: str = "", dtype: str = "
     slope = top / 32767 if dtype == "int16" and top > 0 else 1.0
     stored = np.rint(data / slope).astype(np.int16) if dtype == "int16" else data.astype(np.float32)
     image = nib.Nifti1Image(stored, volume.affine)
-    image.set_sform(volume.affine, code=1)
-    image.set_qform(volume.affine, code=1, strip_shears=True)
+    image.set_sform(volume.affine, code=code)
+    image.set_qform(volume.affine, code=code, strip_shears=True)
     image.header.set_xyzt_units("mm")
     image.header["descrip"] = description.encode()[:79]
     image.header.set_slope_inter(slope if dtype == "int16" else 1.0, 0.0)

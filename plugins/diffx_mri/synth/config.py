@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 from diffx.config import DataConfig, NetConfig, ProcessConfig, RunConfig, SampleConfig, TrainConfig, option
 
+AGES = (18, 90)  # years that the network can be told
+
 
 @dataclass
 class BrainData(DataConfig):
@@ -55,8 +57,8 @@ class BrainTraining(TrainConfig):
 class SynthConfig(RunConfig):
     """Whole brains on a 2 mm grid, conditioned on age and sex."""
 
-    n: int = option(4, help="how many brains", min=1)
-    age: float | None = option(None, help="age of the person; not given: any", unit="years", min=18, max=90)
+    n: int = option(4, help="how many brains", min=1, max=100_000)
+    age: float | None = option(None, help="age of the person; not given: any", unit="years", min=AGES[0], max=AGES[1])
     sex: str | None = option(None, help="sex of the person; not given: any", choices=("F", "M"))
     data: BrainData = field(default_factory=BrainData)
     net: BrainNet = field(default_factory=BrainNet)

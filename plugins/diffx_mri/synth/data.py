@@ -16,7 +16,7 @@ from ..bids import find_scans
 from ..codec import BrainCodec
 from ..geometry import Geometry
 from ..pack import FORMAT, Packed, pack, read_latents
-from .config import SynthConfig
+from .config import AGES, SynthConfig
 
 # A head with skin, ears and some neck is 19 x 24 x 19 cm; it may be a little larger than the template's.
 HEAD = Geometry(box=(96, 120, 96), canvas=(112, 136, 112))
@@ -37,12 +37,7 @@ class Latents:
 
 
 def cache_folder(cfg: SynthConfig) -> Path:
-    """Where the encoded scans of this configuration lie: one folder for each set of files, codec and kind of head.
-
-    A folder that ``data.cache`` names is taken as it is, whatever it was made of.
-    """
-    if cfg.data.cache:
-        return Path(cfg.data.cache)
+    """Where the encoded scans of this configuration lie: one folder for each set of files, codec and kind of head."""
     scans, _ = find_scans(_root(cfg))
     table = Path(_root(cfg)) / "participants.tsv"
     source = codec_source(cfg)
@@ -51,8 +46,8 @@ def cache_folder(cfg: SynthConfig) -> Path:
     for path in filter(None, paths):
         facts = path.stat()
         sha.update(f"{path.resolve()} {facts.st_size} {facts.st_mtime_ns}".encode())
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "diffx" / "mri_synth" / sha.hexdigest()[:16]
+    user = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "diffx" / "mri_synth"
+    return Path(cfg.data.cache or user) / sha.hexdigest()[:16]
 
 
 def codec_source(cfg: SynthConfig) -> Path | None:
@@ -87,6 +82,11 @@ def prepare(
     )
     packed = read_latents(latents)
     _split(packed, cfg.data.split, cfg.seed)
+    for row in packed.rows:
+        if row["age"] is not None and not AGES[0] <= row["age"] <= AGES[1]:
+            if not row["flipped"]:
+                log(f"{row['subject']}: age {row['age']:g} is outside {AGES[0]} to {AGES[1]} years; taken as unknown")
+            row["age"] = None
     return BrainCodec.load(codec_file), packed
 
 

@@ -12,7 +12,7 @@ from diffx.condition import Label, Number
 from diffx.defaults import unet
 from diffx.spec import Spec
 
-from .config import SynthConfig
+from .config import AGES, SynthConfig
 
 
 @diffx.hookimpl
@@ -30,7 +30,7 @@ def diffx_data(cfg: SynthConfig, split: str) -> Any:
 
 @diffx.hookimpl
 def diffx_conditioning(cfg: SynthConfig) -> Mapping[str, Any]:
-    return {"age": Number(18, 90, cfg.net.condition), "sex": Label(("F", "M"), cfg.net.condition)}
+    return {"age": Number(*AGES, cfg.net.condition), "sex": Label(("F", "M"), cfg.net.condition)}
 
 
 @diffx.hookimpl
