@@ -143,7 +143,7 @@ def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:
         f"{file}: data=7: a group of options; set one, as data.root or data.spacing",
         f"{file}: sex={{...}}: expected F or M, or none",
         f"{file}: config=other.yaml: a configuration file cannot name another",
-        "seed=-1: expected a whole number from 0 to 9223372036854775807",
+        "seed=-1: expected a whole number from 0 to 4611686018427387904",
         "task=smaple: unknown task; did you mean 'sample'? (tasks: sample)",
     ]
 
