@@ -1,7 +1,11 @@
 """Processes: what corrupts a part of the state, and how one reverse step undoes it."""
 
-from diffx.process.gaussian import Gaussian, Memory, Noisy, edm_weight, lognormal, uniform_time
+from diffx.process.base import Memory, Noisy, Process
+from diffx.process.gaussian import Gaussian
+from diffx.process.levels import lognormal, uniform_time
+from diffx.process.product import Product
 from diffx.process.schedule import EDM, Cosine, Linear, RectifiedFlow, Schedule
+from diffx.process.weights import edm_weight
 
 SCHEDULES = {"cosine": Cosine, "linear": Linear, "edm": EDM, "flow": RectifiedFlow}
 
@@ -13,6 +17,8 @@ __all__ = [
     "Linear",
     "Memory",
     "Noisy",
+    "Process",
+    "Product",
     "RectifiedFlow",
     "Schedule",
     "edm_weight",
