@@ -166,3 +166,17 @@ def test_the_device_does_not_change_it() -> None:
     here, there = Noise([1, 2]).normal(1000), Noise([1, 2], "cuda").normal(1000).cpu()
     assert torch.equal(Noise([1, 2]).uniform(1000), Noise([1, 2], "cuda").uniform(1000).cpu())
     torch.testing.assert_close(here, there, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("order", [range(80), [5, 4, 70, 3, 36, 37, 5, 0]], ids=["in order", "jumping"])
+def test_what_is_drawn_ahead_is_what_is_drawn_alone(order) -> None:
+    """A small state's steps are drawn many at once; each is that of a noise that was asked for it alone."""
+    noise, other = Noise([1, 2, 2**62])["step"], Noise([1, 2, 2**62])
+    for step in order:
+        for kind in ("normal", "uniform"):
+            alone = getattr(Noise([1, 2, 2**62])["step"], kind)(5, step=step)
+            assert torch.equal(getattr(noise, kind)(5, step=step), alone)
+            assert not torch.equal(getattr(other["else"], kind)(5, step=step), alone)
+    kept = noise.normal(5, step=5)
+    noise.normal(5, step=5).zero_()
+    assert torch.equal(noise.normal(5, step=5), kept)

@@ -19,6 +19,9 @@ _M0, _M1 = 0xD2511F53, 0xCD9E8D57  # multipliers and Weyl constants of the paper
 _W0, _W1 = 0x9E3779B9, 0xBB67AE85
 _MASK = 0xFFFFFFFF
 
+# A small state's noise costs what starting sixty operations costs, whatever their size: so many steps are drawn at once.
+_AHEAD, _SMALL = 32, 256
+
 
 def _mulhilo(constant: int, x: Tensor) -> tuple[Tensor, Tensor]:
     product = x * constant  # wraps modulo 2**64, and both halves survive the wrap
@@ -69,6 +72,7 @@ class Noise:
         words = torch.tensor(self.seeds, dtype=torch.int64, device=self.device)
         self._key = ((words & _MASK)[:, None], (words >> 32)[:, None])
         self._leaf_word = zlib.crc32(leaf.encode())
+        self._drawn: dict[tuple[int, ...], tuple[int, Tensor]] = {}  # shared by the parts
 
     def __getitem__(self, leaf: str) -> Noise:
         """The noise of a part of the state, independent of every other part's."""
@@ -77,24 +81,40 @@ class Noise:
         part._leaf_word = zlib.crc32(part.leaf.encode())
         return part
 
-    def _words(self, count: int, step: int, stream: int) -> Tensor:
-        blocks = torch.arange(-(-count // 4), dtype=torch.int64, device=self.device)[None]
-        constant = [torch.full_like(blocks, w) for w in (step & _MASK, self._leaf_word, stream)]
-        words = philox4x32((blocks, *constant), self._key)
-        return torch.stack(words, dim=-1).flatten(1)[:, :count]  # [B, count], each in [0, 2**32)
+    def _words(self, count: int, steps: range, stream: int) -> Tensor:
+        """[len(steps), B, count], each in [0, 2**32)."""
+        blocks = torch.arange(-(-count // 4), dtype=torch.int64, device=self.device)
+        step = torch.arange(steps.start, steps.stop, dtype=torch.int64, device=self.device)[:, None, None] & _MASK
+        leaf, kind = (torch.full_like(blocks, w) for w in (self._leaf_word, stream))
+        words = philox4x32((blocks, step, leaf, kind), self._key)
+        return torch.stack(words, dim=-1).flatten(2)[..., :count]
+
+    def _draw(self, kind: int, count: int, step: int) -> Tensor:
+        """[B, count] variates of stream ``kind`` at a step; of a small state, those of the steps to come as well."""
+        draw = (self._uniform, self._normal)[kind]
+        if step == 0 or count * len(self.seeds) > _SMALL:
+            return draw(count, range(step, step + 1))[0]
+        key = (self._leaf_word, kind, count)
+        first, ahead = self._drawn.get(key, (-1, torch.empty(0)))
+        if not 0 <= step - first < len(ahead):
+            first, ahead = self._drawn[key] = step, draw(count, range(step, step + _AHEAD))
+        return ahead[step - first].clone()  # the caller may write on it
+
+    def _uniform(self, count: int, steps: range) -> Tensor:
+        words = self._words(count, steps, stream=0)
+        return ((words >> 9).to(torch.float32) + 0.5).mul_(2.0**-23)
+
+    def _normal(self, count: int, steps: range) -> Tensor:
+        words = self._words(count + count % 2, steps, stream=1)
+        u = ((words >> 8).to(torch.float32) + 0.5).mul_(2.0**-24)
+        radius = u[..., 0::2].log().mul_(-2).sqrt_()
+        angle = u[..., 1::2] * (2 * math.pi)
+        return torch.stack((radius * angle.cos(), radius * angle.sin()), dim=-1).flatten(2)[..., :count]
 
     def uniform(self, *shape: int, step: int = 0) -> Tensor:
         """Uniform variates in the open interval (0, 1), float32 of shape [B, *shape]."""
-        words = self._words(math.prod(shape), step, stream=0)
-        return ((words >> 9).to(torch.float32) + 0.5).mul_(2.0**-23).reshape(len(self.seeds), *shape)
+        return self._draw(0, math.prod(shape), step).reshape(len(self.seeds), *shape)
 
     def normal(self, *shape: int, step: int = 0) -> Tensor:
         """Standard normal variates (Box-Muller), float32 of shape [B, *shape], |z| < 5.9."""
-        count = math.prod(shape)
-        half = -(-count // 2)
-        words = self._words(2 * half, step, stream=1)
-        u = ((words >> 8).to(torch.float32) + 0.5).mul_(2.0**-24)
-        radius = u[:, 0::2].log().mul_(-2).sqrt_()
-        angle = u[:, 1::2] * (2 * math.pi)
-        pairs = torch.stack((radius * angle.cos(), radius * angle.sin()), dim=-1)
-        return pairs.flatten(1)[:, :count].reshape(len(self.seeds), *shape)
+        return self._draw(1, math.prod(shape), step).reshape(len(self.seeds), *shape)
