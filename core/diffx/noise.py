@@ -19,7 +19,7 @@ _M0, _M1 = 0xD2511F53, 0xCD9E8D57  # multipliers and Weyl constants of the paper
 _W0, _W1 = 0x9E3779B9, 0xBB67AE85
 _MASK = 0xFFFFFFFF
 
-# A small state's noise costs what starting sixty operations costs, whatever their size: so many steps are drawn at once.
+# The noise of a small state costs what starting sixty operations costs, so many steps of it are drawn at once.
 _AHEAD, _SMALL = 32, 256
 
 
