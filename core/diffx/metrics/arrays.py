@@ -65,5 +65,8 @@ def squared_distances(a: Tensor, b: Tensor, chunk: int = 1024) -> Iterator[tuple
 
 def nearest(a: Tensor, b: Tensor, k: int, chunk: int = 1024) -> tuple[Tensor, Tensor]:
     """Distances [n, k], rising, and row numbers [n, k] of the k rows of b nearest to each row of a."""
-    parts = [squares.topk(k, dim=1, largest=False) for _, squares in squared_distances(a, b, chunk)]
-    return torch.cat([p.values for p in parts]).sqrt(), torch.cat([p.indices for p in parts])
+    parts = [squares.topk(k, dim=1, largest=False).indices for _, squares in squared_distances(a, b, chunk)]
+    index = torch.cat(parts)
+    # once more without the rounding of products, which hides how near a near copy is
+    distance, order = torch.stack([(a - b[column]).norm(dim=1) for column in index.T], dim=1).sort(dim=1)
+    return distance, index.gather(1, order)

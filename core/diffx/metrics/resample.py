@@ -86,8 +86,12 @@ def bootstrap(
     def at(index: Tensor) -> float:
         return float(statistic(*(x[index.to(x.device)] for x in arrays)))
 
-    noise = Noise([derive("bootstrap", seed)])
-    draws = [at((noise.uniform(n, step=k)[0].double() * n).long()) for k in range(resamples)]
+    noise, rows = Noise([derive("bootstrap", seed)]), max(1, 2**18 // n)  # many resamples' variates in one call
+    draws = [
+        at((u.double() * n).long())
+        for step, first in enumerate(range(0, resamples, rows))
+        for u in noise.uniform(min(rows, resamples - first), n, step=step)[0]
+    ]
     values = torch.tensor(draws, dtype=torch.float64)
     value = float(statistic(*arrays))
     ends = [(1 - level) / 2, (1 + level) / 2]
