@@ -8,6 +8,7 @@ from inspect import signature
 
 from diffx.plan.grids import GRIDS
 from diffx.plan.multistep import dpmpp
+from diffx.plan.resample import repaint
 from diffx.plan.single import ddim, ddpm, euler
 from diffx.plan.stages import heun
 from diffx.plan.table import JointPlan, JointRow, Plan, Row
@@ -69,4 +70,5 @@ __all__ = [
     "euler",
     "heun",
     "make_plan",
+    "repaint",
 ]
