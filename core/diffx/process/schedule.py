@@ -127,6 +127,31 @@ class EDM(Schedule):
 
 
 @dataclass(frozen=True)
+class VE(Schedule):
+    """Variance exploding with sigma = sigma_min^(1 - t) sigma_max^t (Song et al. 2021, appendix C).
+
+    Exactly exponential in t from 0 to 1, so noise of sigma_min is left at t = 0.
+    """
+
+    sigma_min: float = 0.01
+    sigma_max: float = 50.0
+
+    def alpha(self, t):
+        return np.ones_like(t, dtype=np.float64)[()]
+
+    def sigma(self, t):
+        return (self.sigma_min * (self.sigma_max / self.sigma_min) ** np.asarray(t, dtype=np.float64))[()]
+
+    def rates(self, t):
+        return np.zeros_like(t, dtype=np.float64)[()], self.sigma(t) * np.log(self.sigma_max / self.sigma_min)
+
+    def time(self, ratio):
+        with np.errstate(divide="ignore"):
+            t = np.log(np.asarray(ratio, dtype=np.float64) / self.sigma_min) / np.log(self.sigma_max / self.sigma_min)
+        return np.clip(t, 0.0, self.t_max)[()]
+
+
+@dataclass(frozen=True)
 class RectifiedFlow(Schedule):
     """Straight paths, x_t = (1 - t) x_0 + t eps (Liu et al. 2023; Lipman et al. 2023)."""
 
