@@ -70,6 +70,7 @@ def diffusers(dims: int) -> Built:
 def azula(dims: int) -> Built:
     """``azula.nn.unet.UNet``, told the level through diffx's embedding, as it brings none of its own."""
     from azula.nn.unet import UNet
+
     from diffx.nets.blocks import LevelEmbedding
 
     features = 4 * CHANNELS[0]

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-CONV = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+CONV: dict[int, Any] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+CONV_TRANSPOSE: dict[int, Any] = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
 _CONV_FUNCTION = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
+_CONV_TRANSPOSE_FUNCTION = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
 
 
 def zero(module: nn.Module) -> nn.Module:
@@ -23,6 +27,24 @@ def group_norm(channels: int) -> nn.GroupNorm:
     """GroupNorm with groups of at least 4 channels, 32 groups at the most (Wu and He 2018)."""
     groups = next(g for g in range(min(32, max(channels // 4, 1)), 0, -1) if channels % g == 0)
     return nn.GroupNorm(groups, channels)
+
+
+def silu(x: Tensor) -> Tensor:
+    """x sigmoid(x), in place where no gradient is asked for; for a freshly computed x."""
+    return F.silu(x, inplace=not torch.is_grad_enabled())
+
+
+def film_norm(norm: nn.GroupNorm, x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    """(1 + scale) norm(x) + shift for x [B, C, *S], scale and shift [B, C] (FiLM; Perez et al. 2018).
+
+    One pass over memory: the groups of all samples are normalised as those of a single sample of B C channels, whose
+    affine parameters are the modulated ones.
+    """
+    scale = scale + 1
+    weight, bias = norm.weight * scale, torch.addcmul(shift, norm.bias, scale)
+    groups = x.shape[0] * norm.num_groups
+    y = F.group_norm(x.reshape(1, -1, *x.shape[2:]), groups, weight.flatten(), bias.flatten(), norm.eps)
+    return y.view(x.shape)
 
 
 class LevelEmbedding(nn.Module):
@@ -57,42 +79,67 @@ class ResBlock(nn.Module):
         self.skip = conv(in_channels, out_channels, 1) if in_channels != out_channels else nn.Identity()
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        h = self.conv1(F.silu(self.norm1(x)))
-        scale, shift = self.modulate(embedding).view(x.shape[0], -1, *(1,) * (x.ndim - 2)).chunk(2, dim=1)
-        h = torch.addcmul(shift, self.norm2(h), scale + 1)
-        return self.skip(x) + self.conv2(F.silu(h))
+        h = self.conv1(silu(self.norm1(x)))
+        scale, shift = self.modulate(embedding).float().chunk(2, dim=1)
+        h = self.conv2(silu(film_norm(self.norm2, h, scale, shift)))
+        return h.add_(self.skip(x))  # in place: a convolution does not keep its output
 
 
-class Attention(nn.Module):
-    """Multi-head attention over positions, or from positions to tokens, with normalised queries and keys.
+def unit(x: Tensor, length: Tensor | float = 1.0) -> Tensor:
+    """x / |x| * length along the last axis, the norm in fp32; in x's dtype."""
+    norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float32)
+    return x * (length / norm.clamp_min(1e-12)).to(x.dtype)
 
-    QK normalisation (Henry et al. 2020) keeps the logits bounded in low precision.
+
+class MultiHead(nn.Module):
+    """Multi-head attention between two sets of vectors, with normalised queries and keys.
+
+    softmax(T cos(q, k)) v with a learned temperature T a head. QK normalisation (Henry et al. 2020) keeps the logits
+    bounded in low precision.
     """
 
-    def __init__(self, channels: int, context: int | None = None, head: int = 32):
+    def __init__(self, channels: int, context: int | None, heads: int):
         super().__init__()
-        self.heads = next(h for h in range(max(channels // head, 1), 0, -1) if channels % h == 0)
-        self.norm = group_norm(channels)
+        self.heads = heads
         self.query = nn.Linear(channels, channels)
         self.key_value = nn.Linear(context or channels, 2 * channels)
-        self.out = zero(nn.Linear(channels, channels))
-        self.temperature = nn.Parameter(torch.full((self.heads, 1, 1), math.sqrt(channels // self.heads)))
+        self.out = nn.Linear(channels, channels)
+        self.temperature = nn.Parameter(torch.full((heads, 1, 1), math.sqrt(channels // heads)))
+
+    def attend(
+        self,
+        x: Tensor,
+        source: Tensor,
+        mask: Tensor | None = None,
+        rotate: Callable[[Tensor], Tensor] | None = None,
+    ) -> Tensor:
+        """x [B, N, C], source [B, L, E], mask [B, L] (True: attend) -> [B, N, C]; zero of the values where L is 0.
+
+        ``rotate`` turns queries and keys [B, H, N, C / H] by their positions.
+        """
+        query = self.query(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        key, value = self.key_value(source).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        query, key = unit(query, self.temperature), unit(key)
+        if rotate is not None:
+            query, key = rotate(query), rotate(key)
+        where = None if mask is None else mask[:, None, None, :]
+        y = F.scaled_dot_product_attention(query, key, value, attn_mask=where, scale=1.0)
+        return self.out(y.transpose(1, 2).flatten(2))
+
+
+class Attention(MultiHead):
+    """Residual attention over the positions of [B, C, *S], or from positions to tokens; starts as the identity."""
+
+    def __init__(self, channels: int, context: int | None = None, head: int = 32):
+        heads = next(h for h in range(max(channels // head, 1), 0, -1) if channels % h == 0)
+        super().__init__(channels, context, heads)
+        zero(self.out)
+        self.norm = group_norm(channels)
 
     def forward(self, x: Tensor, tokens: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
         """x [B, C, *S]; tokens [B, L, E] and mask [B, L] (True: attend) for cross-attention -> [B, C, *S]."""
-        positions = self.norm(x).flatten(2).transpose(1, 2)
-        source = positions if tokens is None else tokens
-
-        def split(y: Tensor) -> Tensor:
-            return y.unflatten(-1, (self.heads, -1)).transpose(1, 2)
-
-        query = split(self.query(positions))
-        key, value = (split(y) for y in self.key_value(source).chunk(2, dim=-1))
-        query = F.normalize(query.float(), dim=-1) * self.temperature
-        key = F.normalize(key.float(), dim=-1)
-        bias = None if mask is None else mask[:, None, None, :]
-        y = F.scaled_dot_product_attention(query.to(value.dtype), key.to(value.dtype), value, attn_mask=bias, scale=1.0)
-        y = self.out(y.transpose(1, 2).flatten(2))
+        positions = self.norm(x).flatten(2).transpose(1, 2).contiguous()  # once, for two matrix products
+        y = self.attend(positions, positions if tokens is None else tokens, mask)
         return x + y.transpose(1, 2).view(x.shape)
 
 
@@ -109,11 +156,22 @@ class Downsample(nn.Module):
 
 
 class Upsample(nn.Module):
-    """Nearest-neighbour interpolation to the size of the skip connection, then a convolution."""
+    """Nearest-neighbour interpolation to a given size, then a convolution.
+
+    Where each axis grows by a whole factor f, both are one transposed convolution of stride f, since f equal
+    neighbours meet the sum of their weights: in three dimensions and for f = 2, 8 multiplications in place of 27.
+    """
 
     def __init__(self, dims: int, channels: int, out_channels: int):
         super().__init__()
         self.conv = CONV[dims](channels, out_channels, 3, padding=1)
 
-    def forward(self, x: Tensor, size: torch.Size) -> Tensor:
-        return self.conv(F.interpolate(x, size=size, mode="nearest"))
+    def forward(self, x: Tensor, size: Sequence[int]) -> Tensor:
+        factors = [new // old for new, old in zip(size, x.shape[2:], strict=True)]
+        if any(new % old for new, old in zip(size, x.shape[2:], strict=True)):  # an odd size was halved
+            return self.conv(F.interpolate(x, size=tuple(size), mode="nearest"))
+        weight = self.conv.weight.flip(tuple(range(2, x.ndim))).transpose(0, 1)
+        for axis, f in enumerate(factors):
+            others = [0, 0] * (len(factors) - 1 - axis)  # F.pad counts from the last axis
+            weight = torch.stack([F.pad(weight, [*others, k, f - 1 - k]) for k in range(f)]).sum(0)
+        return _CONV_TRANSPOSE_FUNCTION[len(factors)](x, weight, self.conv.bias, stride=factors, padding=1)

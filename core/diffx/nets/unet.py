@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from diffx.condition import Condition
+from diffx.nets import inputs
 from diffx.nets.blocks import CONV, Attention, Downsample, LevelEmbedding, ResBlock, Upsample, group_norm, zero
 
 
@@ -25,7 +26,7 @@ class Stage(nn.Module):
         x = self.block(x, embedding)
         if self.self_attention is not None:
             x = self.self_attention(x)
-        if self.cross_attention is not None and tokens is not None:
+        if self.cross_attention is not None:
             x = self.cross_attention(x, tokens, mask)
         return x
 
@@ -70,9 +71,10 @@ class UNet(nn.Module):
             raise ValueError(f"a U-Net has 1, 2 or 3 spatial dimensions, not {dims}")
         conv, embedding = CONV[dims], 4 * channels[0]
         self.dims, self.checkpointing = dims, checkpointing
+        self.widths = {"vector": vector, "tokens": tokens, "spatial": spatial}
         self.level = LevelEmbedding(embedding)
         self.vector = nn.Linear(vector, embedding) if vector else None
-        self.positions = nn.Parameter(torch.randn(1, position_channels, *positions) * 0.1) if positions else None
+        self.positions = inputs.position_map(tuple(positions or ()), position_channels)
         entering = in_channels + spatial + (position_channels if positions else 0)
         self.enter = conv(entering, channels[0], 3, padding=1)
 
@@ -113,18 +115,14 @@ class UNet(nn.Module):
         )
 
     def forward(self, x: Tensor, level: Tensor, condition: Condition | None = None) -> Tensor:
-        """x [B, C, *S], level [B] -> [B, out_channels, *S]."""
+        """x [B, C, *S], level [B] -> [B, out_channels, *S]. ValueError for a condition it was not built for."""
         condition = condition or Condition()
+        inputs.check(x, condition, self.dims, **self.widths)
         embedding = self.level(level)
-        if self.vector is not None and condition.vector is not None:
+        if self.vector is not None:
             embedding = embedding + self.vector(condition.vector)
         embedding = nn.functional.silu(embedding)
-        parts = [x]
-        if condition.spatial is not None:
-            parts.append(condition.spatial)
-        if self.positions is not None:
-            parts.append(self.positions.expand(x.shape[0], *self.positions.shape[1:]))
-        h = self.enter(torch.cat(parts, dim=1) if len(parts) > 1 else x)
+        h = self.enter(inputs.concatenate(x, condition, self.positions))
 
         def run(stage: nn.Module, h: Tensor) -> Tensor:
             args = (h, embedding, condition.tokens, condition.tokens_mask)
