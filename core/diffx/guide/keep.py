@@ -59,16 +59,19 @@ def on_leaf(predict: Predict, leaf: str, guide: Callable[[Predict], Predict]) ->
     The other leaves are predicted as without the guide, which must ask for that prediction first, as all here do.
     """
 
-    def guided(x: Any, t: Any, condition: Condition | None = None) -> Any:
-        whole: dict[str, Tensor] = {}
+    ask: Any = predict
 
-        def alone(part: Any, time: Any, told: Condition | None = None) -> Any:
-            prediction: Any = predict({**x, leaf: part}, {**t, leaf: time}, told)  # type: ignore[arg-type]
-            if not whole:
-                whole.update({name: m.detach() for name, m in prediction.items() if name != leaf})
+    def guided(x: Any, t: Any, condition: Condition | None = None) -> Any:
+        state, clock = x, t
+        others: dict[str, Tensor] = {}
+
+        def alone(x: Any, t: Any, condition: Condition | None = None) -> Any:
+            prediction = ask({**state, leaf: x}, {**clock, leaf: t}, condition)
+            if not others:
+                others.update({name: m.detach() for name, m in prediction.items() if name != leaf})
             return prediction[leaf]
 
-        guided_part = guide(alone)(x[leaf], t[leaf], condition)
-        return {**whole, leaf: guided_part}
+        guided_leaf = guide(alone)(x[leaf], t[leaf], condition)
+        return {**others, leaf: guided_leaf}
 
     return guided
