@@ -135,13 +135,13 @@ def test_floor_is_what_fresh_real_data_of_that_size_give() -> None:
 @pytest.mark.parametrize("shift", [0.0, 0.5])
 def test_frechet_infinity_takes_the_bias_out(shift) -> None:
     """The truth is 10 shift^2; at n = 300 the plain distance is too large by 0.2 on average."""
-    plain, far = np.empty(40), np.empty(40)
-    for k in range(40):
+    plain, far = np.empty(25), np.empty(25)
+    for k in range(25):
         x, y = rng(k).normal(size=(300, 10)), rng(k + 50).normal(size=(300, 10)) + shift
         plain[k] = frechet_distance(x, y) - 10 * shift**2
         far[k] = frechet_infinity(x, y, seed=k).value - 10 * shift**2
-    assert plain.mean() > 3.5 * plain.std() / math.sqrt(40)
-    assert abs(far.mean()) < 3 * far.std() / math.sqrt(40) and abs(far.mean()) < plain.mean() / 3
+    assert plain.mean() > 3.5 * plain.std() / math.sqrt(25)
+    assert abs(far.mean()) < 3 * far.std() / math.sqrt(25) and abs(far.mean()) < plain.mean() / 3
     with pytest.raises(ValueError, match="too few"):
         frechet_infinity(np.zeros((5, 2)), np.zeros((5, 2)))
 
@@ -392,6 +392,8 @@ def test_reliability_of_known_probabilities() -> None:
     honest = reliability(p, u < p)
     assert honest.error < 0.005 and honest.brier == pytest.approx(1 / 6, abs=0.003)
     assert reliability(np.array([0.0, 1.0]), np.array([0, 1])).error == 0
+    # bins weigh by what they hold: three at 0.1 and one at 0.9, and nothing happens
+    assert reliability(np.array([0.1, 0.1, 0.1, 0.9]), np.zeros(4)).error == pytest.approx((3 * 0.1 + 0.9) / 4)
     assert reliability(np.array([0.25, 1.0]), np.array([0, 0]), mask=np.array([1, 0])).error == 0.25
     with pytest.raises(ValueError, match="outcomes 0 or 1"):
         reliability(np.array([0.2, 1.2]), np.array([0, 1]))
@@ -455,10 +457,10 @@ def test_planted_copies_are_found_and_nothing_else(d) -> None:
 
 def test_fresh_samples_raise_the_alarm_as_rarely_as_promised() -> None:
     for d in (2, 20):
-        found = [audit(*sets(d, seed), alpha=0.1) for seed in range(150)]
+        found = [audit(*sets(d, seed), alpha=0.1) for seed in range(120)]
         alarms = sum(f.alarm for f in found)
-        assert alarms <= stats.binom.ppf(0.999, 150, 0.1)
-        assert sum(f.p_value < 0.5 for f in found) == pytest.approx(75, abs=25)
+        assert alarms <= stats.binom.ppf(0.999, 120, 0.1)
+        assert sum(f.p_value < 0.5 for f in found) == pytest.approx(60, abs=22)
         share, ratio = (np.mean([getattr(f, name) for f in found]) for name in ("share", "distance_ratio"))
         assert share == pytest.approx(found[0].expected, abs=0.01) and ratio == pytest.approx(1, abs=0.02)
         assert np.mean([f.ratio / f.ratio_held_out for f in found]) == pytest.approx(1, abs=0.1)
@@ -481,6 +483,21 @@ def test_discrete_data_with_chance_copies_are_no_alarm() -> None:
     assert not audit(*wide).alarm
     wide[0][7] = wide[1][9]
     assert [(c.synthetic, c.train) for c in audit(*wide).copies] == [(7, 9)]
+
+
+def test_ties_and_duplicates_among_the_held_out_are_no_evidence() -> None:
+    """Items 100 apart, samples at chosen distances from them."""
+    train = 100.0 * np.arange(100)
+
+    def at(distances: list[float], usual: float) -> np.ndarray:
+        return train + np.array(distances + [usual] * (100 - len(distances)))
+
+    # unseen people are in the training set too, now and then: so may synthetic ones be
+    assert not audit(at([0.0] * 3, 2.0), train, at([0.0] * 3 + [1.0, 1.1, 1.2], 2.0)).copies
+    assert len(audit(at([0.0] * 3, 2.0), train, at([0.5] * 3 + [1.0, 1.1, 1.2], 2.0)).copies) == 3
+    # most lie on the bound itself, and one sample below it does not tell an exponent well
+    assert not audit(at([0.2], 1.0), train, at([0.9], 1.0)).copies
+    assert not audit(at([0.2], 1.0), train, at([], 1.0)).alarm
 
 
 def test_the_share_is_tested_exactly() -> None:

@@ -269,6 +269,14 @@ def test_conditions_go_with_their_windows(batch, t) -> None:
         torch.testing.assert_close(out, told_pointwise(x, t, told), rtol=0, atol=1e-12)
 
 
+def test_memory_is_that_of_the_batch() -> None:
+    """By default an evaluation is no larger than a plain one of as many samples."""
+    for batch, most in ((None, 3), (1, 1), (5, 5)):
+        seen: list[int] = []
+        windowed(lambda x, t, c, seen=seen: seen.append(len(x)) or x, 8, 4, batch=batch)(torch.zeros(3, 1, 24), 1.0)
+        assert max(seen) == most and sum(seen) == 3 * 5
+
+
 def test_a_window_can_be_told_something_of_its_own() -> None:
     """Two prompts, left and right: each end is its own prompt's prediction, with a blend between."""
     told = Condition(vector=torch.tensor([[1.0], [2.0]]).double())

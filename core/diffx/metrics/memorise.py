@@ -82,7 +82,7 @@ def audit(
         synthetic, train, held_out: features [n, d] (of an image its embedding or its low-resolution pixels; of a
             molecule its descriptors), scaled so that Euclidean distance means something. ``held_out`` is drawn as
             ``train`` was and unseen in training, without further samples of a training subject.
-        quantile: of the held-out distances, the bound of "near"; at least one held-out sample lies within.
+        quantile: of the held-out distances, the bound of "near"; never fewer than the two nearest.
         alpha: rate of false alarms, for both tests together.
 
     Two tests. Many near samples: if synthetic and held-out samples are exchangeable, the number of synthetic ones
