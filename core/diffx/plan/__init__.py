@@ -12,6 +12,7 @@ from diffx.plan.resample import repaint
 from diffx.plan.single import ddim, ddpm, euler
 from diffx.plan.stages import heun
 from diffx.plan.table import JointPlan, JointRow, Plan, Row
+from diffx.plan.transitions import follow, in_step, transitions
 from diffx.process.schedule import Schedule
 
 SOLVERS: dict[str, Callable[..., Plan]] = {
@@ -68,7 +69,10 @@ __all__ = [
     "ddpm",
     "dpmpp",
     "euler",
+    "follow",
     "heun",
+    "in_step",
     "make_plan",
     "repaint",
+    "transitions",
 ]

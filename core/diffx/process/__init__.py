@@ -1,8 +1,10 @@
 """Processes: what corrupts a part of the state, and how one reverse step undoes it."""
 
 from diffx.process.base import Memory, Noisy, Process
+from diffx.process.categorical import Categorical
 from diffx.process.gaussian import Gaussian
 from diffx.process.levels import lognormal, uniform_time
+from diffx.process.masked import Masked
 from diffx.process.product import Product
 from diffx.process.schedule import EDM, Cosine, Linear, RectifiedFlow, Schedule
 from diffx.process.weights import edm_weight
@@ -12,9 +14,11 @@ SCHEDULES = {"cosine": Cosine, "linear": Linear, "edm": EDM, "flow": RectifiedFl
 __all__ = [
     "EDM",
     "SCHEDULES",
+    "Categorical",
     "Cosine",
     "Gaussian",
     "Linear",
+    "Masked",
     "Memory",
     "Noisy",
     "Process",

@@ -1,29 +1,22 @@
-"""From what a network outputs to one canonical prediction: x_0-hat, in fp32.
+"""Gaussian leaves: a network's output as x_0-hat.
 
 Every parametrisation is affine, x_0-hat = skip x + out F(in x), so samplers, guides and losses know only x_0-hat.
-The network alone may run in low precision; the coefficients come from host float64.
 """
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from diffx.condition import Condition
+from diffx.predict.frame import Frame, Framed, per_sample
 from diffx.process.schedule import Schedule
 
 Coefficients = tuple[float | np.ndarray, float | np.ndarray]
-
-
-class Predict(Protocol):
-    """x_t [B, ...], host time (float or [B]), condition -> x_0-hat [B, ...]."""
-
-    def __call__(self, x: Tensor, t: float | np.ndarray, condition: Condition | None = None) -> Tensor: ...
 
 
 def _eps(alpha, sigma, rates, sigma_data) -> Coefficients:
@@ -55,20 +48,60 @@ def _edm(alpha, sigma, rates, sigma_data) -> Coefficients:
 PARAMETRISATIONS: dict[str, Callable[..., Coefficients]] = {"eps": _eps, "x0": _x0, "v": _v, "flow": _flow, "edm": _edm}
 
 
-class Denoiser(nn.Module):
-    """A network as a :class:`Predict`.
+class Affine(Frame):
+    """Preconditioning of a Gaussian leaf: the network sees it at unit variance, and its output becomes x_0-hat.
 
     Args:
-        net: ``net(x [B, ...], level [B], condition) -> [B, ...]``; level = log(sigma/alpha) / 4, clipped to +-5.
         kind: a key of ``PARAMETRISATIONS``: what the network outputs.
         schedule: alpha and sigma.
-        sigma_data: standard deviation of the data; the network's input always has about unit variance.
-        autocast: dtype the network runs in (None: as its weights are).
+        sigma_data: standard deviation of the data.
         spread: standard deviation of each element of the state [C, *S], where they differ much; it takes the place of
             ``sigma_data``, so that a silent network already gives every element its own Wiener estimate. A buffer.
 
     Raises:
         ValueError: unknown kind; ``eps`` on a schedule whose terminal SNR is zero (x_0 cannot be recovered there).
+    """
+
+    spread: Tensor | None
+
+    def __init__(self, kind: str, schedule: Schedule, sigma_data: float = 1.0, spread: Tensor | None = None):
+        super().__init__()
+        if kind not in PARAMETRISATIONS:
+            raise ValueError(f"unknown prediction {kind!r}; known: {', '.join(PARAMETRISATIONS)}")
+        if kind == "eps" and float(schedule.alpha(schedule.t_max)) == 0:
+            raise ValueError("eps does not determine x_0 at zero terminal SNR; predict v, x0, flow or edm")
+        self.kind, self.schedule, self.sigma_data = kind, schedule, sigma_data
+        self.register_buffer("spread", spread)
+
+    def around(self, x: Tensor, t: float | np.ndarray) -> Framed:
+        """x times ``scale``, level = log(sigma/alpha) / 4 clipped to +-5, and raw -> skip x + out raw."""
+        time = np.asarray(t, dtype=np.float64)
+        alpha, sigma = np.asarray(self.schedule.alpha(time)), np.asarray(self.schedule.sigma(time))
+        rates = self.schedule.rates(time)
+        scale: float | Tensor
+        if self.spread is None:
+            scale, skip, out = (per_sample(c, x) for c in self._coefficients(alpha, sigma, rates, self.sigma_data))
+        else:
+            a, b, *c = (per_sample(v, x) for v in (alpha, sigma, *rates))
+            scale, skip, out = self._coefficients(a, b, c, self.spread)
+        with np.errstate(divide="ignore"):
+            level = np.log(sigma / alpha)
+        return Framed(x * scale, self.level(level, x), lambda raw: x * skip + raw * out)
+
+    def _coefficients(self, alpha: Any, sigma: Any, rates: Any, sigma_data: Any) -> tuple[Any, Any, Any]:
+        """What multiplies the network's input, the state and the network's output."""
+        skip, out = PARAMETRISATIONS[self.kind](alpha, sigma, rates, sigma_data)
+        return (sigma**2 + (alpha * sigma_data) ** 2) ** -0.5, skip, out
+
+
+class Denoiser(Affine):
+    """A network as a :class:`Predict` of x_0-hat, for a state of one Gaussian tensor.
+
+    Args:
+        net: ``net(x [B, ...], level [B], condition) -> [B, ...]``; level = log(sigma/alpha) / 4, clipped to +-5.
+        autocast: dtype the network runs in (None: as its weights are).
+
+    The other arguments, and the errors, are those of :class:`Affine`.
     """
 
     def __init__(
@@ -80,46 +113,12 @@ class Denoiser(nn.Module):
         autocast: torch.dtype | None = None,
         spread: Tensor | None = None,
     ):
-        super().__init__()
-        if kind not in PARAMETRISATIONS:
-            raise ValueError(f"unknown prediction {kind!r}; known: {', '.join(PARAMETRISATIONS)}")
-        if kind == "eps" and float(schedule.alpha(schedule.t_max)) == 0:
-            raise ValueError("eps does not determine x_0 at zero terminal SNR; predict v, x0, flow or edm")
-        self.net, self.kind, self.schedule, self.sigma_data, self.autocast = net, kind, schedule, sigma_data, autocast
-        self.spread: Tensor | None
-        self.register_buffer("spread", spread)
+        super().__init__(kind, schedule, sigma_data, spread)
+        self.net, self.autocast = net, autocast
 
     def forward(self, x: Tensor, t: float | np.ndarray, condition: Condition | None = None) -> Tensor:
-        time = np.asarray(t, dtype=np.float64)
-        alpha, sigma = np.asarray(self.schedule.alpha(time)), np.asarray(self.schedule.sigma(time))
-        rates = self.schedule.rates(time)
-        with np.errstate(divide="ignore"):
-            level = np.clip(np.log(sigma / alpha) / 4, -5.0, 5.0)
-
-        def on_device(value: float | np.ndarray) -> float | Tensor:
-            if time.ndim == 0:
-                return float(value)  # a scalar multiply: nothing to copy, nothing to wait for
-            column = (-1,) + (1,) * (x.ndim - 1)
-            return torch.as_tensor(np.asarray(value, np.float32), device=x.device).view(column)
-
-        if self.spread is None:
-            scale, skip, out = (on_device(c) for c in self._coefficients(alpha, sigma, rates, self.sigma_data))
-        else:
-            a, b, *c = (on_device(v) for v in (alpha, sigma, *rates))
-            scale, skip, out = self._coefficients(a, b, c, self.spread)
-        if time.ndim == 0:
-            levels = torch.full((x.shape[0],), float(level), device=x.device)
-        else:
-            levels = torch.as_tensor(level.astype(np.float32), device=x.device)
-        low = torch.autocast(x.device.type, self.autocast) if self.autocast else contextlib.nullcontext()
-        with low:
-            raw = self.net(x * scale, levels, condition)
-        return x * skip + raw.float() * out
-
-    def _coefficients(self, alpha: Any, sigma: Any, rates: Any, sigma_data: Any) -> tuple[Any, Any, Any]:
-        """What multiplies the network's input, the state and the network's output."""
-        skip, out = PARAMETRISATIONS[self.kind](alpha, sigma, rates, sigma_data)
-        return (sigma**2 + (alpha * sigma_data) ** 2) ** -0.5, skip, out
+        """x_t [B, ...], host time (float or [B]), condition -> x_0-hat [B, ...], fp32."""
+        return self.run(self.net, x, t, condition, self.autocast)
 
 
 def parametrise(net: nn.Module, kind: str, schedule: Schedule, sigma_data: float = 1.0, **kwargs) -> Denoiser:
