@@ -27,7 +27,7 @@ from diffx.process import EDM
 from diffx.sample import sample
 from diffx.train import PowerEMA
 from diffx.train.ema import gamma_of
-from diffx.train.loop import learning_rate
+from diffx.train.trainer import learning_rate
 from diffx.train.order import Batches, item, permutation
 from diffx.train.precision import autocast_dtype
 from diffx.train.signals import StopAtBoundary
@@ -344,7 +344,7 @@ def test_a_trained_network_samples_what_it_is_told(tmp_path) -> None:
     plan = make_plan(EDM(), "dpmpp_2m", 24)
     n, drawn = 2000, {}
     for label in ("low", "high", None):
-        condition = model.conditioning(model.conditioning.parse({"label": label}).expand(n, -1))
+        condition = model.conditioning(model.conditioning.collate([{"label": label}] * n))
         drawn[label] = sample(model.denoiser, process, plan, (1,), range(n), condition).flatten()
     for label, mean in toy.MEANS.items():
         assert float(drawn[label].mean()) == pytest.approx(mean, abs=0.08)

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from diffx import checkpoint
 from diffx.condition import Conditioning
 from diffx.config import RunConfig, resolve, schema
 from diffx.config.resolve import escape
-from diffx.errors import DataError
+from diffx.errors import DataError, PluginError
 from diffx.model import Model
+from diffx.nets import add_lora, merge
 from diffx.noise import derive
 from diffx.plugins import Plugins
 from diffx.predict import Denoiser
-from diffx.process.gaussian import Gaussian
 from diffx.spec import Spec
 
 C = TypeVar("C", bound=RunConfig)
@@ -31,16 +32,26 @@ _OF_THE_RUN = (
 )
 
 
-def build(plugins: Plugins, cfg: RunConfig, spec: Spec) -> tuple[Model, Gaussian]:
-    """An untrained model, with weights drawn from ``cfg.seed``, and its process."""
+def build(plugins: Plugins, cfg: RunConfig, spec: Spec) -> tuple[Model, Any]:
+    """An untrained model, with weights drawn from ``cfg.seed``, and its process.
+
+    A denoiser of the plugin that predicts by itself (it has ``autocast``) is taken as it is; a plain network becomes a
+    :class:`Denoiser` on the process's schedule.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(cfg.seed, "initial weights"))
-        conditioners = plugins.call("diffx_conditioning", cfg=cfg, spec=spec)
-        net = plugins.call("diffx_denoiser", cfg=cfg, spec=spec, conditioners=conditioners)
+        conditioning = Conditioning(plugins.call("diffx_conditioning", cfg=cfg, spec=spec))
+        net = plugins.call("diffx_denoiser", cfg=cfg, spec=spec, conditioning=conditioning)
         process = plugins.call("diffx_process", cfg=cfg, spec=spec)
-        spread = torch.full(spec.shape, process.sigma_data) if cfg.process.per_element else None
-        denoiser = Denoiser(net, cfg.process.predict, process.schedule, process.sigma_data, spread=spread)
-        return Model(denoiser, Conditioning(conditioners)), process
+        return Model(net if hasattr(net, "autocast") else _wrapped(net, process, cfg, spec), conditioning), process
+
+
+def _wrapped(net: nn.Module, process: Any, cfg: RunConfig, spec: Spec) -> Denoiser:
+    if not hasattr(process, "schedule"):
+        kind = type(process).__name__
+        raise PluginError(f"a network alone does not predict for a {kind} process: diffx_denoiser has to wrap it")
+    spread = torch.full((spec.channels, *spec.size), process.sigma_data) if cfg.process.per_element else None
+    return Denoiser(net, cfg.process.predict, process.schedule, process.sigma_data, spread=spread)
 
 
 def measure_spread(model: Model, data: Any, most: int = 1000) -> None:
@@ -48,7 +59,7 @@ def measure_spread(model: Model, data: Any, most: int = 1000) -> None:
 
     At most ``most`` items are looked at, evenly chosen.
     """
-    if model.denoiser.spread is None:
+    if getattr(model.denoiser, "spread", None) is None:
         return
     total = torch.zeros_like(model.denoiser.spread)
     chosen = range(0, len(data), math.ceil(len(data) / most) or 1)
@@ -57,17 +68,19 @@ def measure_spread(model: Model, data: Any, most: int = 1000) -> None:
     model.denoiser.spread.copy_((total / len(chosen)).sqrt())
 
 
-def describe(cfg: RunConfig, spec: Spec) -> dict[str, Any]:
-    """What the header of a file must say so that :func:`restore` can rebuild the model."""
-    values = {}
+def flat(cfg: RunConfig) -> Iterator[tuple[str, Any]]:
+    """(key, value) of each option, as it is typed and as JSON has it."""
     for key, option in schema(type(cfg)).options.items():
-        if key in _OF_THE_RUN:
-            continue
         value: Any = cfg
         for name in option.path:
             value = getattr(value, name)
-        values[key] = list(value) if isinstance(value, tuple) else value
-    return {"plugin": cfg.plugin, "config": values, "spec": {"shape": spec.shape, "fields": spec.fields}}
+        yield key, list(value) if isinstance(value, tuple) else value
+
+
+def describe(cfg: RunConfig, spec: Spec) -> dict[str, Any]:
+    """What the header of a file must say so that :func:`restore` can rebuild the model."""
+    values = {key: value for key, value in flat(cfg) if key not in _OF_THE_RUN}
+    return {"plugin": cfg.plugin, "config": values, "spec": spec.to_json()}
 
 
 def recorded(config_type: type[C], meta: dict[str, Any], path: Path) -> C:
@@ -79,7 +92,7 @@ def recorded(config_type: type[C], meta: dict[str, Any], path: Path) -> C:
 
 def restore(
     plugins: Plugins, config_type: type[C], path: Path
-) -> tuple[Model, Gaussian, C, Spec, dict[str, Tensor], dict[str, Any]]:
+) -> tuple[Model, Any, C, Spec, dict[str, Tensor], dict[str, Any]]:
     """Model, process, configuration, spec, extra tensors and meta from weights or a checkpoint (its average is taken).
 
     The configuration is the one of training, with the extensions that ``plugins`` holds.
@@ -91,8 +104,13 @@ def restore(
     if meta.get("plugin") != plugins.names[0]:
         raise DataError(f"{path} holds weights of {meta.get('plugin')!r}, not of {plugins.names[0]!r}")
     cfg = replace(recorded(config_type, meta, path), extensions=plugins.names[1:])
-    spec = Spec(tuple(meta["spec"]["shape"]), tuple(meta["spec"]["fields"]))
+    spec = Spec.from_json(meta["spec"])
     model, process = build(plugins, cfg, spec)
+    adapted = cfg.train.lora_rank and meta.get("kind") == "checkpoint"
+    if adapted:
+        add_lora(model, cfg.train.lora_rank)
     weights = checkpoint.under(tensors, "model") | checkpoint.under(tensors, "ema")
     checkpoint.load_into(model, weights, path)
+    if adapted:
+        merge(model)
     return model.eval(), process, cfg, spec, checkpoint.under(tensors, "extra"), meta

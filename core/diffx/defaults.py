@@ -2,57 +2,117 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import Tensor, nn
+from torch import nn
 
 from diffx import tasks
+from diffx.condition import Conditioning
 from diffx.config import RunConfig
+from diffx.errors import PluginError
 from diffx.hookspecs import hookimpl
-from diffx.nets import UNet
-from diffx.plan import SOLVERS
-from diffx.process import SCHEDULES, Gaussian, lognormal
+from diffx.nets import DiT, UNet
+from diffx.plan import SOLVERS, JointPlan, Plan, follow, in_step, make_plan, transitions
+from diffx.plan.grids import GRIDS
+from diffx.process import SCHEDULES, WEIGHTS, Gaussian, Product, lognormal, uniform_time
+from diffx.process.discrete import Discrete
+from diffx.process.levels import Levels
 from diffx.run.files import atomic
-from diffx.spec import Spec
+from diffx.spec import Spec, each
 
 
 @hookimpl
-def diffx_denoiser(cfg: RunConfig, spec: Spec, conditioners: Mapping[str, Any]) -> nn.Module:
+def diffx_denoiser(cfg: RunConfig, spec: Spec, conditioning: Conditioning) -> nn.Module:
     """The network ``net.name``; a U-Net by default."""
     make = tasks.plugins_of(cfg).named("diffx_networks", "net.name", cfg.net.name)
-    return make(cfg=cfg, spec=spec, vector=cfg.net.condition if conditioners else 0)
+    return make(cfg=cfg, spec=spec, conditioning=conditioning)
 
 
 @hookimpl
 def diffx_process(cfg: RunConfig, spec: Spec) -> Gaussian:
-    """Gaussian diffusion on ``process.schedule`` with log-normal training levels."""
+    """Gaussian diffusion on ``process.schedule``, with the levels and weights of ``process.*``."""
     options = cfg.process
     make = tasks.plugins_of(cfg).named("diffx_schedules", "process.schedule", options.schedule)
     schedule = make(sigma_max=options.sigma_max) if "sigma_max" in signature(make).parameters else make()
-    levels = lognormal(options.level_mean, options.level_std, options.level_tail)
-    return Gaussian(schedule, options.sigma_data, levels)
+    levels: Levels = uniform_time
+    if options.levels == "lognormal":
+        levels = lognormal(options.level_mean, options.level_std, options.level_tail)
+    return Gaussian(schedule, options.sigma_data, levels, WEIGHTS[options.weight](options.sigma_data, options.gamma))
 
 
 @hookimpl
-def diffx_write(cfg: RunConfig, samples: Tensor, folder: Path) -> Iterable[Path]:
-    """One .npy file a sample."""
+def diffx_plan(cfg: RunConfig, process: Any) -> Plan | JointPlan:
+    """The solver ``sample.sampler`` for Gaussian noise, transitions for tokens, on the grid ``sample.grid``.
+
+    In a mixed state the first Gaussian leaf, or else the first of all, leads, and the others go in step with it.
+    """
+    if not isinstance(process, Product):
+        return _leaf_plan(cfg, process)
+    leaves = process.leaves
+    leader = next((name for name, leaf in leaves.items() if isinstance(leaf, Gaussian)), next(iter(leaves)))
+    lead = leaves[leader]
+    plan = _leaf_plan(cfg, lead)
+    times = tuple(dict.fromkeys([*(row.t for row in plan.rows), plan.rows[-1].s]))
+    plans = {}
+    for name, leaf in leaves.items():
+        if name == leader:
+            plans[name] = plan
+        elif isinstance(leaf, Discrete):
+            plans[name] = follow(plan, lead, leaf)
+        else:
+            plans[name] = _leaf_plan(cfg, leaf, in_step(times, lead, leaf))
+    return JointPlan(plans)
+
+
+def _leaf_plan(cfg: RunConfig, process: Any, times: Sequence[float] = ()) -> Plan:
+    """Of one leaf; on a grid of its own where ``times`` are not given."""
+    options = cfg.sample
+    if isinstance(process, Discrete):
+        return transitions(times or GRIDS[options.grid](process.schedule, options.steps), options.eta)
+    if not isinstance(process, Gaussian):
+        kind = type(process).__name__
+        raise PluginError(f"the core has no plan for a {kind} process: the plugin has to answer diffx_plan")
+    solvers = tasks.plugins_of(cfg).table("diffx_samplers")
+    if not times:
+        return make_plan(
+            process.schedule,
+            options.sampler,
+            options.steps,
+            options.grid,
+            options.eta or None,
+            options.stop,
+            solvers=solvers,
+        )
+    return solvers[options.sampler](process.schedule, times, **({"eta": options.eta} if options.eta else {}))
+
+
+@hookimpl
+def diffx_write(cfg: RunConfig, samples: Any, folder: Path) -> Iterable[Path]:
+    """One .npy file a sample; one .npz with an array a leaf for a mixed state."""
+    mixed = isinstance(samples, Mapping)
+    arrays = each(lambda leaf: leaf.numpy(), samples)
     files = []
-    for number, one in enumerate(samples):
-        path = folder / f"sample-{cfg.seed + number:04d}.npy"
+    for number in range(len(next(iter(arrays.values())) if mixed else arrays)):
+        path = folder / f"sample-{cfg.seed + number:04d}.{'npz' if mixed else 'npy'}"
         with atomic(path) as partial, open(partial, "wb") as file:
-            np.save(file, one.numpy(), allow_pickle=False)
+            if mixed:
+                np.savez(file, **{name: leaf[number] for name, leaf in arrays.items()})
+            else:
+                np.save(file, arrays[number], allow_pickle=False)
         files.append(path)
     return files
 
 
 @hookimpl
-def diffx_metrics(cfg: RunConfig, samples: Tensor) -> Mapping[str, float]:
-    """Mean and standard deviation over all samples."""
-    return {"sample_mean": float(samples.mean()), "sample_std": float(samples.std())}
+def diffx_metrics(cfg: RunConfig, samples: Any) -> Mapping[str, float]:
+    """Mean and standard deviation over all samples, of each leaf of a mixed state."""
+    leaves = samples if isinstance(samples, Mapping) else {"sample": samples}
+    figures = {"mean": lambda leaf: leaf.double().mean(), "std": lambda leaf: leaf.double().std()}
+    return {f"{name}_{what}": float(of(leaf)) for name, leaf in leaves.items() for what, of in figures.items()}
 
 
 @hookimpl
@@ -64,7 +124,7 @@ def diffx_report(cfg: RunConfig, run: Any) -> bool:
 
 @hookimpl
 def diffx_tasks() -> Mapping[str, Callable[[Any], None]]:
-    return {"train": tasks.train, "sample": tasks.sample}
+    return {"train": tasks.train, "sample": tasks.sample, "average": tasks.average}
 
 
 @hookimpl
@@ -79,18 +139,23 @@ def diffx_schedules() -> Mapping[str, Callable[..., Any]]:
 
 @hookimpl
 def diffx_networks() -> Mapping[str, Callable[..., Any]]:
-    return {"unet": unet}
+    return {"unet": unet, "dit": dit}
 
 
-def unet(cfg: RunConfig, spec: Spec, vector: int, **options: Any) -> UNet:
-    """The U-Net that ``net.*`` describes for a state of this spec."""
-    return UNet(
-        spec.dims,
-        spec.shape[0],
-        channels=cfg.net.channels,
-        blocks=cfg.net.blocks,
-        attention=cfg.net.attention,
-        vector=vector,
-        checkpointing=cfg.train.checkpointing,
-        **options,
-    )
+def unet(cfg: RunConfig, spec: Spec, conditioning: Conditioning, **options: Any) -> UNet:
+    """The U-Net that ``net.*`` describes, for a state of this spec and what the conditioners say."""
+    net = cfg.net
+    options |= {"channels": net.channels, "blocks": net.blocks, "attention": net.attention}
+    return UNet(spec.dims, spec.channels, **_told(cfg, conditioning), **options)
+
+
+def dit(cfg: RunConfig, spec: Spec, conditioning: Conditioning, **options: Any) -> DiT:
+    """The diffusion transformer that ``net.*`` describes, for a state of this spec and what the conditioners say."""
+    net = cfg.net
+    options |= {"patch": net.patch, "width": net.width, "depth": net.depth, "heads": net.heads}
+    return DiT(spec.dims, spec.channels, **_told(cfg, conditioning), **options)
+
+
+def _told(cfg: RunConfig, conditioning: Conditioning) -> dict[str, Any]:
+    widths = {"vector": conditioning.vector, "tokens": conditioning.tokens, "spatial": conditioning.spatial}
+    return {**widths, "checkpointing": cfg.train.checkpointing}

@@ -1,7 +1,8 @@
 """The hooks: everything a plugin can say to diffx. It must answer three; for the others the core has an answer.
 
 A plugin is a module with functions of these names, each marked `@diffx.hookimpl`. A function may leave out arguments
-that it does not need. `x` is the clean state, always float32 and scaled to about unit variance.
+that it does not need. `x` is the clean state: float32, scaled to about unit variance; int64 where it is categories; or
+a mapping of such leaves.
 """
 
 from __future__ import annotations
@@ -30,21 +31,26 @@ def diffx_config() -> type[RunConfig]:  # type: ignore[empty-body]
 def diffx_data(cfg: RunConfig, split: str) -> Any:
     """The data of a split ("train", "val", "test"), map-style: `len(data)`, and `data[i]`, a dict with the state "x".
 
-    The other entries of the dict (tensors, numbers, text or None) are the fields that condition it.
+    "x" is a tensor [C, *S], whole numbers where it is categories, or a dict of such leaves. The other entries (tensors,
+    numbers, text; None or NaN: not known) are the fields that condition it.
     """
 
 
 @hookspec(firstresult=True)
 def diffx_conditioning(cfg: RunConfig, spec: Any) -> Mapping[str, Any]:  # type: ignore[empty-body]
-    """One conditioner for each field that conditions the state: {"age": conditioner, ...}."""
+    """One conditioner for each field that conditions the state: {"age": Number(18, 90), ...}, of `diffx.condition`."""
 
 
 # -- may: the first of plugin, extensions, core that does not return None answers ------------------------------------
 
 
 @hookspec(firstresult=True)
-def diffx_denoiser(cfg: RunConfig, spec: Any, conditioners: Mapping[str, Any]) -> Any:
-    """The network, a `torch.nn.Module`, for a state of this spec. The core's answer: a U-Net."""
+def diffx_denoiser(cfg: RunConfig, spec: Any, conditioning: Any) -> Any:
+    """The network, a `torch.nn.Module`, for a state of this spec; or a whole denoiser, such as a `JointDenoiser`.
+
+    It is told what the conditioners make: `conditioning.vector`, `.tokens` and `.spatial` are the widths, 0 for none.
+    The core's answer: the network `net.name`.
+    """
 
 
 @hookspec(firstresult=True)
@@ -53,8 +59,13 @@ def diffx_process(cfg: RunConfig, spec: Any) -> Any:
 
 
 @hookspec(firstresult=True)
+def diffx_plan(cfg: RunConfig, process: Any) -> Any:
+    """The plan that `sample.*` asks for. The core's answer: its solvers, and all leaves of a mixed state in step."""
+
+
+@hookspec(firstresult=True)
 def diffx_write(cfg: RunConfig, samples: Any, folder: Path) -> Iterable[Path]:  # type: ignore[empty-body]
-    """Write samples into a folder in the field's own format; the files written. The core's answer: .npy files."""
+    """Write samples into a folder in the field's own format; the files written. The core answers with .npy, or .npz."""
 
 
 @hookspec(firstresult=True)
@@ -87,7 +98,7 @@ def diffx_schedules() -> Mapping[str, Callable[..., Any]]:  # type: ignore[empty
 
 @hookspec
 def diffx_networks() -> Mapping[str, Callable[..., Any]]:  # type: ignore[empty-body]
-    """Networks for `net.name=`: {"name": (cfg, spec, vector) -> module}, `vector` the width of the condition."""
+    """Networks for `net.name=`: {"name": (cfg, spec, conditioning) -> module}, as in diffx_denoiser."""
 
 
 @hookspec

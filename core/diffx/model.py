@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-import numpy as np
-from torch import Tensor, nn
+from typing import Any
 
-from diffx.condition import Conditioning
-from diffx.predict import Denoiser
+from torch import nn
+
+from diffx.condition import Conditioning, Values
 
 
 class Model(nn.Module):
-    """A denoiser and the conditioning that feeds it, as one module so that one checkpoint holds both."""
+    """A denoiser and the conditioning that feeds it, as one module so that one checkpoint holds both.
 
-    def __init__(self, denoiser: Denoiser, conditioning: Conditioning):
+    Args:
+        denoiser: a module that predicts, with ``autocast``, the dtype its network runs in: a ``Denoiser``, or what a
+            plugin makes for a mixed state.
+    """
+
+    denoiser: Any  # nn.Module and Predict at once
+
+    def __init__(self, denoiser: nn.Module, conditioning: Conditioning):
         super().__init__()
         self.denoiser, self.conditioning = denoiser, conditioning
 
-    def forward(self, x: Tensor, t: float | np.ndarray, numbers: Tensor) -> Tensor:
-        """x_t [B, ...], host times, condition numbers [B, F] (NaN: missing) -> x_0-hat [B, ...]."""
-        return self.denoiser(x, t, self.conditioning(numbers))
+    def forward(self, x: Any, t: Any, values: Values) -> Any:
+        """x_t [B, ...], host times and a batch of condition values -> the canonical prediction of x."""
+        return self.denoiser(x, t, self.conditioning(values))

@@ -1,37 +1,90 @@
-"""What a plugin's data look like."""
+"""What a plugin's data look like, and the states in them: one tensor, or one a leaf."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from diffx.errors import DataError
+
+#: of one sample, without the batch; one a leaf for a mixed state
+Shape = tuple[int, ...] | Mapping[str, tuple[int, ...]]
+
+
+def each(function: Callable[..., Any], state: Any, *others: Any) -> Any:
+    """``function`` of a tensor, or leaf by leaf of a mixed state; further states of the same leaves go along."""
+    if isinstance(state, Mapping):
+        return {name: function(leaf, *(other[name] for other in others)) for name, leaf in state.items()}
+    return function(state, *others)
+
+
+def as_state(value: Any) -> Any:
+    """A clean state as it stands in an item: floating-point parts as float32, whole numbers (categories) as int64."""
+
+    def tensor(part: Any) -> Tensor:
+        part = torch.as_tensor(part)
+        return part.to(torch.float32 if part.is_floating_point() else torch.int64)
+
+    return each(tensor, value)
 
 
 @dataclass(frozen=True)
 class Spec:
-    """``shape`` [C, *S] of one clean state, and the names of the other entries of an item."""
+    """``shape`` of one clean state - [C, *S], or one a leaf - and the names of the other entries of an item."""
 
-    shape: tuple[int, ...]
+    shape: Shape
     fields: tuple[str, ...] = ()
 
     @property
+    def channels(self) -> int:
+        """C of a state that is one tensor [C, *S]. DataError for a mixed state."""
+        return self._single[0]
+
+    @property
     def dims(self) -> int:
-        """Spatial dimensions."""
-        return len(self.shape) - 1
+        """Spatial dimensions of a state that is one tensor [C, *S]. DataError for a mixed state."""
+        return len(self._single) - 1
+
+    @property
+    def size(self) -> tuple[int, ...]:
+        """*S of a state that is one tensor [C, *S]. DataError for a mixed state."""
+        return self._single[1:]
+
+    @property
+    def _single(self) -> tuple[int, ...]:
+        if isinstance(self.shape, Mapping):
+            raise DataError(f"the state is mixed ({', '.join(self.shape)}): its plugin has to answer diffx_denoiser")
+        return self.shape
 
     @classmethod
     def of(cls, data: Any) -> Spec:
-        """Read off the first item. DataError when there is none, or it has no state ``x`` of [C, *S]."""
+        """Read off the first item.
+
+        Raises:
+            DataError: there is none, or it has no state ``x`` of [C, *S], of [L] categories, or of leaves.
+        """
         if not len(data):
             raise DataError("the data set is empty")
         item = data[0]
         if not isinstance(item, Mapping) or "x" not in item:
             raise DataError("an item of the data is a dict with the clean state under 'x'")
-        shape = tuple(torch.as_tensor(item["x"]).shape)
-        if len(shape) < 2:
+        state = as_state(item["x"])
+        if isinstance(state, Tensor) and state.ndim < 1 + state.is_floating_point():
+            shape = tuple(state.shape)
             raise DataError(f"the state 'x' has shape {shape}; it needs channels and at least one axis, [C, *S]")
-        return cls(shape, tuple(name for name in item if name != "x"))
+        if isinstance(state, Mapping) and not state:
+            raise DataError("the state 'x' is a mapping without a leaf")
+        return cls(each(lambda leaf: tuple(leaf.shape), state), tuple(name for name in item if name != "x"))
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain lists and names: ``Spec.from_json(spec.to_json()) == spec``, through JSON too."""
+        return {"shape": each(list, self.shape), "fields": list(self.fields)}
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> Spec:
+        """The spec that :meth:`to_json` wrote."""
+        return cls(each(tuple, raw["shape"]), tuple(raw["fields"]))

@@ -67,6 +67,10 @@ class TrainConfig:
     ema_std: float = option(
         0.05, help="relative width of the power-function average of the weights", min=0.005, max=0.27
     )
+    ema_snapshots: int = option(
+        0, help="steps between two snapshots, for an average of another width after training; 0 is none", min=0
+    )
+    uncertainty: bool = option(False, help="learn how well each noise level can be predicted, and weigh it by that")
     precision: str = option("auto", help="of the network; auto: the best", choices=("auto", "bf16", "fp16", "fp32"))
     log_every: int = option(20, help="steps between two lines of metrics", min=1)
     checkpoint_every: int = option(500, help="steps between two checkpoints", min=1)
@@ -74,6 +78,9 @@ class TrainConfig:
     checkpointing: bool = option(False, help="recompute activations in the backward pass: less memory, more time")
     compile: bool = option(False, help="compile the network with torch.compile")
     workers: int = option(0, help="processes that load data", min=0)
+    lora_rank: int = option(
+        0, help="train low-rank adapters beside the weights of from=, of this rank; 0 trains the weights", min=0
+    )
     cond_dropout: float = option(0.1, help="share of samples trained without condition, for guidance", min=0, max=1)
 
 
@@ -86,20 +93,29 @@ class ProcessConfig:
     sigma_data: float = option(1.0, help="standard deviation of the clean state", min=1e-6)
     per_element: bool = option(False, help="measure it on the training data, for each element of the state by itself")
     sigma_max: float = option(80.0, help="noise where sampling starts, for schedule edm", min=1)
-    level_mean: float = option(-0.4, help="mean of log(sigma/alpha) of the training noise")
-    level_std: float = option(1.4, help="standard deviation of log(sigma/alpha) of the training noise", min=0.01)
-    level_tail: float = option(0.0, help="share of the training noise spread evenly up to the top", min=0, max=0.9)
+    levels: str = option("lognormal", help="how training spreads its noise", choices=("lognormal", "uniform"))
+    level_mean: float = option(-0.4, help="lognormal: mean of log(sigma/alpha) of the training noise")
+    level_std: float = option(1.4, help="lognormal: standard deviation of log(sigma/alpha) of the training noise", min=0.01)
+    level_tail: float = option(0.0, help="lognormal: share of the training noise spread evenly up to the top", min=0, max=0.9)
+    weight: str = option(
+        "edm", help="how much each noise level counts in the loss", choices=("edm", "min_snr", "sigmoid")
+    )
+    gamma: float = option(5.0, help="signal-to-noise ratio up to which min_snr and sigmoid weigh by it", min=0.01)
 
 
 @dataclass
 class NetConfig:
     """The network."""
 
-    name: str = option("unet", help="network: unet or an extension's")
-    channels: list[int] = option([64, 128, 192], help="width of each resolution, finest first", min=4)
-    blocks: int = option(2, help="residual blocks a resolution", min=1)
-    attention: list[int] = option([2], help="resolutions with attention, 0 the finest", min=0)
+    name: str = option("unet", help="network: unet, dit or an extension's")
     condition: int = option(64, help="width of the conditioning vector", min=1)
+    channels: list[int] = option([64, 128, 192], help="unet: width of each resolution, finest first", min=4)
+    blocks: int = option(2, help="unet: residual blocks a resolution", min=1)
+    attention: list[int] = option([2], help="unet: resolutions with attention, 0 the finest", min=0)
+    width: int = option(384, help="dit: width of a token", min=8)
+    depth: int = option(12, help="dit: number of blocks", min=1)
+    heads: int = option(6, help="dit: attention heads; they divide the width", min=1)
+    patch: int = option(2, help="dit: edge of the patch that is one token", min=1)
 
 
 @dataclass

@@ -7,13 +7,14 @@ from diffx.process.levels import lognormal, uniform_time
 from diffx.process.masked import Masked
 from diffx.process.product import Product
 from diffx.process.schedule import EDM, Cosine, Linear, RectifiedFlow, Schedule
-from diffx.process.weights import edm_weight
+from diffx.process.weights import WEIGHTS, edm_weight, min_snr_weight, sigmoid_weight
 
 SCHEDULES = {"cosine": Cosine, "linear": Linear, "edm": EDM, "flow": RectifiedFlow}
 
 __all__ = [
     "EDM",
     "SCHEDULES",
+    "WEIGHTS",
     "Categorical",
     "Cosine",
     "Gaussian",
@@ -27,5 +28,7 @@ __all__ = [
     "Schedule",
     "edm_weight",
     "lognormal",
+    "min_snr_weight",
+    "sigmoid_weight",
     "uniform_time",
 ]

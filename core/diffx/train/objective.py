@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from diffx.condition import drop
+from diffx.condition import Conditioning, Values, drop
 from diffx.model import Model
 from diffx.noise import Noise, derive
-from diffx.process.gaussian import Gaussian
+from diffx.process import Process
+from diffx.spec import as_state, each
 
 
 class Dataset(Protocol):
@@ -21,28 +23,43 @@ class Dataset(Protocol):
     def __getitem__(self, index: int, /) -> Mapping[str, Any]: ...
 
 
-def collate(model: Model, items: Sequence[Mapping[str, Any]]) -> tuple[Tensor, Tensor]:
-    """Items -> states [B, ...] and condition numbers [B, F]."""
-    names = list(model.conditioning.fields)
-    states = torch.stack([torch.as_tensor(item["x"], dtype=torch.float32) for item in items])
-    numbers = torch.stack([model.conditioning.parse({n: item.get(n) for n in names}) for item in items])
-    return states, numbers
+def collate(conditioning: Conditioning, items: Sequence[Mapping[str, Any]]) -> tuple[Any, dict[str, Tensor]]:
+    """Items -> states [B, ...], one a leaf where they are mixed, and a batch of condition values."""
+    states = [as_state(item["x"]) for item in items]
+    values = conditioning.collate([{name: item.get(name) for name in conditioning.fields} for item in items])
+    return each(lambda *leaves: torch.stack(leaves), *states), values
 
 
-def batch_loss(
-    model: Callable[..., Tensor],
-    process: Gaussian,
-    states: Tensor,
-    numbers: Tensor,
-    seeds: Sequence[int],
-    uniform: Tensor,
-    cond_dropout: float,
-) -> Tensor:
-    """Loss of each sample [B], at noise levels from ``uniform`` [B] and noise from ``seeds``."""
-    if cond_dropout:
-        numbers = drop(numbers, Noise(seeds)["drop"].uniform(numbers.shape[1] + 1), cond_dropout)
-    noisy = process.corrupt(states, process.times(uniform.double().numpy()), Noise(seeds, states.device))
-    return process.loss(model(noisy.x, noisy.t, numbers), noisy)
+@dataclass(frozen=True)
+class Objective:
+    """The loss of each sample of a batch.
+
+    Args:
+        model: (x_t, t, values) -> prediction: a :class:`Model`, compiled or distributed as need be.
+        conditioning: the model's.
+        process: what noises the states and compares.
+        cond_dropout: share of samples whose condition is forgotten.
+    """
+
+    model: Callable[..., Any]
+    conditioning: Conditioning
+    process: Process
+    cond_dropout: float = 0.0
+
+    def __call__(self, states: Any, values: Values, seeds: Sequence[int], uniform: Tensor) -> Tensor:
+        """[B], at noise levels from ``uniform`` [B] and noise from ``seeds``."""
+        noise = Noise(seeds)
+        if self.cond_dropout:
+            values = drop(values, noise["drop"].uniform(len(values) + 1), self.cond_dropout)
+        values = self.conditioning.augment(values, noise["augment"])
+        times = self.process.times(uniform.double().numpy())
+        noisy = self.process.corrupt(states, times, Noise(seeds, device_of(states)))
+        return self.process.loss(self.model(noisy.x, noisy.t, values), noisy)
+
+
+def device_of(states: Any) -> torch.device:
+    """Where a state, or its first leaf, lies."""
+    return (next(iter(states.values())) if isinstance(states, Mapping) else states).device
 
 
 def stratified(seed: int, step: int, samples: range, total: int) -> Tensor:
@@ -56,16 +73,17 @@ def stratified(seed: int, step: int, samples: range, total: int) -> Tensor:
 
 
 @torch.no_grad()
-def validate(model: Model, process: Gaussian, data: Dataset, batch: int, seed: int, device: torch.device) -> float:
+def validate(model: Model, process: Process, data: Dataset, batch: int, seed: int, device: torch.device) -> float:
     """Mean loss over ``data`` at fixed noise and evenly spread levels, so that values compare between steps."""
     was_training = model.training
     model.eval()
-    values = []
+    objective = Objective(model, model.conditioning, process)
+    losses = []
     for first in range(0, len(data), batch):
         index = range(first, min(first + batch, len(data)))
-        states, numbers = collate(model, [data[i] for i in index])
+        states, values = collate(model.conditioning, [data[i] for i in index])
         uniform = torch.tensor([(i + 0.5) / len(data) for i in index])
         seeds = [derive(seed, "validation", i) for i in index]
-        values.append(batch_loss(model, process, states.to(device), numbers, seeds, uniform, 0.0))
+        losses.append(objective(each(lambda leaf: leaf.to(device), states), values, seeds, uniform))
     model.train(was_training)
-    return float(torch.cat(values).mean())
+    return float(torch.cat(losses).mean())

@@ -14,7 +14,6 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
-import torch
 from torch import Tensor
 
 from diffx import plugins
@@ -23,7 +22,8 @@ from diffx.errors import DataError, UsageError
 from diffx.model import Model
 from diffx.process import Gaussian
 from diffx.sample import sample as run_plan
-from diffx.tasks import plan_of, predictor
+from diffx.spec import each
+from diffx.tasks import plan_of, predictor, ready
 from diffx.train.precision import pick_device
 from diffx.weights import resolve_weights
 
@@ -105,15 +105,16 @@ class BrainSynth:
         config = replace(self.config, sample=options or BrainSampling())
         plan = plan_of(plugins.load(PLUGIN, tuple(config.extensions)), self.process, config)
         try:
-            records = [self.model.conditioning.parse({"age": p.age, "sex": p.sex}) for p in people]
+            values = self.model.conditioning.collate([{"age": p.age, "sex": p.sex} for p in people])
         except ValueError as error:
             raise UsageError(str(error)) from None
-        device = pick_device(config.device)
+        device = ready(self.model, config.device)
         for first in range(0, len(people), config.sample.batch):
-            part = people[first : first + config.sample.batch]
+            chosen = slice(first, first + config.sample.batch)
+            part = people[chosen]
             began = time.perf_counter()
-            numbers = torch.stack(records[first : first + config.sample.batch])
-            predict, condition = predictor(self.model, numbers, config.sample.guidance, config.device)
+            told = each(lambda field, chosen=chosen: field[chosen], values)
+            predict, condition = predictor(self.model, told, config.sample.guidance)
 
             def tell(step: int, x: Tensor, prediction: Tensor, first: int = first) -> None:
                 if on_prediction is not None and first == 0:

@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 import diffx
-from diffx.condition import Label, Number
+from diffx.condition import Conditioning, Label, Number
 from diffx.defaults import unet
 from diffx.spec import Spec
 
@@ -34,11 +34,11 @@ def diffx_conditioning(cfg: SynthConfig) -> Mapping[str, Any]:
 
 
 @diffx.hookimpl
-def diffx_denoiser(cfg: SynthConfig, spec: Spec) -> nn.Module | None:
+def diffx_denoiser(cfg: SynthConfig, spec: Spec, conditioning: Conditioning) -> nn.Module | None:
     if cfg.net.name != "unet" or not cfg.net.positions:
         return None  # the core answers
     # positions of the grid are anatomy: the network may know where it is
-    return unet(cfg, spec, vector=cfg.net.condition, positions=spec.shape[1:], position_channels=cfg.net.positions)
+    return unet(cfg, spec, conditioning, positions=spec.size, position_channels=cfg.net.positions)
 
 
 @diffx.hookimpl

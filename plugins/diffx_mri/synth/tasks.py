@@ -14,7 +14,7 @@ from diffx.run import Run
 from .. import pictures
 from ..derivatives import DerivativesWriter
 from ..volume import Volume
-from .data import prepare
+from .data import Latents, prepare
 from .face import WEIGHTS, Brain, BrainSynth, Person
 
 SPACE = "diffxbrain"
@@ -145,4 +145,4 @@ def train(run: Run) -> None:
     run.report.facts({"training scans": len({(r["subject"], r["session"]) for r in rows})})
     tensors, facts = codec.to_tensors()
     meta = {"codec": facts, "ages": [min(ages), max(ages)] if ages else None}
-    core.train(run, extra=tensors, meta=meta)
+    core.train(run, tensors, meta, {split: Latents(packed, packed.select(split)) for split in ("train", "val")})
