@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from diffx.condition import Condition
-from diffx.nets import UNet
-from diffx.nets.blocks import Attention, Downsample, ResBlock, group_norm
+from diffx.nets import SelfConditioned, UNet
+from diffx.nets.blocks import Attention, Downsample, ResBlock, Upsample, group_norm
 
 
 @pytest.fixture(autouse=True)
@@ -92,6 +93,39 @@ def test_positions_break_it() -> None:
     torch.testing.assert_close(free[12:20], free[12].expand(8))
 
 
+def test_residual_block_is_the_formula() -> None:
+    """conv(silu((1 + scale) norm(conv(silu(norm(x)))) + shift)) + skip(x), each step by itself and in float64."""
+    block = awake(ResBlock(2, 8, 12, 16)).double()
+    x, embedding = torch.randn(3, 8, 5, 4).double(), torch.randn(3, 16).double()
+    kept = x.clone()
+    # AdaGN: the groups of each sample have zero mean and unit variance before scale and shift
+    h = block.conv1(F.silu(block.norm1(x)))
+    scale, shift = block.modulate(embedding)[:, :, None, None].split(12, dim=1)
+    groups = h.view(3, block.norm2.num_groups, -1)
+    unit = (groups - groups.mean(-1, keepdim=True)) / (groups.var(-1, correction=0, keepdim=True) + 1e-5).sqrt()
+    gain, offset = block.norm2.weight[:, None, None], block.norm2.bias[:, None, None]
+    h = (unit.view(h.shape) * gain + offset) * (1 + scale) + shift
+    expected = block.skip(x) + block.conv2(F.silu(h))
+    # the modulation itself is computed in fp32
+    torch.testing.assert_close(block(x, embedding), expected, rtol=1e-5, atol=1e-5)
+    with torch.no_grad():  # where activations are overwritten: never those of the caller
+        assert torch.equal(block(x, embedding), block(x, embedding)) and torch.equal(x, kept)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [((5,), (10,)), ((5,), (9,)), ((1,), (2,)), ((3, 4), (6, 7)), ((3, 4), (6, 8)), ((2, 3), (2, 6)), ((4, 2), (12, 4)),
+     ((2, 1, 3), (4, 1, 6)), ((3, 2, 2), (6, 4, 3))],
+    ids=str,
+)  # fmt: skip
+def test_upsampling_is_interpolation_then_convolution(old, new) -> None:
+    """Whether or not both are done as one transposed convolution."""
+    layer = awake(Upsample(len(old), 6, 4)).double()
+    x = torch.randn(2, 6, *old).double()
+    expected = layer.conv(F.interpolate(x, size=new, mode="nearest"))
+    torch.testing.assert_close(layer(x, torch.Size(new)), expected, rtol=1e-12, atol=1e-12)
+
+
 def test_attention_is_the_formula() -> None:
     """Softmax of the cosines of queries and keys, scaled; heads apart."""
     layer = awake(Attention(64, 5))
@@ -111,7 +145,7 @@ def test_attention_is_the_formula() -> None:
 
 
 def cross() -> UNet:
-    return awake(UNet(2, 1, channels=(8, 16), blocks=1, attention=(1,), vector=6, tokens=5))
+    return awake(UNet(2, 1, channels=(8, 16), blocks=1, attention=(1,), tokens=5))
 
 
 def test_masked_tokens_are_not_seen_and_the_others_are() -> None:
@@ -136,6 +170,55 @@ def test_a_sample_whose_tokens_are_all_masked_is_finite() -> None:
     out = net(x, level, Condition(tokens=tokens, tokens_mask=mask))
     out.square().sum().backward()
     assert out.isfinite().all() and all(p.grad is None or p.grad.isfinite().all() for p in net.parameters())
+
+
+def test_no_tokens_at_all_are_as_good_as_masked_ones() -> None:
+    net, x, level = cross(), torch.randn(2, 1, 6, 5), torch.zeros(2)
+    none = net(x, level, Condition(tokens=torch.zeros(2, 0, 5)))
+    masked = net(x, level, Condition(tokens=torch.randn(2, 3, 5), tokens_mask=torch.zeros(2, 3, dtype=torch.bool)))
+    torch.testing.assert_close(none, masked, rtol=1e-5, atol=1e-6)
+
+
+def test_empty_conditions_are_no_conditions() -> None:
+    net = awake(UNet(1, 1, channels=(8,), blocks=1, attention=()))
+    x, level = torch.randn(2, 1, 6), torch.zeros(2)
+    empty = Condition(torch.zeros(2, 0), torch.zeros(2, 3, 0), torch.ones(2, 3, dtype=torch.bool), torch.zeros(2, 0, 6))
+    assert torch.equal(net(x, level, empty), net(x, level))
+
+
+@pytest.mark.parametrize("name", ["vector", "tokens", "spatial"])
+def test_a_condition_the_network_was_not_built_for_is_refused(name) -> None:
+    shapes = {"vector": (2, 3), "tokens": (2, 4, 3), "spatial": (2, 3, 6)}
+    x, level = torch.randn(2, 1, 6), torch.zeros(2)
+    plain, built = (UNet(1, 1, channels=(8,), blocks=1, attention=(), **extra) for extra in ({}, {name: 5}))
+    wrong = Condition(**{name: torch.zeros(shapes[name])})
+    with pytest.raises(ValueError, match=f"Condition.{name} of width 0, and was given 3"):
+        plain(x, level, wrong)
+    with pytest.raises(ValueError, match=f"Condition.{name} of width 5, and was given 3"):
+        built(x, level, wrong)
+    for nothing in (None, Condition()):
+        with pytest.raises(ValueError, match=f"Condition.{name} of width 5, and was given none"):
+            built(x, level, nothing)
+
+
+def test_states_and_maps_of_another_size_are_refused() -> None:
+    net = UNet(1, 1, channels=(8,), blocks=1, attention=(), spatial=2)
+    with pytest.raises(ValueError, match=r"different sizes: \[5\] and \[6\]"):
+        net(torch.zeros(2, 1, 6), torch.zeros(2), Condition(spatial=torch.zeros(2, 2, 5)))
+    with pytest.raises(ValueError, match="1 spatial axes, not of shape"):
+        net(torch.zeros(1, 6), torch.zeros(1))
+
+
+def test_self_conditioning_shows_the_last_estimate() -> None:
+    net = awake(UNet(1, 2, channels=(8,), blocks=1, attention=(), spatial=3 + 2))
+    wrapped = SelfConditioned(net)
+    x, level, maps, last = torch.randn(2, 2, 6), torch.zeros(2), torch.randn(2, 3, 6), torch.randn(2, 2, 6)
+    told = Condition(spatial=maps)
+    seen = wrapped(x, level, told, previous=last)
+    assert torch.equal(seen, net(x, level, Condition(spatial=torch.cat([maps, last], 1))))
+    first = wrapped(x, level, told)
+    assert torch.equal(first, wrapped(x, level, told, previous=torch.zeros_like(x)))
+    assert (seen - first).abs().amax((1, 2)).min() > 1e-2
 
 
 def test_vector_level_and_spatial_reach_the_output_after_a_step() -> None:
