@@ -26,10 +26,11 @@ def conjugate_gradient(apply: Callable[[Tensor], Tensor], b: Tensor, iterations:
         image = apply(direction)
         curvature = dot(direction, image)
         going = (curvature > 0) & (size > 1e-13 * first)
-        step = torch.where(going, size / curvature, 0.0)
+        # divide by 1 where there is nothing to divide, so that gradients through the solution stay finite as well
+        step = going * size / torch.where(going, curvature, 1.0)
         x = x + step * direction
         residual = residual - step * image
         new = dot(residual, residual)
-        direction = residual + torch.where(going, new / size, 0.0) * direction
+        direction = residual + going * new / torch.where(going, size, 1.0) * direction
         size = new
     return x

@@ -145,9 +145,9 @@ class Projection(Operator):
     def solve(self, v: Tensor, s: float | Tensor, n: float) -> Tensor:
         power, basis = torch.linalg.eigh(self.matrix @ self.matrix.mT)
         gain = s * power.view(-1, *(1,) * (v.ndim - 2)) + n
-        known = gain > 1e-6 * (s * power.max() + n)  # rows that repeat others say nothing new
-        spectrum = torch.einsum("mk,bm...->bk...", basis, v)
-        return torch.einsum("mk,bk...->bm...", basis, torch.where(known, spectrum / gain, 0.0))
+        # rows that repeat others say nothing new
+        inverse = torch.where(gain > 1e-6 * (s * power.max() + n), 1 / gain, 0.0)
+        return torch.einsum("mk,bk...->bm...", basis, inverse * torch.einsum("mk,bm...->bk...", basis, v))
 
 
 @dataclass(frozen=True, eq=False)
