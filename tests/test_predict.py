@@ -5,12 +5,22 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from oracles import SCHEDULES, name_of
 from torch import Tensor, nn
 
 from diffx.noise import Noise
-from diffx.predict import PARAMETRISATIONS, Denoiser, parametrise
-from diffx.process import EDM, Cosine, Gaussian, Linear, RectifiedFlow, Schedule
+from diffx.predict import PARAMETRISATIONS, Affine, Denoiser, JointDenoiser, Tangent, TokenDenoiser, Tokens, parametrise
+from diffx.process import (
+    EDM,
+    Categorical,
+    Cosine,
+    Gaussian,
+    Linear,
+    Masked,
+    Product,
+    RectifiedFlow,
+    Schedule,
+)
+from oracles import SCHEDULES, name_of
 
 every = pytest.mark.parametrize("schedule", SCHEDULES, ids=name_of)
 kinds = pytest.mark.parametrize("kind", PARAMETRISATIONS)
@@ -188,3 +198,133 @@ def test_with_a_spread_a_silent_network_gives_each_element_its_wiener_estimate(s
     alpha, sigma = float(schedule.alpha(times[-1])), float(schedule.sigma(times[-1]))
     torch.testing.assert_close(asked[0], x[3] / (sigma**2 + (alpha * spread) ** 2).sqrt(), rtol=1e-5, atol=1e-6)
     assert "spread" in denoiser.state_dict()
+
+
+# --------------------------------------------------------------------------------------------------------- mixed states
+
+
+def joint(net: nn.Module, spread: Tensor | None = None, autocast: torch.dtype | None = None) -> JointDenoiser:
+    frames = {
+        "x": Affine("edm", EDM(), SIGMA_DATA, spread),
+        "a": Tokens(Masked(3)),
+        "c": Tokens(Categorical(4, Cosine())),
+        "r": Tangent(lambda t: 1 / np.asarray(t)),
+    }
+    return JointDenoiser(net, frames, autocast)
+
+
+@pytest.mark.parametrize("scalar", [True, False])
+def test_each_leaf_of_a_mixed_state_is_framed_as_if_alone(scalar) -> None:
+    noise = Noise(range(5))
+    x = {
+        "x": noise["x"].normal(3, 4),
+        "a": torch.randint(4, (5, 6), generator=torch.Generator().manual_seed(1)),
+        "c": torch.randint(4, (5, 2, 3), generator=torch.Generator().manual_seed(2)),
+        "r": noise["r"].normal(3, 3),
+    }
+    times = np.array([0.1, 0.3, 0.5, 0.7, 0.9])
+    t = dict.fromkeys(x, 0.3 if scalar else times) | {"x": 2.0 if scalar else 5 * times}
+    raw = {"x": noise["xo"].normal(3, 4), "a": noise["ao"].normal(6, 3), "c": noise["co"].normal(2, 3, 4)}
+    raw["r"] = noise["ro"].normal(3)  # a rotation matrix moves by a vector
+    net = Answers(raw)
+    told = object()
+    got = joint(net)(x, t, told)
+    seen, level, condition = net.asked
+    assert condition is told and list(got) == list(x)
+    alone = {name: Answers(raw[name]) for name in x}
+    assert torch.equal(got["x"], Denoiser(alone["x"], "edm", EDM(), SIGMA_DATA)(x["x"], t["x"]))
+    assert torch.equal(got["a"], raw["a"])
+    assert torch.equal(got["c"], TokenDenoiser(alone["c"], Categorical(4, Cosine()))(x["c"], t["c"]))
+    assert torch.equal(got["c"], Categorical(4, Cosine()).with_evidence(raw["c"], x["c"], t["c"]))
+    factor = torch.as_tensor(1 / np.broadcast_to(t["r"], 5)).float().view(5, 1)
+    torch.testing.assert_close(got["r"], raw["r"] * factor)
+    assert torch.equal(seen["x"], alone["x"].asked[0]) and torch.equal(level["x"], alone["x"].asked[1])
+    assert all(seen[name] is x[name] for name in "acr")
+    for name, alpha in (("a", 1 - np.broadcast_to(t["a"], 5)), ("c", Cosine().alpha(np.broadcast_to(t["c"], 5)))):
+        np.testing.assert_allclose(level[name], np.log((1 - alpha) / alpha) / 4, rtol=1e-5)
+    np.testing.assert_allclose(level["r"], np.log(np.broadcast_to(t["r"], 5)) / 4, rtol=1e-6)
+
+
+def test_levels_stay_bounded_at_both_ends_of_time() -> None:
+    net = Answers(
+        {"x": torch.zeros(2, 1), "a": torch.zeros(2, 1, 3), "c": torch.zeros(2, 1, 4), "r": torch.zeros(2, 1)}
+    )
+    x = {"x": torch.zeros(2, 1), "r": torch.zeros(2, 1)} | dict.fromkeys("ac", torch.zeros(2, 1, dtype=torch.int64))
+    for t, end in ((1.0, 5.0), (np.zeros(2), -5.0), (np.ones(2), 5.0)):
+        tiny = np.maximum(t, 1e-20)
+        out = joint(net)(x, {"x": 1e10 * tiny, "a": t, "c": t, "r": 1e10 * tiny})
+        assert all(torch.equal(level, torch.full((2,), end)) for level in net.asked[1].values())
+        assert out["c"].isfinite().all()
+
+
+class JointHalves(nn.Module):
+    """A network of all leaves with a matrix product, which autocast lowers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.linear = nn.Embedding(4, 4), nn.Linear(4, 4)
+
+    def forward(self, x, level, condition=None):
+        hidden = self.linear(x["x"] + self.embed(x["a"]).sum(1) + self.embed(x["c"]).sum(1) + x["r"])
+        self.ran_in = hidden.dtype
+        shared = hidden[:, None].expand(-1, 2, -1)
+        return {"x": hidden, "a": shared[..., :3], "c": shared, "r": hidden}
+
+
+def test_a_joint_prediction_is_fp32_though_the_network_ran_in_bf16() -> None:
+    model = joint(JointHalves(), spread=torch.ones(4))
+    tokens = torch.tensor([[0, 1], [2, 3]])
+    x = {"x": Noise([1, 2]).normal(4), "a": tokens, "c": tokens, "r": Noise([3, 4]).normal(4)}
+    exact = model(x, dict.fromkeys(x, 0.5))
+    model.autocast = torch.bfloat16  # as training sets it
+    low = model(x, dict.fromkeys(x, 0.5))
+    assert model.net.ran_in == torch.bfloat16 and {m.dtype for m in low.values()} == {torch.float32}
+    for name, m in exact.items():
+        assert 0 < float((m - low[name]).detach().abs().max()) < 0.05
+    assert "frames.x.spread" in model.state_dict()
+    assert set(Denoiser(nn.Linear(1, 1), "edm", EDM(), spread=torch.ones(1)).state_dict()) == {
+        "spread", "net.weight", "net.bias",
+    }  # fmt: skip
+
+
+class Lines(nn.Module):
+    """For each token a line from the number to the number, and one from the number to the logit of a hidden token."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines, self.logit = nn.Parameter(torch.zeros(3, 2)), nn.Parameter(torch.zeros(2))
+
+    def forward(self, x, level, condition=None):
+        slope, bias = self.lines[x["a"]].unbind(-1)
+        logit = self.logit[0] * x["x"] + self.logit[1]
+        return {"x": slope * x["x"] + bias, "a": torch.stack([torch.zeros_like(logit), logit], -1)}
+
+
+def test_a_trained_joint_denoiser_knows_what_depends_on_what() -> None:
+    """a = 0 or 1 decides the mean of x ~ N(+-1, 0.4^2). The best network has Bayes' logit, 2 alpha x / var(x_t | a) in
+    the noisy number, and with the token on view the regression of a single Gaussian."""
+    t, std = {"x": 0.45, "a": 0.5}, 0.4
+    process = Product({"x": Gaussian(RectifiedFlow(), 1.1), "a": Masked(2)})
+    model = JointDenoiser(Lines(), {"x": Affine("v", RectifiedFlow(), 1.1), "a": Tokens(process.leaves["a"])})
+    noise = Noise(range(20))
+    a = (noise["token"].uniform(400) * 2).long()
+    noisy = process.corrupt({"x": 2.0 * a - 1 + std * noise["number"].normal(400), "a": a}, t, noise)
+    optimiser = torch.optim.LBFGS(model.parameters(), max_iter=25, line_search_fn="strong_wolfe")
+
+    def loss() -> Tensor:
+        optimiser.zero_grad()
+        value = process.loss(model(noisy.x, t), noisy).mean()
+        value.backward()
+        return value
+
+    optimiser.step(loss)
+    alpha, sigma = 0.55, 0.45
+    var = (alpha * std) ** 2 + sigma**2
+    x = torch.linspace(-1, 1, 5).view(5, 1)
+    with torch.no_grad():
+        hidden = model({"x": x, "a": torch.full((5, 1), 2)}, t)["a"]
+        torch.testing.assert_close(hidden[..., 1] - hidden[..., 0], 2 * alpha * x / var, rtol=0.08, atol=0.12)
+        for token, mean in ((0, -1.0), (1, 1.0)):
+            got = model({"x": x, "a": torch.full((5, 1), token)}, t)["x"]
+            wiener = mean + alpha * std**2 / var * (x - alpha * mean)
+            torch.testing.assert_close(got, wiener, rtol=0, atol=0.05)

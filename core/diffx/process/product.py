@@ -23,15 +23,25 @@ class Product:
     pose is translation, rotation and torsions.
 
     States, times, predictions and shapes are mappings with the leaves' names. One uniform variate sets the time of
-    all leaves of a sample, so that the levels at which the network is trained are those it meets in sampling.
+    all leaves of a sample, each by its own levels: it is the clock, and 0 is clean. Plans have to be in step with it,
+    so that the network meets in sampling the times it was trained at: grids by :func:`diffx.plan.in_step`, tokens by
+    :func:`diffx.plan.follow`, for which the times of each leaf rise with the variate.
 
     Args:
         leaves: the process of each leaf; a leaf's noise is keyed by its name, independent of the others'.
-        weights: of each leaf's loss in the sum; 1 where not given.
+        weights: of each leaf's loss in the sum; 1 where not given. A Gaussian loss is a mean over elements, a discrete
+            one a sum over tokens in nats.
+
+    Raises:
+        ValueError: a weight of a leaf that does not exist.
     """
 
     leaves: Mapping[str, Process]
     weights: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if unknown := set(self.weights) - set(self.leaves):
+            raise ValueError(f"weights of no leaf: {', '.join(sorted(unknown))}; leaves: {', '.join(self.leaves)}")
 
     def times(self, u: np.ndarray) -> dict[str, np.ndarray]:
         """Training times of each leaf [B] from uniform variates [B] in (0, 1)."""
