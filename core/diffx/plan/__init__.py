@@ -13,6 +13,7 @@ from diffx.plan.single import ddim, ddpm, euler
 from diffx.plan.stages import heun
 from diffx.plan.table import JointPlan, JointRow, Plan, Row
 from diffx.plan.transitions import follow, in_step, transitions
+from diffx.plan.walk import temper, walk
 from diffx.process.schedule import Schedule
 
 SOLVERS: dict[str, Callable[..., Plan]] = {
@@ -74,5 +75,7 @@ __all__ = [
     "in_step",
     "make_plan",
     "repaint",
+    "temper",
     "transitions",
+    "walk",
 ]

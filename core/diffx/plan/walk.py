@@ -11,9 +11,7 @@ from diffx.plan.table import Plan, Row
 from diffx.process.schedule import Schedule
 
 
-def walk(
-    schedule: Schedule, times: Sequence[float], eta: float = 1.0, order: int = 1, denoise: bool = False
-) -> Plan:
+def walk(schedule: Schedule, times: Sequence[float], eta: float = 1.0, order: int = 1, denoise: bool = False) -> Plan:
     """A geodesic random walk up the scores m = grad log p_t(x), from noise to data.
 
     In tangent space, with r = sigma(s) / sigma(t), the step that is exact where x_0 is one known point of R^n:
