@@ -21,16 +21,17 @@ from torch import nn
 from diffx import checkpoint
 from diffx.config import TrainConfig
 from diffx.errors import DataError, DiffxError, UsageError
+from diffx.nets import add_lora
 from diffx.noise import Noise
 from diffx.plan import make_plan
 from diffx.process import EDM
 from diffx.sample import sample
 from diffx.train import PowerEMA
 from diffx.train.ema import gamma_of
-from diffx.train.trainer import learning_rate
 from diffx.train.order import Batches, item, permutation
 from diffx.train.precision import autocast_dtype
 from diffx.train.signals import StopAtBoundary
+from diffx.train.trainer import learning_rate
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -93,6 +94,44 @@ def test_stopping_at_every_step_changes_nothing(tmp_path) -> None:
     assert monitor.logged == ["resumed at step 6 of 6"] and not monitor.lines
     assert same(tensors(tmp_path / "whole"), tensors(tmp_path / "parts"))
     assert same(tensors(tmp_path / "whole", "weights"), tensors(tmp_path / "parts", "weights"))
+
+
+@pytest.mark.parametrize("adapters", [False, True])
+def test_stopping_changes_nothing_with_everything_on(tmp_path, adapters) -> None:
+    """Mixed states, every kind of condition, a map through noise, learned weights, snapshots, adapters."""
+    options = {"steps": 6, "cond_dropout": 0.3, "weight_decay": 0.1, "uncertainty": True, "ema_snapshots": 2}
+
+    def run(folder: Path, **more) -> None:
+        model, process = toy.make_mixed()
+        if adapters:
+            add_lora(model, 2)
+        toy.train(tmp_path / folder, model=model, process=process, data=toy.Rich(), **options, **more)
+
+    run("whole")
+    for k in (1, 4):
+        stop = toy.Quiet(lambda step, k=k: os.kill(os.getpid(), signal.SIGTERM) if step == k else None)
+        with pytest.raises(KeyboardInterrupt):
+            run("parts", monitor=stop, resume=k > 1)
+        assert checkpoint.read_meta(tmp_path / "parts" / "last.safetensors")["step"] == k
+    run("parts", resume=True, workers=1)
+    for file in ("last", "weights", *(f"snapshots/{k:09d}" for k in (2, 4, 6))):
+        assert same(tensors(tmp_path / "whole", file), tensors(tmp_path / "parts", file)), file
+    last, shipped = tensors(tmp_path / "whole"), tensors(tmp_path / "whole", "weights")
+    assert last["uncertainty.weight"].abs().min() > 0 and "optimiser.uncertainty.weight.exp_avg" in last
+    assert not any(name.startswith("uncertainty") for name in shipped)
+    start = toy.make_mixed()[0]
+    adapted = "parametrizations.weight.original"
+    found = {name: last.get(f"model.{name}") for name, _ in start.named_parameters()}
+    if adapters:
+        found = {n: last[f"model.{n.replace('weight', adapted)}"] if v is None else v for n, v in found.items()}
+    for name, value in start.named_parameters():
+        assert torch.equal(found[name], value) == adapters, name
+
+
+def test_snapshots_cannot_begin_halfway(tmp_path) -> None:
+    toy.train(tmp_path, steps=2)
+    with pytest.raises(DataError, match="kept from the start"):
+        toy.train(tmp_path, steps=4, ema_snapshots=2, resume=True)
 
 
 def test_data_loading_processes_and_validation_change_nothing(tmp_path) -> None:
@@ -164,12 +203,17 @@ def test_two_processes_are_one(tmp_path) -> None:
     common = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "ACCELERATE_USE_CPU": "true"}
     pair = [start("curve", tmp_path / "two", RANK=str(r), LOCAL_RANK=str(r), **common) for r in (0, 1)]
     two, also_two = (answer(process) for process in pair)
-    one = toy.train(tmp_path / "one", batch=8, accumulate=2, steps=12, cond_dropout=0.3)[1]
+    model, process = toy.make_mixed()
+    one = toy.train(tmp_path / "one", model=model, process=process, data=toy.Rich(), batch=8, **toy.SPREAD)[1]
     assert two == also_two
     np.testing.assert_allclose(two["loss"], one.curve(), rtol=5e-5)
     np.testing.assert_allclose(two["grad_norm"], one.curve("grad_norm"), rtol=2e-4)
-    for name, tensor in tensors(tmp_path / "one", "weights").items():
-        torch.testing.assert_close(tensors(tmp_path / "two", "weights")[name], tensor, rtol=0, atol=2e-3)
+    for file in ("weights", "snapshots/000000006"):
+        for name, tensor in tensors(tmp_path / "one", file).items():
+            torch.testing.assert_close(tensors(tmp_path / "two", file)[name], tensor, rtol=0, atol=2e-3)
+    learned = [tensors(tmp_path / run)["uncertainty.weight"] for run in ("one", "two")]
+    assert learned[0].abs().max() > 5e-3
+    torch.testing.assert_close(learned[1], learned[0], rtol=0, atol=1e-4)
 
 
 def test_an_epoch_holds_every_item_once() -> None:

@@ -21,12 +21,14 @@ import torch
 from torch import Tensor, nn
 
 from diffx import checkpoint
-from diffx.condition import Conditioning, Label
+from diffx.condition import Conditioning, Label, Map, Tokens
 from diffx.config import TrainConfig
 from diffx.model import Model
 from diffx.noise import Noise
-from diffx.predict import Denoiser
-from diffx.process import EDM, Gaussian, lognormal
+from diffx.predict import Affine, Denoiser, JointDenoiser
+from diffx.predict import Tokens as TokenFrame
+from diffx.process import EDM, Gaussian, Product, lognormal, min_snr_weight
+from diffx.process.masked import Masked
 from diffx.train import fit
 
 MEANS, STD = {"low": -1.0, "high": 1.5}, 0.3
@@ -66,6 +68,55 @@ def make(width: int = 32) -> tuple[Model, Gaussian]:
         return Model(denoiser, Conditioning({"label": Label(list(MEANS), dim=8)})), process
 
 
+class Rich(Points):
+    """A number and a category, told by a label, up to two words and a map, any of which may be missing."""
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        item = super().__getitem__(index)
+        words = self.z[index] * torch.ones(index % 3, 2)
+        level = None if index % 5 == 4 else self.z[index].view(1, 1)
+        return {"x": {"number": item["x"], "kind": torch.tensor([index % 2])}, "label": item["label"],
+                "words": words, "level": level}  # fmt: skip
+
+
+class RichNet(nn.Module):
+    """Numbers, tokens, noise levels and conditions in; a number and the logits of a category out."""
+
+    def __init__(self, told: int, kinds: int, width: int = 32):
+        super().__init__()
+        self.kinds = kinds
+        self.layers = nn.Sequential(
+            nn.Linear(1 + kinds + 1 + 2 + told, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU(),
+            nn.Linear(width, 1 + kinds),
+        )  # fmt: skip
+
+    def forward(self, x: dict[str, Tensor], level: dict[str, Tensor], condition=None) -> dict[str, Tensor]:
+        parts = [x["number"], torch.nn.functional.one_hot(x["kind"][:, 0], self.kinds + 1).float()]
+        parts += [level["number"][:, None], level["kind"][:, None]]
+        if condition.tokens is not None:
+            mean = condition.tokens.sum(1) / condition.tokens_mask.sum(1, keepdim=True)
+            parts += [condition.vector, mean, condition.spatial.flatten(1)]
+        raw = self.layers(torch.cat(parts, dim=1))
+        return {"number": raw[:, :1], "kind": raw[:, None, 1:]}
+
+
+def make_mixed(kinds: int = 2, told: bool = True, width: int = 32) -> tuple[Model, Product]:
+    """A number and a category that share one clock; with ``told``, all kinds of conditions and a map through noise."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        levels = lognormal(-0.5, 1.3)
+        number = Gaussian(EDM(), sigma_data=1.3, levels=levels, weight=None if told is False else min_snr_weight(1.3))
+        process = Product({"number": number, "kind": Masked(kinds)})
+        conditioning = Conditioning(
+            {"label": Label(list(MEANS), dim=8), "words": Tokens(2, 4), "level": Map(1, (1,), augment=0.5)}
+            if told
+            else {}
+        )
+        frames = {"number": Affine("edm", number.schedule, 1.3), "kind": TokenFrame(process.leaves["kind"])}
+        net = RichNet(8 + 4 + 3 if told else 0, kinds, width)
+        return Model(JointDenoiser(net, frames), conditioning), process
+
+
 class Quiet:
     """A monitor that keeps what it is told."""
 
@@ -93,11 +144,13 @@ class Quiet:
         return [values[name] for _, values in self.lines if name in values]
 
 
-def train(folder: Path, *, monitor: Quiet | None = None, resume: bool = False, model=None, data=None, **options):
+def train(
+    folder: Path, *, monitor: Quiet | None = None, resume: bool = False, model=None, process=None, data=None, **options
+):
     """``fit`` on the toy; returns (model, monitor). Options beyond these are TrainConfig's."""
     seed, validation = options.pop("seed", 5), options.pop("validation", None)
-    made, process = make()
-    model, monitor = model or made, monitor or Quiet()
+    made, usual = make()
+    model, process, monitor = model or made, process or usual, monitor or Quiet()
     config = TrainConfig(
         **{"steps": 20, "batch": 8, "lr": 3e-3, "warmup": 5, "precision": "fp32", "log_every": 1, "ema_std": 0.1}
         | options
@@ -125,6 +178,7 @@ def digests(folder: Path) -> dict[str, str]:
     }
 
 
+SPREAD = {"accumulate": 2, "steps": 12, "cond_dropout": 0.3, "uncertainty": True, "ema_snapshots": 6}
 RUN = {"steps": 90, "checkpoint_every": 7, "accumulate": 2, "cond_dropout": 0.3}
 
 
@@ -179,7 +233,8 @@ def main(mode: str, folder: Path) -> dict[str, Any]:
     torch.set_num_threads(1)
     if mode == "curve":
         world = int(os.environ["WORLD_SIZE"])
-        monitor = train(folder, batch=8 // world, accumulate=2, steps=12, cond_dropout=0.3)[1]
+        model, process = make_mixed()
+        monitor = train(folder, model=model, process=process, data=Rich(), batch=8 // world, **SPREAD)[1]
         return {"loss": monitor.curve(), "grad_norm": monitor.curve("grad_norm")}
     rng = random.Random(os.environ.get("TOY_SEED", "0"))
     train(folder / "whole", **RUN)

@@ -95,8 +95,12 @@ class ProcessConfig:
     sigma_max: float = option(80.0, help="noise where sampling starts, for schedule edm", min=1)
     levels: str = option("lognormal", help="how training spreads its noise", choices=("lognormal", "uniform"))
     level_mean: float = option(-0.4, help="lognormal: mean of log(sigma/alpha) of the training noise")
-    level_std: float = option(1.4, help="lognormal: standard deviation of log(sigma/alpha) of the training noise", min=0.01)
-    level_tail: float = option(0.0, help="lognormal: share of the training noise spread evenly up to the top", min=0, max=0.9)
+    level_std: float = option(
+        1.4, help="lognormal: standard deviation of log(sigma/alpha) of the training noise", min=0.01
+    )
+    level_tail: float = option(
+        0.0, help="lognormal: share of the training noise spread evenly up to the top", min=0, max=0.9
+    )
     weight: str = option(
         "edm", help="how much each noise level counts in the loss", choices=("edm", "min_snr", "sigmoid")
     )
