@@ -7,9 +7,12 @@ import torch
 from scipy.special import ndtr
 
 from diffx.plan import Plan
-from diffx.process import EDM, Cosine, Linear, RectifiedFlow, Schedule
+from diffx.process import (
+    EDM, VE, Cosine, Linear, RectifiedFlow, Schedule, Shifted, Sigmoid, SubVP, ZeroTerminal,
+)  # fmt: skip
 
 SCHEDULES = [Cosine(), Linear(), EDM(), RectifiedFlow()]
+EVERY_SCHEDULE = [*SCHEDULES, Sigmoid(), SubVP(), VE(), ZeroTerminal(), Shifted(), Shifted(Cosine(), 0.5)]
 
 
 def name_of(schedule: Schedule) -> str:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import numpy as np
 import pytest
-from oracles import SCHEDULES, name_of
+from oracles import EVERY_SCHEDULE, name_of
 
 from diffx.plan import GRIDS
-from diffx.process import EDM, Cosine, Gaussian, Linear, RectifiedFlow, edm_weight, lognormal, uniform_time
+from diffx.process import (
+    EDM, SCHEDULES, VE, Cosine, Gaussian, Linear, RectifiedFlow, Shifted, Sigmoid, SubVP, ZeroTerminal,
+    edm_weight, lognormal, uniform_time,
+)  # fmt: skip
 
-every = pytest.mark.parametrize("schedule", SCHEDULES, ids=name_of)
+every = pytest.mark.parametrize("schedule", EVERY_SCHEDULE, ids=name_of)
 
 
 def inside(schedule, n: int = 201) -> np.ndarray:
@@ -29,7 +33,7 @@ def test_rates_are_the_derivatives(schedule) -> None:
 def test_time_inverts_ratio(schedule) -> None:
     t = inside(schedule)
     np.testing.assert_allclose(schedule.time(schedule.ratio(t)), t, rtol=1e-11)
-    ratio = np.geomspace(1e-5, 70, 100)
+    ratio = np.geomspace(max(1e-5, schedule.ratio(0.0)), min(70, schedule.ratio(schedule.t_max)), 100)
     np.testing.assert_allclose(schedule.ratio(schedule.time(ratio)), ratio, rtol=1e-10)
     np.testing.assert_allclose(schedule.log_snr(t), -2 * np.log(schedule.sigma(t) / schedule.alpha(t)), rtol=1e-12)
     assert (np.diff(schedule.log_snr(t)) < 0).all()
@@ -42,25 +46,97 @@ def test_both_ends_of_the_inverse(schedule) -> None:
     np.testing.assert_array_equal(schedule.time(np.array([0.0, np.inf])), [0, schedule.t_max])
 
 
-def test_endpoints() -> None:
-    for schedule in SCHEDULES:
-        assert schedule.alpha(0.0) == 1 and schedule.sigma(0.0) == 0
-        assert schedule.ratio(0.0) == 0 and schedule.log_snr(0.0) == np.inf
-    for schedule in (Cosine(), RectifiedFlow()):  # zero terminal SNR: exact, not nearly
-        assert schedule.alpha(1.0) == 0 and schedule.sigma(1.0) == 1
-        assert schedule.alpha(1) == 0 and schedule.alpha(np.array([1.0]))[0] == 0
-        assert schedule.ratio(1.0) == np.inf and schedule.log_snr(1.0) == -np.inf
-        d_alpha, d_sigma = schedule.rates(1.0)
-        assert np.isfinite(d_alpha) and np.isfinite(d_sigma)
+@every
+def test_endpoints(schedule) -> None:
+    assert schedule.alpha(0.0) == 1
+    if not isinstance(schedule, VE):
+        assert schedule.sigma(0.0) == 0 and schedule.ratio(0.0) == 0 and schedule.log_snr(0.0) == np.inf
+    if isinstance(schedule, Linear | EDM | VE):  # SubVP is a Linear
+        return
+    # zero terminal SNR: exact, not nearly
+    assert schedule.alpha(1.0) == 0 and schedule.sigma(1.0) == pytest.approx(1, rel=1e-15)
+    assert schedule.alpha(1) == 0 and schedule.alpha(np.array([1.0]))[0] == 0
+    assert schedule.ratio(1.0) == np.inf and schedule.log_snr(1.0) == -np.inf
+    d_alpha, d_sigma = schedule.rates(1.0)
+    assert np.isfinite(d_sigma) and np.isfinite(d_alpha) != isinstance(schedule, Sigmoid)
+
+
+def test_published_ends() -> None:
     assert Linear().alpha(1.0) == pytest.approx(np.exp(-(20 + 0.1) / 4), rel=1e-14)  # exp(-1/2 integral of beta)
     assert EDM().t_max == 80 and EDM().sigma(80.0) == 80 and EDM().alpha(80.0) == 1
     assert EDM(sigma_max=500.0).t_max == 500
 
 
-@pytest.mark.parametrize("schedule", [Cosine(), Linear()], ids=name_of)
-def test_variance_is_preserved(schedule) -> None:
-    t = np.linspace(0, 1, 101)
-    np.testing.assert_allclose(schedule.alpha(t) ** 2 + schedule.sigma(t) ** 2, 1, rtol=1e-14)
+@every
+def test_variance_is_preserved_where_it_should_be(schedule) -> None:
+    t = np.linspace(0, schedule.t_max, 101)[1:]
+    total = schedule.alpha(t) ** 2 + schedule.sigma(t) ** 2
+    if isinstance(schedule, Cosine | Sigmoid | ZeroTerminal) or schedule in (Linear(), Shifted(Cosine(), 0.5)):
+        np.testing.assert_allclose(total, 1, rtol=1e-14)
+    elif isinstance(schedule, SubVP):
+        assert (total < 1).all()
+    elif isinstance(schedule, EDM | VE):
+        assert (total > 1).all()
+    else:
+        np.testing.assert_allclose(schedule.alpha(t) + schedule.sigma(t), 1, rtol=1e-14)
+
+
+def test_sub_vp_is_the_published_one() -> None:
+    """Song et al. 2021, eq. 29: N(exp(-1/2 integral beta) x_0, (1 - exp(-integral beta))^2)."""
+    t = np.linspace(0.01, 1, 50)
+    integral = 0.5 * t**2 * 19.9 + 0.1 * t
+    np.testing.assert_allclose(SubVP().alpha(t), np.exp(-integral / 2), rtol=1e-13)
+    np.testing.assert_allclose(SubVP().sigma(t), 1 - np.exp(-integral), rtol=1e-12)
+    assert SubVP().sigma(1e-9) == pytest.approx(1e-10, rel=1e-8)
+
+
+def test_sigmoid_is_the_published_one() -> None:
+    """Jabri et al. 2022, algorithm 1, in their symbols, with the tau of their figure too."""
+    t = np.linspace(0, 1, 40)
+    for start, end, tau in ((-3.0, 3.0, 1.0), (0.0, 3.0, 0.7)):
+        v_start, v_end, v_t = (1 / (1 + np.exp(-x / tau)) for x in (start, end, t * (end - start) + start))
+        gamma = (v_end - v_t) / (v_end - v_start)
+        np.testing.assert_allclose(Sigmoid(start, end, tau).alpha(t) ** 2, gamma, rtol=1e-11, atol=1e-16)
+    assert Sigmoid().time(1.0) == pytest.approx(0.5, rel=1e-14)  # symmetric
+
+
+def test_ve_is_exponential() -> None:
+    assert VE(0.01, 50.0).sigma(0.0) == 0.01 and VE(0.01, 50.0).sigma(1.0) == pytest.approx(50, rel=1e-14)
+    assert VE(0.01, 100.0).sigma(0.5) == pytest.approx(1, rel=1e-14)
+
+
+def test_zero_terminal_snr_is_the_published_shift() -> None:
+    """Lin et al. 2024, algorithm 1, in their symbols: sqrt(alpha_bar) less its last, and scaled to keep its first."""
+    t = np.linspace(0, 1, 1001)
+    root = np.exp(-0.25 * t**2 * 19.9 - 0.05 * t)
+    expected = (root - root[-1]) * root[0] / (root[0] - root[-1])
+    np.testing.assert_allclose(ZeroTerminal(Linear()).alpha(t), expected, rtol=1e-11, atol=1e-16)
+    np.testing.assert_allclose(ZeroTerminal(Linear()).sigma(t) ** 2, 1 - expected**2, rtol=1e-11, atol=1e-16)
+    assert ZeroTerminal().sigma(1e-9) == pytest.approx(Linear().sigma(1e-9) / np.sqrt(1 - root[-1]), rel=1e-8)
+    np.testing.assert_allclose(ZeroTerminal(Cosine()).alpha(t), Cosine().alpha(t), rtol=1e-13)  # there already
+    for base in (EDM(), SubVP(), RectifiedFlow()):
+        with pytest.raises(ValueError, match="variance-preserving"):
+            ZeroTerminal(base)
+
+
+def test_shifts_are_the_published_ones() -> None:
+    t = np.linspace(0.01, 0.99, 50)
+    # Hoogeboom et al. 2023, eq. 4: log-SNR of the cosine schedule, -2 log tan(pi t / 2), plus 2 log(64 / d)
+    log_snr = -2 * np.log(np.tan(np.pi * t / 2)) + 2 * np.log(64 / 256)
+    np.testing.assert_allclose(Shifted(Cosine(), 256 / 64).log_snr(t), log_snr, rtol=1e-11, atol=1e-11)
+    # Esser et al. 2024, eq. 23
+    np.testing.assert_allclose(Shifted(RectifiedFlow(), 3.0).sigma(t), 3 * t / (1 + 2 * t), rtol=1e-13)
+    np.testing.assert_allclose(Shifted(RectifiedFlow(), 3.0).rates(1.0), (-1 / 3, 1 / 3), rtol=1e-13)
+    np.testing.assert_allclose(Shifted(Cosine(), 1.0).alpha(t), Cosine().alpha(t), rtol=1e-13)
+    with pytest.raises(ValueError, match="zero terminal SNR"):
+        Shifted(Linear(), 2.0)
+    with pytest.raises(ValueError, match="positive"):
+        Shifted(Cosine(), 0.0)
+
+
+def test_every_schedule_has_a_name() -> None:
+    assert {type(schedule) for schedule in EVERY_SCHEDULE} == set(SCHEDULES.values())
+    assert all(make() in EVERY_SCHEDULE for make in SCHEDULES.values())
 
 
 def test_cosine_is_half_way_at_a_quarter_turn() -> None:
@@ -109,10 +185,11 @@ def test_half_precision_times_do_not_stick(schedule) -> None:
 
 @every
 def test_schedules_are_frozen_and_comparable(schedule) -> None:
-    assert schedule == type(schedule)() and hash(schedule) == hash(type(schedule)())
+    twin = type(schedule)(*(getattr(schedule, field.name) for field in dataclasses.fields(schedule)))
+    assert schedule == twin and hash(schedule) == hash(twin)
     with pytest.raises(AttributeError):
         schedule.beta_min = 3.0
-    assert Linear(beta_max=10.0) != Linear() != Cosine()
+    assert Linear(beta_max=10.0) != Linear() != Cosine() and SubVP() != Linear()
 
 
 @every

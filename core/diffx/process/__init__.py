@@ -7,7 +7,8 @@ from diffx.process.geodesic import Geodesic
 from diffx.process.levels import lognormal, uniform_time
 from diffx.process.masked import Masked
 from diffx.process.product import Product
-from diffx.process.schedule import EDM, VE, Cosine, Linear, RectifiedFlow, Schedule
+from diffx.process.schedule import EDM, VE, Cosine, Linear, RectifiedFlow, Schedule, Sigmoid, SubVP
+from diffx.process.shifted import Shifted, ZeroTerminal
 from diffx.process.space import SO3, Euclidean, Space, Torus
 from diffx.process.weights import WEIGHTS, edm_weight, min_snr_weight, sigmoid_weight
 
@@ -44,10 +45,10 @@ __all__ = [
     "Schedule",
     "Shifted",
     "Sigmoid",
-    "SubVP",
-    "ZeroTerminal",
     "Space",
+    "SubVP",
     "Torus",
+    "ZeroTerminal",
     "edm_weight",
     "lognormal",
     "min_snr_weight",

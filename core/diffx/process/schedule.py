@@ -93,13 +93,81 @@ class Linear(Schedule):
             return -half_beta * alpha, np.divide(half_beta * alpha**2, sigma)
 
     def time(self, ratio):
-        # -2 log alpha = log(1 + ratio^2), a quadratic in t
-        log_term = np.log1p(np.square(np.asarray(ratio, dtype=np.float64)))
-        slope = self.beta_max - self.beta_min
-        root = np.sqrt(self.beta_min**2 + 2 * slope * log_term)
+        return self._time(np.log1p(np.square(np.asarray(ratio, dtype=np.float64))))
+
+    def _time(self, integral):
+        """Where the integral of beta, -2 log alpha and a quadratic in t, has this value."""
+        root = np.sqrt(self.beta_min**2 + 2 * (self.beta_max - self.beta_min) * integral)
         with np.errstate(invalid="ignore"):
-            t = 2 * log_term / (root + self.beta_min)
-        return np.where(np.isinf(log_term), self.t_max, np.minimum(t, self.t_max))[()]
+            t = 2 * integral / (root + self.beta_min)
+        return np.where(np.isinf(integral), self.t_max, np.minimum(t, self.t_max))[()]
+
+
+@dataclass(frozen=True)
+class SubVP(Linear):
+    """:class:`Linear`'s alpha with sigma = 1 - alpha^2, below the variance-preserving sigma at every time (Song et al.
+    2021, eq. 29)."""
+
+    def sigma(self, t):
+        return -np.expm1(2 * self._log_alpha(t))[()]
+
+    def rates(self, t):
+        beta = self.beta_min + t * (self.beta_max - self.beta_min)
+        alpha = self.alpha(t)
+        return -0.5 * beta * alpha, beta * alpha**2
+
+    def time(self, ratio):
+        # ratio = 1/alpha - alpha = 2 sinh(-log alpha)
+        return self._time(2 * np.arcsinh(np.asarray(ratio, dtype=np.float64) / 2))
+
+
+@dataclass(frozen=True)
+class Sigmoid(Schedule):
+    """Variance preserving, alpha^2 a sigmoid of time, shifted and scaled to run from 1 to 0 (Jabri et al. 2022,
+    algorithm 1, without its clipping: the SNR at t = 1 is exactly zero).
+
+    The paths start and end in square roots, so at t = 1 they are infinitely fast and ``euler`` and ``heun`` cannot start
+    there.
+
+    Args:
+        start, end: the part of the sigmoid that is used, start < end. tau: its temperature; larger is straighter.
+    """
+
+    start: float = -3.0
+    end: float = 3.0
+    tau: float = 1.0
+
+    @property
+    def _ends(self) -> tuple[float, float]:
+        return self.start / self.tau / 2, self.end / self.tau / 2
+
+    def _power(self, t):
+        """(alpha^2, sigma^2), as products: a difference of sigmoids would lose its digits at the ends."""
+        low, high = self._ends
+        t = np.asarray(t, dtype=np.float64)
+        scale = np.sinh(high - low) * np.cosh(low + (high - low) * t)
+        signal, noise = np.sinh((high - low) * (1 - t)), np.sinh((high - low) * t)
+        return np.cosh(low) * signal / scale, np.cosh(high) * noise / scale
+
+    def alpha(self, t):
+        return np.sqrt(self._power(t)[0])[()]
+
+    def sigma(self, t):
+        return np.sqrt(self._power(t)[1])[()]
+
+    def rates(self, t):
+        low, high = self._ends
+        middle = np.cosh(low + (high - low) * np.asarray(t, dtype=np.float64))
+        slope = (high - low) * np.cosh(low) * np.cosh(high) / (np.sinh(high - low) * middle**2)
+        with np.errstate(divide="ignore"):
+            return -np.divide(slope, 2 * self.alpha(t)), np.divide(slope, 2 * self.sigma(t))
+
+    def time(self, ratio):
+        low, high = self._ends
+        with np.errstate(divide="ignore"):
+            weight = np.cosh(high) / np.cosh(low) / np.square(np.asarray(ratio, dtype=np.float64))
+        t = np.log1p(2 * np.sinh(high - low) / (weight + np.exp(low - high))) / (2 * (high - low))
+        return np.where(np.isinf(ratio), self.t_max, np.minimum(t, self.t_max))[()]
 
 
 @dataclass(frozen=True)
@@ -130,7 +198,8 @@ class EDM(Schedule):
 class VE(Schedule):
     """Variance exploding with sigma = sigma_min^(1 - t) sigma_max^t (Song et al. 2021, appendix C).
 
-    Exactly exponential in t from 0 to 1, so noise of sigma_min is left at t = 0.
+    Exactly exponential in t from 0 to 1, so noise of sigma_min is left at t = 0. A plan that ends at 0 hands on the
+    prediction, on this schedule too: nothing is evaluated at sigma_min, and the sample has no noise left.
     """
 
     sigma_min: float = 0.01
@@ -171,8 +240,9 @@ class RectifiedFlow(Schedule):
 
 
 def sigma_range(schedule: Schedule, low: float = 0.002, high: float = 80.0) -> tuple[float, float]:
-    """The part of [low, high] in sigma/alpha that the schedule reaches, for grids spaced in noise; EDM has its own."""
-    if isinstance(schedule, EDM):
+    """The part of [low, high] in sigma/alpha that the schedule reaches, for grids spaced in noise; EDM and VE have
+    their own."""
+    if isinstance(schedule, EDM | VE):
         return schedule.sigma_min, schedule.sigma_max
     top = float(schedule.ratio(schedule.t_max))
     return low, top if math.isfinite(top) and top < high else high
