@@ -42,7 +42,8 @@ def elbo(
     - Gaussian: -KL(prior) - reconstruction - 1/2 int E|x_0 - x_0-hat|^2 dSNR (Kingma et al. 2021, eq. 15). Tight for
       the exact denoiser but for what the prior and sigma_min leave. The error of a Wiener filter, whose integral is
       known, is subtracted under the integral with the same noise: on correlated Gaussians a fifth of the deviation.
-    - Masked, Categorical: -KL(prior) - the mean training loss over uniform times. Tight for the exact conditionals.
+    - Masked, Categorical: -KL(prior) - the mean training loss over uniform times, drawn more densely where little is
+      lost. Tight for the exact conditionals.
     - Product: the sum over the leaves, each integrated over its own times while the others are in step with it.
 
     In discrete time (levels are a falling grid of times, Gaussian only): the bound of ancestral sampling on that grid
@@ -76,7 +77,7 @@ def elbo(
                     for name, other in leaves.items()
                 }
                 asked: Any = times if isinstance(process, Product) else times[""]
-                noisy = process.corrupt(x, asked, noise[f"{leaf}{number}"])
+                noisy = process.corrupt(x, asked, noise[leaf][str(number)])
                 prediction: Any = predict(noisy.x, asked, condition)
                 if isinstance(process, Product):
                     noisy = Noisy(noisy.x[leaf], noisy.t[leaf], noisy.target[leaf], noisy.weight[leaf])
@@ -115,11 +116,21 @@ def _strata(levels: int, noise: Noise) -> np.ndarray:
     return (np.arange(levels)[:, None] + u) / levels
 
 
-def _tokens(process: Any, x: Tensor, u: np.ndarray) -> tuple[Tensor, list[Level]]:
-    def nats(prediction: Tensor, noisy: Noisy) -> Tensor:  # the training loss is the integrand
-        return -process.loss(prediction, noisy).double() / len(u)
+def _tokens(process: Any, x: Tensor, v: np.ndarray) -> tuple[Tensor, list[Level]]:
+    """The training loss is the integrand over uniform t / t_max = v^2, so dt = 2 v dv.
 
-    return -process.prior_kl(x).double(), [(row * process.schedule.t_max, nats) for row in u]
+    Uniform times would have infinite variance where alpha falls linearly from t = 0: a token is lost with probability t
+    and then costs its loss / t.
+    """
+
+    def level(row: np.ndarray) -> Level:
+        def nats(prediction: Tensor, noisy: Noisy) -> Tensor:
+            loss = process.loss(prediction, noisy).double()
+            return -column(2 * row / len(v), loss) * loss
+
+        return row**2 * process.schedule.t_max, nats
+
+    return -process.prior_kl(x).double(), [level(row) for row in v]
 
 
 def _continuous(process: Gaussian, x: Tensor, u: np.ndarray, sigma_min: float | None) -> tuple[Tensor, list[Level]]:
