@@ -93,7 +93,7 @@ class RichNet(nn.Module):
     def forward(self, x: dict[str, Tensor], level: dict[str, Tensor], condition=None) -> dict[str, Tensor]:
         parts = [x["number"], torch.nn.functional.one_hot(x["kind"][:, 0], self.kinds + 1).float()]
         parts += [level["number"][:, None], level["kind"][:, None]]
-        if condition.tokens is not None:
+        if condition is not None and condition.tokens is not None:
             mean = condition.tokens.sum(1) / condition.tokens_mask.sum(1, keepdim=True)
             parts += [condition.vector, mean, condition.spatial.flatten(1)]
         raw = self.layers(torch.cat(parts, dim=1))

@@ -1,0 +1,242 @@
+"""What a batch costs: weights of the noise levels against their papers, learned weights, mixed states."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+import toy_training as toy
+from torch import Tensor, nn
+
+from diffx import checkpoint
+from diffx.condition import Conditioning, Map
+from diffx.config import RunConfig, SampleConfig
+from diffx.defaults import diffx_plan
+from diffx.errors import PluginError
+from diffx.model import Model
+from diffx.noise import Noise
+from diffx.predict import Denoiser
+from diffx.process import (
+    EDM,
+    WEIGHTS,
+    Cosine,
+    Gaussian,
+    Linear,
+    RectifiedFlow,
+    edm_weight,
+    lognormal,
+    min_snr_weight,
+    sigmoid_weight,
+)
+from diffx.sample import sample
+from diffx.train.objective import Objective, collate, validate
+from diffx.train.uncertainty import Uncertainty
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+# ------------------------------------------------------------------------------------------------ weights of the levels
+
+
+@pytest.mark.parametrize("schedule", [Cosine(), Linear()])
+@pytest.mark.parametrize("gamma", [1.0, 5.0])
+def test_min_snr_is_the_papers_loss_whatever_is_predicted(schedule, gamma) -> None:
+    """Hang et al. 2023, sec. 3.4: min(SNR, g) on x_0, min(SNR, g) / SNR on eps, min(SNR, g) / (SNR + 1) on v."""
+    process = Gaussian(schedule, 1.0, weight=min_snr_weight(1.0, gamma))
+    t = np.linspace(0.02, 0.97, 40)
+    x0 = Noise(range(40))["x0"].normal(50)
+    noisy = process.corrupt(x0, t, Noise(range(40)))
+    alpha, sigma = (torch.as_tensor(f(t)).float()[:, None] for f in (schedule.alpha, schedule.sigma))
+    eps = (noisy.x - alpha * x0) / sigma
+    wrong = Noise(range(40))["wrong"].normal(50)
+    snr = (alpha / sigma)[:, 0] ** 2
+    capped = snr.clamp_max(gamma)
+    v, v_hat = alpha * eps - sigma * x0, alpha * eps - sigma * x0 + wrong
+    for from_hat, paper in (
+        (x0 + wrong, capped * wrong.square().mean(1)),
+        ((noisy.x - sigma * (eps + wrong)) / alpha, capped / snr * wrong.square().mean(1)),
+        (alpha * noisy.x - sigma * v_hat, capped / (snr + 1) * (v_hat - v).square().mean(1)),
+    ):
+        torch.testing.assert_close(process.loss(from_hat, noisy), paper, rtol=2e-3, atol=1e-6)
+    assert bool((snr < gamma).any()) and bool((snr > gamma).any())
+
+
+def test_sigmoid_is_kingma_and_gaos_weight_of_eps() -> None:
+    """w(lambda) = sigmoid(b - lambda) on eps (2023, sec. 3.1), b = log gamma; where SNR is far from gamma, min-SNR."""
+    schedule, t = Cosine(), np.linspace(0.01, 0.99, 99)
+    log_snr = 2 * np.log(schedule.alpha(t) / schedule.sigma(t))
+    for bias in (-2.0, 0.0, math.log(5)):
+        of_eps = sigmoid_weight(1.0, math.exp(bias))(schedule, t) * (schedule.sigma(t) / schedule.alpha(t)) ** 2
+        np.testing.assert_allclose(of_eps, 1 / (1 + np.exp(log_snr - bias)), rtol=1e-9)
+    soft, hard = sigmoid_weight(1.0)(schedule, t), min_snr_weight(1.0)(schedule, t)
+    far = np.abs(log_snr - math.log(5)) > 5
+    assert far.sum() > 10
+    np.testing.assert_allclose(soft[far], hard[far], rtol=0.01)
+
+
+@pytest.mark.parametrize("name", WEIGHTS)
+def test_data_of_another_scale_are_weighed_alike(name) -> None:
+    """Data and noise twice as large: the squared error is four times as large, the loss the same."""
+    sigma = np.array([0.01, 0.3, 1.0, 4.0, 60.0])
+    one, two = (WEIGHTS[name](scale, 5.0)(EDM(), sigma * scale) for scale in (1.0, 2.0))
+    np.testing.assert_allclose(two, one / 4, rtol=1e-12)
+
+
+def test_weights_where_nothing_of_the_data_is_left() -> None:
+    end = np.array([1.0])
+    for schedule in (Cosine(), RectifiedFlow()):
+        assert float(edm_weight(0.5)(schedule, end)[0]) == pytest.approx(4.0)
+        assert float(min_snr_weight(0.5)(schedule, end)[0]) == pytest.approx(0.0, abs=1e-12)
+        assert float(sigmoid_weight(0.5)(schedule, end)[0]) == pytest.approx(0.0, abs=1e-12)
+
+
+# ----------------------------------------------------------------------------------------------------- learned weights
+
+
+class Silent(nn.Module):
+    """Says nothing, whatever it learns."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(1))
+
+    def forward(self, x: Tensor, level: Tensor, condition=None) -> Tensor:
+        return 0 * self.scale * x
+
+
+class White:
+    """Normal numbers of standard deviation ``std``, 50 an item."""
+
+    def __init__(self, std: float, n: int = 512):
+        self.x = Noise(range(n))["white"].normal(50) * std
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        return {"x": self.x[index]}
+
+
+def test_learned_weights_converge_to_the_logarithm_of_the_loss_at_each_level(tmp_path) -> None:
+    """A silent network that believes in unit variance: x_0-hat = x / (1 + s^2), so that data of standard deviation d
+    cost (s^2 + 1) / s^2 (s^4 d^2 + s^2) / (1 + s^2)^2 = (s^2 d^2 + 1) / (1 + s^2), from 1 to d^2."""
+    d, levels = 0.1, lognormal(0.0, 1.5)
+    process = Gaussian(EDM(), 1.0, levels)
+    model = Model(Denoiser(Silent(), "edm", process.schedule, 1.0), Conditioning({}))
+    toy.train(
+        tmp_path, model=model, process=process, data=White(d), steps=250, batch=16, lr=2e-2, uncertainty=True,
+        log_every=100,
+    )  # fmt: skip
+    learned = Uncertainty()
+    saved = checkpoint.load(tmp_path / "last.safetensors")[0]
+    learned.load_state_dict(checkpoint.under(saved, "uncertainty"))
+    v = torch.linspace(0.03, 0.97, 33)
+    s2 = levels(process.schedule, v.double().numpy()) ** 2
+    truth = np.log((s2 * d**2 + 1) / (1 + s2))
+    assert truth.max() - truth.min() > 4
+    np.testing.assert_allclose(learned(v).detach().numpy(), truth, atol=0.12)
+
+
+def test_learned_weights_start_as_no_weights_and_pull_as_they_say() -> None:
+    loss, v = torch.tensor([2.0, 0.5], requires_grad=True), torch.tensor([0.2, 0.7])
+    learned = Uncertainty()
+    torch.testing.assert_close(learned.weigh(loss, v), loss)
+    learned.weight.data[0] = math.log(2.0) / learned.gain  # the first feature is the constant
+    weighed = learned.weigh(loss, v)
+    torch.testing.assert_close(weighed, loss / 2 + math.log(2.0))
+    weighed.sum().backward()
+    torch.testing.assert_close(loss.grad, torch.full((2,), 0.5))
+
+
+# -------------------------------------------------------------------------------------------------------- the objective
+
+
+def test_validation_weighs_no_levels_and_sees_maps_at_their_fixed_noise(tmp_path) -> None:
+    """Twice the same value, for any order of calls; augmentation is off while validating."""
+    model, process = toy.make_mixed()
+    model.train()
+    first = validate(model, process, toy.Rich(9), 4, seed=3, device=torch.device("cpu"))
+    assert model.training and validate(model, process, toy.Rich(9), 2, 3, torch.device("cpu")) == pytest.approx(first)
+    seen = []
+    field: Map = model.conditioning.fields["level"]  # type: ignore[assignment]
+    field.register_forward_hook(lambda module, args, out: seen.append(args[0][:, 1]))
+    validate(model, process, toy.Rich(9), 4, seed=3, device=torch.device("cpu"))
+    shares = torch.cat([s.flatten() for s in seen])
+    assert torch.equal(shares[~shares.isnan()], torch.zeros(9))
+
+
+def test_a_loss_depends_on_its_own_sample_alone() -> None:
+    model, process = toy.make_mixed()
+    items = [toy.Rich()[k] for k in (0, 7, 4)]
+    objective = Objective(model.train(), model.conditioning, process, cond_dropout=0.5)
+    uniform = torch.tensor([0.2, 0.5, 0.8])
+    together = objective(*collate(model.conditioning, items), [11, 12, 13], uniform)
+    for k, item in enumerate(items):
+        alone = objective(*collate(model.conditioning, [item]), [11 + k], uniform[k : k + 1])
+        torch.testing.assert_close(alone, together[k : k + 1])
+    assert len(set(together.tolist())) == 3
+
+
+def test_states_keep_their_kinds() -> None:
+    model, _ = toy.make_mixed()
+    states, _ = collate(model.conditioning, [toy.Rich()[k] for k in range(3)])
+    assert states["number"].dtype == torch.float32 and states["kind"].dtype == torch.int64
+    assert states["kind"].tolist() == [[0], [1], [0]]
+    states, _ = collate(Conditioning({}), [{"x": np.array([[1, 2]], dtype=np.uint8)}, {"x": np.array([[3, 4]])}])
+    assert states.dtype == torch.int64
+
+
+# --------------------------------------------------------------------------------------------------------- mixed states
+
+SHARES, CENTRES, WIDTH = (0.5, 0.3, 0.2), (-1.5, 0.0, 1.5), 0.2
+
+
+class Rows:
+    """A category and a number around the category's centre."""
+
+    def __init__(self, n: int = 4096):
+        self.u, self.z = Noise([0])["u"].uniform(n)[0], Noise([0])["z"].normal(n)[0]
+
+    def __len__(self) -> int:
+        return len(self.u)
+
+    def __getitem__(self, index: int) -> dict[str, dict[str, Tensor]]:
+        kind = int((self.u[index] > torch.tensor(SHARES).cumsum(0)).sum())
+        number = CENTRES[kind] + WIDTH * self.z[index]
+        return {"x": {"number": number.view(1), "kind": torch.tensor([kind])}}
+
+
+def test_a_mixed_state_is_learned_and_sampled_as_it_is_distributed(tmp_path) -> None:
+    """Category, and number given category: 300 steps, shares to 0.05, centres to 0.1; plan and clock are the core's."""
+    model, process = toy.make_mixed(kinds=3, told=False, width=64)
+    toy.train(tmp_path, model=model, process=process, data=Rows(), steps=300, batch=64, lr=2e-2, log_every=100)
+    checkpoint.load_into(model, checkpoint.under(checkpoint.load(tmp_path / "weights.safetensors")[0], "model"), "w")
+    plan = diffx_plan(RunConfig(plugin="mri_synth", sample=SampleConfig(steps=30)), process)
+    drawn = sample(model.eval().denoiser, process, plan, {"number": (1,), "kind": (1,)}, range(2000))
+    kind, number = drawn["kind"][:, 0], drawn["number"][:, 0]
+    kinds = torch.cat([Rows()[i]["x"]["kind"] for i in range(4096)])
+    for k, centre in enumerate(CENTRES):
+        share = float((kinds == k).float().mean())
+        assert float((kind == k).float().mean()) == pytest.approx(share, abs=0.05)
+        assert float(number[kind == k].mean()) == pytest.approx(centre, abs=0.1)
+        assert float(number[kind == k].std()) < 0.45  # one centre each, not a mixture
+
+
+def test_the_cores_plans() -> None:
+    cfg = RunConfig(plugin="mri_synth", sample=SampleConfig(steps=6, sampler="heun"))
+    _, process = toy.make_mixed()
+    joint = diffx_plan(cfg, process)
+    alone = diffx_plan(cfg, process.leaves["number"])
+    assert joint.plans["number"] == alone and len(joint.rows) == len(alone.rows) == 11
+    tokens = diffx_plan(cfg, process.leaves["kind"])
+    assert len(tokens) == 6 and tokens.rows[-1].s == 0
+    with pytest.raises(PluginError, match="no plan for a Strange process"):
+        diffx_plan(cfg, type("Strange", (), {})())
