@@ -10,20 +10,28 @@ import torch
 import toy_training as toy
 from torch import Tensor, nn
 
-from diffx import checkpoint
+from diffx import checkpoint, defaults
 from diffx.condition import Conditioning, Map
-from diffx.config import RunConfig, SampleConfig
-from diffx.defaults import diffx_plan
+from diffx.config import RunConfig, SampleConfig, schema
 from diffx.errors import PluginError
 from diffx.model import Model
 from diffx.noise import Noise
-from diffx.predict import Denoiser
+from diffx.plan import SOLVERS, make_plan, transitions, walk
+from diffx.plan.grids import GRIDS
+from diffx.plan.transitions import clock
+from diffx.planning import plan_state
+from diffx.predict import PARAMETRISATIONS, Denoiser
 from diffx.process import (
     EDM,
+    SCHEDULES,
+    SO3,
+    VE,
     WEIGHTS,
     Cosine,
     Gaussian,
+    Geodesic,
     Linear,
+    Product,
     RectifiedFlow,
     edm_weight,
     lognormal,
@@ -215,11 +223,11 @@ class Rows:
 
 
 def test_a_mixed_state_is_learned_and_sampled_as_it_is_distributed(tmp_path) -> None:
-    """Category, and number given category: 300 steps, shares to 0.05, centres to 0.1; plan and clock are the core's."""
+    """Category, and number given category: 250 steps, shares to 0.05, centres to 0.1; plan and clock are the core's."""
     model, process = toy.make_mixed(kinds=3, told=False, width=64)
-    toy.train(tmp_path, model=model, process=process, data=Rows(), steps=300, batch=64, lr=2e-2, log_every=100)
+    toy.train(tmp_path, model=model, process=process, data=Rows(), steps=250, batch=48, lr=2e-2, log_every=100)
     checkpoint.load_into(model, checkpoint.under(checkpoint.load(tmp_path / "weights.safetensors")[0], "model"), "w")
-    plan = diffx_plan(RunConfig(plugin="mri_synth", sample=SampleConfig(steps=30)), process)
+    plan = plan_state(process, SampleConfig(steps=30))
     drawn = sample(model.eval().denoiser, process, plan, {"number": (1,), "kind": (1,)}, range(2000))
     kind, number = drawn["kind"][:, 0], drawn["number"][:, 0]
     kinds = torch.cat([Rows()[i]["x"]["kind"] for i in range(4096)])
@@ -230,13 +238,40 @@ def test_a_mixed_state_is_learned_and_sampled_as_it_is_distributed(tmp_path) -> 
         assert float(number[kind == k].std()) < 0.45  # one centre each, not a mixture
 
 
-def test_the_cores_plans() -> None:
-    cfg = RunConfig(plugin="mri_synth", sample=SampleConfig(steps=6, sampler="heun"))
+def test_the_cores_plans_keep_all_leaves_in_step() -> None:
+    """Two numbers on different schedules, tokens and a rotation: every row at the times of one uniform variate."""
     _, process = toy.make_mixed()
-    joint = diffx_plan(cfg, process)
-    alone = diffx_plan(cfg, process.leaves["number"])
-    assert joint.plans["number"] == alone and len(joint.rows) == len(alone.rows) == 11
-    tokens = diffx_plan(cfg, process.leaves["kind"])
-    assert len(tokens) == 6 and tokens.rows[-1].s == 0
+    numbers = {"number": process.leaves["number"], "other": Gaussian(Cosine(), levels=lognormal(0.2, 1.0))}
+    turn = Geodesic(SO3(), VE(0.05, 2.0))
+    whole = Product({**numbers, "kind": process.leaves["kind"], "turn": turn})
+    options = SampleConfig(steps=6)
+    joint = plan_state(whole, options)
+    assert joint.plans["number"] == plan_state(numbers["number"], options)
+    assert joint.plans["number"] == make_plan(EDM(), "dpmpp_2m", 6, sigma_data=1.3)
+    for row in joint.rows[1:]:  # the first lies above any training time, where all are at their last
+        u = clock(whole.leaves["number"], [row.t["number"]])
+        for name, leaf in whole.leaves.items():
+            assert row.t[name] == pytest.approx(float(leaf.times(u)[0]), rel=1e-6)
+    assert {name: plan.rows[-1].s for name, plan in joint.plans.items()} == dict.fromkeys(whole.leaves, 0.0)
+    assert len(plan_state(process, SampleConfig(steps=6, sampler="heun")).rows) == 11
+    tokens = plan_state(process.leaves["kind"], SampleConfig(steps=6, grid="uniform", eta=0.5))
+    assert tokens == transitions(GRIDS["uniform"](RectifiedFlow(), 6), 0.5)
+    walked = plan_state(turn, SampleConfig(steps=6, grid="uniform", eta=1.0))
+    assert walked == walk(turn.schedule, GRIDS["uniform"](turn.schedule, 6), 1.0)
     with pytest.raises(PluginError, match="no plan for a Strange process"):
-        diffx_plan(cfg, type("Strange", (), {})())
+        plan_state(type("Strange", (), {})(), options)
+
+
+def test_every_name_is_in_the_help() -> None:
+    """The options may not import what they name; so this compares them."""
+    options = schema(RunConfig).options
+    assert set(options["sample.grid"].choices or ()) == set(GRIDS)
+    assert set(options["process.weight"].choices or ()) == set(WEIGHTS)
+    assert set(options["process.predict"].choices or ()) == set(PARAMETRISATIONS)
+    for key, names in (
+        ("sample.sampler", SOLVERS),
+        ("process.schedule", SCHEDULES),
+        ("net.name", defaults.diffx_networks()),
+    ):
+        said = options[key].help.partition(": ")[2].partition(" or ")[0].replace(" ", "").split(",")
+        assert set(said) == set(names), key

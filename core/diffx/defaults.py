@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,11 @@ from torch import nn
 from diffx import tasks
 from diffx.condition import Conditioning
 from diffx.config import RunConfig
-from diffx.errors import PluginError
 from diffx.hookspecs import hookimpl
 from diffx.nets import DiT, UNet
-from diffx.plan import SOLVERS, JointPlan, Plan, follow, in_step, make_plan, transitions
-from diffx.plan.grids import GRIDS
-from diffx.process import SCHEDULES, WEIGHTS, Gaussian, Product, lognormal, uniform_time
-from diffx.process.discrete import Discrete
+from diffx.plan import SOLVERS, JointPlan, Plan
+from diffx.planning import plan_state
+from diffx.process import SCHEDULES, WEIGHTS, Gaussian, lognormal, uniform_time
 from diffx.process.levels import Levels
 from diffx.run.files import atomic
 from diffx.spec import Spec, each
@@ -46,48 +44,8 @@ def diffx_process(cfg: RunConfig, spec: Spec) -> Gaussian:
 
 @hookimpl
 def diffx_plan(cfg: RunConfig, process: Any) -> Plan | JointPlan:
-    """The solver ``sample.sampler`` for Gaussian noise, transitions for tokens, on the grid ``sample.grid``.
-
-    In a mixed state the first Gaussian leaf, or else the first of all, leads, and the others go in step with it.
-    """
-    if not isinstance(process, Product):
-        return _leaf_plan(cfg, process)
-    leaves = process.leaves
-    leader = next((name for name, leaf in leaves.items() if isinstance(leaf, Gaussian)), next(iter(leaves)))
-    lead = leaves[leader]
-    plan = _leaf_plan(cfg, lead)
-    times = tuple(dict.fromkeys([*(row.t for row in plan.rows), plan.rows[-1].s]))
-    plans = {}
-    for name, leaf in leaves.items():
-        if name == leader:
-            plans[name] = plan
-        elif isinstance(leaf, Discrete):
-            plans[name] = follow(plan, lead, leaf)
-        else:
-            plans[name] = _leaf_plan(cfg, leaf, in_step(times, lead, leaf))
-    return JointPlan(plans)
-
-
-def _leaf_plan(cfg: RunConfig, process: Any, times: Sequence[float] = ()) -> Plan:
-    """Of one leaf; on a grid of its own where ``times`` are not given."""
-    options = cfg.sample
-    if isinstance(process, Discrete):
-        return transitions(times or GRIDS[options.grid](process.schedule, options.steps), options.eta)
-    if not isinstance(process, Gaussian):
-        kind = type(process).__name__
-        raise PluginError(f"the core has no plan for a {kind} process: the plugin has to answer diffx_plan")
-    solvers = tasks.plugins_of(cfg).table("diffx_samplers")
-    if not times:
-        return make_plan(
-            process.schedule,
-            options.sampler,
-            options.steps,
-            options.grid,
-            options.eta or None,
-            options.stop,
-            solvers=solvers,
-        )
-    return solvers[options.sampler](process.schedule, times, **({"eta": options.eta} if options.eta else {}))
+    """What ``sample.*`` asks for, of all solvers loaded; all leaves of a mixed state in step."""
+    return plan_state(process, cfg.sample, tasks.plugins_of(cfg).table("diffx_samplers"))
 
 
 @hookimpl

@@ -88,7 +88,10 @@ class TrainConfig:
 class ProcessConfig:
     """What noise does to the state, and what the network predicts."""
 
-    schedule: str = option("edm", help="noise schedule: edm, cosine, linear, flow or an extension's")
+    schedule: str = option(
+        "edm",
+        help="noise schedule: edm, ve, cosine, sigmoid, linear, linear_zero, subvp, flow, flow_shifted or a plugin's",
+    )
     predict: str = option("edm", help="what the network outputs", choices=("edm", "v", "x0", "eps", "flow"))
     sigma_data: float = option(1.0, help="standard deviation of the clean state", min=1e-6)
     per_element: bool = option(False, help="measure it on the training data, for each element of the state by itself")
@@ -127,13 +130,15 @@ class SampleConfig:
     """How samples are drawn."""
 
     sampler: str = option(
-        "dpmpp_2m", help="the solver: ddim, ddpm, euler, heun, dpmpp_1m, dpmpp_2m, dpmpp_3m or an extension's"
+        "dpmpp_2m",
+        help="the solver: ddpm, ddim, euler, euler_ancestral, heun, dpm2, dpmpp_2s, dpmpp_1m, dpmpp_2m, dpmpp_3m, "
+        "unipc, unipc_3, ab2, ab3, ab4, lms, pndm, plms or an extension's",
     )
     steps: int = option(24, help="steps of the solver", min=1)
     grid: str = option(
         "karras",
         help="how the steps are spaced over the noise levels",
-        choices=("uniform", "karras", "log_snr", "angle"),
+        choices=("uniform", "trailing", "karras", "log_snr", "exponential", "angle", "angle_zero"),
     )
     eta: float = option(0.0, help="share of fresh noise: 0 is deterministic", min=0)
     stop: float = option(0.0, help="noise (sigma/alpha) at which the prediction is taken for the sample", min=0, max=10)
