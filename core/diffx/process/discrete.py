@@ -139,8 +139,8 @@ class Discrete:
         """Logits of each clean token given the whole state x [B, *S], from those given the other tokens alone.
 
         They differ by log q(x_t | x_0), which is known, so a network need not learn it: what preconditioning is to
-        Gaussian noise. Without it a network has to be ever surer of what it sees as the noise vanishes, and the bound on
-        the likelihood of one that is not grows as 1/t.
+        Gaussian noise. Without it a network has to be ever surer of what it sees as the noise vanishes, and the bound
+        on the likelihood of one that is not grows as 1/t.
         """
         raise NotImplementedError
 
