@@ -8,7 +8,16 @@ from scipy.special import ndtr
 
 from diffx.plan import Plan
 from diffx.process import (
-    EDM, VE, Cosine, Linear, RectifiedFlow, Schedule, Shifted, Sigmoid, SubVP, ZeroTerminal,
+    EDM,
+    VE,
+    Cosine,
+    Linear,
+    RectifiedFlow,
+    Schedule,
+    Shifted,
+    Sigmoid,
+    SubVP,
+    ZeroTerminal,
 )  # fmt: skip
 
 SCHEDULES = [Cosine(), Linear(), EDM(), RectifiedFlow()]
@@ -43,7 +52,7 @@ class Mixture:
         so these are the exact ends of its paths."""
         width = 9 * (schedule.sigma(t) + self.s.max()) + np.abs(self.mu).max()
         low, high = np.full_like(u, -width), np.full_like(u, width)
-        for _ in range(100):
+        for _ in range(60):
             middle = (low + high) / 2
             below = self.cdf(schedule, middle, t) < u
             low, high = np.where(below, middle, low), np.where(below, high, middle)
@@ -68,15 +77,17 @@ def execute(plan: Plan, denoise, x: np.ndarray, noise=None) -> np.ndarray:
 
     ``denoise(x, t)`` predicts; ``noise(row number)`` draws z.
     """
-    predictions: list[np.ndarray] = []
+    outputs: list[np.ndarray] = []
     anchor = None
     for number, row in enumerate(plan.rows):
-        predictions.insert(0, denoise(x, row.t))
+        if row.evaluate:
+            p, q = row.keep
+            outputs.insert(0, p * x + q * denoise(x, row.t))
         if row.hold:
             anchor = x
         new = row.a * x
         for j, b in enumerate(row.b):
-            new = new + b * predictions[j]
+            new = new + b * outputs[j]
         if row.d:
             new = new + row.d * anchor
         if row.c:
@@ -90,7 +101,7 @@ def gaussian_end(plan: Plan, schedule: Schedule, mean: float, std: float) -> tup
 
     The denoiser is affine, so every state is an affine function of (1, start, z_1, z_2, ...), which is carried along.
     """
-    basis = np.eye(2 + len(plan))
+    basis = np.eye(2 + (len(plan.rows) if any(row.c for row in plan.rows) else 0))
 
     def denoise(x: np.ndarray, t: float) -> np.ndarray:
         alpha, sigma = schedule.alpha(t), schedule.sigma(t)
@@ -101,6 +112,18 @@ def gaussian_end(plan: Plan, schedule: Schedule, mean: float, std: float) -> tup
     t = plan.rows[0].t
     start_mean, start_var = schedule.alpha(t) * mean, schedule.alpha(t) ** 2 * std**2 + schedule.sigma(t) ** 2
     return float(end[0] + end[1] * start_mean), float(np.sqrt(end[1] ** 2 * start_var + (end[2:] ** 2).sum()))
+
+
+def spaced(schedule: Schedule, n: int, high: float = 8.0, low: float = 0.05) -> tuple[float, ...]:
+    """n intervals even in log-SNR over the part where data and noise mix."""
+    return tuple(float(schedule.time(r)) for r in np.geomspace(high, low, n + 1))
+
+
+def flow_error(plan: Plan, schedule: Schedule, data: Mixture) -> float:
+    """Mean distance of where the plan takes each path of the probability flow from where it goes."""
+    start = data.quantile(schedule, QUANTILES, plan.rows[0].t)
+    end = execute(plan, lambda x, t: data.denoise(schedule, x, t), start)
+    return float(np.abs(end - data.quantile(schedule, QUANTILES, plan.rows[-1].s)).mean())
 
 
 def order_of(errors: list[float]) -> float:

@@ -7,13 +7,25 @@ import itertools
 
 import numpy as np
 import pytest
-from oracles import EVERY_SCHEDULE, name_of
 
 from diffx.plan import GRIDS
 from diffx.process import (
-    EDM, SCHEDULES, VE, Cosine, Gaussian, Linear, RectifiedFlow, Shifted, Sigmoid, SubVP, ZeroTerminal,
-    edm_weight, lognormal, uniform_time,
+    EDM,
+    SCHEDULES,
+    VE,
+    Cosine,
+    Gaussian,
+    Linear,
+    RectifiedFlow,
+    Shifted,
+    Sigmoid,
+    SubVP,
+    ZeroTerminal,
+    edm_weight,
+    lognormal,
+    uniform_time,
 )  # fmt: skip
+from oracles import EVERY_SCHEDULE, name_of
 
 every = pytest.mark.parametrize("schedule", EVERY_SCHEDULE, ids=name_of)
 
@@ -200,8 +212,9 @@ def test_grids_fall_strictly_to_zero(schedule, grid, n) -> None:
     times = GRIDS[grid](schedule, n)
     assert len(times) == n + 1 and times[-1] == 0
     assert all(isinstance(t, float) for t in times) and all(t > s for t, s in itertools.pairwise(times))
-    top = schedule.t_max if grid == "uniform" else min(80.0, schedule.ratio(schedule.t_max))
-    assert (times[0] if grid == "uniform" else schedule.ratio(times[0])) == pytest.approx(top, rel=1e-9)
+    in_time = grid in ("uniform", "trailing")
+    top = schedule.t_max if in_time else min(80.0, schedule.ratio(schedule.t_max))
+    assert (times[0] if in_time else schedule.ratio(times[0])) == pytest.approx(top, rel=1e-9)
 
 
 def test_grids_are_evenly_spaced_in_their_coordinate() -> None:
@@ -211,11 +224,27 @@ def test_grids_are_evenly_spaced_in_their_coordinate() -> None:
         np.array(GRIDS["uniform"](schedule, 12)),
         sigma["karras"][:-1] ** (1 / 7),
         np.log(sigma["log_snr"][:-1]),
+        np.arctan(sigma["angle_least"][:-1]),
         np.arctan(sigma["angle"]),
+        np.arctan([schedule.ratio(t) / 0.3 for t in GRIDS["angle"](schedule, 12, sigma_data=0.3)]),
+        np.log([VE().sigma(t) for t in GRIDS["log_snr"](VE(), 12)]),
+        np.array(GRIDS["karras"](EDM(), 12, start=3.0)[:-1]) ** (1 / 7),
     ):
         steps = np.diff(coordinate)
         np.testing.assert_allclose(steps, steps[0], rtol=1e-8)
+    assert GRIDS["exponential"](schedule, 12) == GRIDS["log_snr"](schedule, 12)
+    assert sigma["angle_least"][-2] == pytest.approx(0.002)
     assert sigma["karras"][-2] == pytest.approx(0.002) and sigma["log_snr"][-2] == pytest.approx(0.002)
+
+
+def test_trailing_is_the_published_one() -> None:
+    """Lin et al. 2024, table 2: of 1000 steps and 10 to take, those numbered 999, 899, ... 99, counted from 0."""
+    times = np.array(GRIDS["trailing"](Linear(), 10)) * 1000
+    np.testing.assert_allclose(times, [1000, 900, 800, 700, 600, 500, 400, 300, 200, 100, 0])
+    uneven = np.array(GRIDS["trailing"](Linear(), 13)) * 1000
+    np.testing.assert_allclose(uneven, np.round(np.arange(1000, -1e-9, -1000 / 13)), atol=1e-9)
+    ticks = np.array(GRIDS["trailing"](EDM(), 7, trained=50)) / 1.6
+    np.testing.assert_allclose(ticks, np.round(ticks), atol=1e-9)
 
 
 def test_grids_reach_the_whole_range_of_an_edm_schedule() -> None:

@@ -126,7 +126,7 @@ class Sigmoid(Schedule):
     """Variance preserving, alpha^2 a sigmoid of time, shifted and scaled to run from 1 to 0 (Jabri et al. 2022,
     algorithm 1, without its clipping: the SNR at t = 1 is exactly zero).
 
-    The paths start and end in square roots, so at t = 1 they are infinitely fast and ``euler`` and ``heun`` cannot start
+    The paths start and end in square roots: at t = 1 they are infinitely fast, and ``euler`` and ``heun`` cannot start
     there.
 
     Args:
