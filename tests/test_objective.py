@@ -39,6 +39,7 @@ from diffx.process import (
     sigmoid_weight,
 )
 from diffx.sample import sample
+from diffx.selfcondition import SelfConditioned, SelfConditionedDenoiser, clean
 from diffx.train.objective import Objective, collate, validate
 from diffx.train.uncertainty import Uncertainty
 
@@ -191,6 +192,79 @@ def test_a_loss_depends_on_its_own_sample_alone() -> None:
         alone = objective(*collate(model.conditioning, [item]), [11 + k], uniform[k : k + 1])
         torch.testing.assert_close(alone, together[k : k + 1])
     assert len(set(together.tolist())) == 3
+
+
+def test_each_sample_has_noise_of_its_own_in_its_map() -> None:
+    model, process = toy.make_mixed()
+    shares = []
+    model.conditioning.fields["level"].register_forward_hook(
+        lambda _, args, out: shares.append(args[0][:, 1].flatten())
+    )
+    objective = Objective(model.train(), model.conditioning, process)
+    objective(*collate(model.conditioning, [toy.Rich()[0]] * 4), [1, 2, 3, 4], torch.full((4,), 0.5))
+    assert len(set(shares[0].tolist())) == 4
+
+
+# --------------------------------------------------------------------------------------------------- self-conditioning
+
+
+class Estimating(nn.Module):
+    """Its output, and a record of the estimates that it was shown."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mix, self.shown = nn.Conv1d(2, 1, 1), []
+
+    def forward(self, x: Tensor, level: Tensor, condition=None) -> Tensor:
+        self.shown.append(condition.spatial.detach().clone())
+        return self.mix(torch.cat([x, condition.spatial], dim=1))
+
+
+def self_conditioned() -> tuple[Model, SelfConditioned]:
+    process = SelfConditioned(Gaussian(EDM(), 2.0, lognormal(0.0, 1.0)))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return Model(SelfConditionedDenoiser(Estimating(), "edm", process.schedule, 2.0), Conditioning({})), process
+
+
+def test_half_of_the_samples_are_trained_with_a_first_estimate() -> None:
+    """The others with none; their own seeds say which. The first estimate is a constant, made without one."""
+    model, process = self_conditioned()
+    n = 400
+    x = Noise(range(n))["x"].normal(1, 3)
+    uniform = (torch.arange(n) + 0.5) / n
+    objective = Objective(model, model.conditioning, process)
+    loss = objective(x, {}, range(n), uniform)
+    first, second = model.denoiser.net.shown
+    assert not first.any()
+    chosen = second.flatten(1).any(1)
+    assert abs(float(chosen.float().mean()) - 0.5) < 5 * 0.5 / math.sqrt(n)
+    noisy = process.inner.corrupt(x, process.times(uniform.double().numpy()), Noise(range(n)))
+    blank = model.denoiser({"x": noisy.x, "estimate": torch.zeros_like(x)}, noisy.t).detach()
+    torch.testing.assert_close(second[chosen], blank[chosen] / 2.0)
+    told = model.denoiser({"x": noisy.x, "estimate": blank * chosen[:, None, None]}, noisy.t)
+    torch.testing.assert_close(loss, process.inner.loss(told, noisy))
+    gradient = torch.autograd.grad(loss.sum(), model.denoiser.net.mix.weight)[0]
+    torch.testing.assert_close(
+        gradient, torch.autograd.grad(process.inner.loss(told, noisy).sum(), model.denoiser.net.mix.weight)[0]
+    )
+    model.denoiser.net.shown.clear()
+    torch.testing.assert_close(objective(x[7:9], {}, [7, 8], uniform[7:9]), loss[7:9])
+
+
+@pytest.mark.parametrize("sampler", ["dpmpp_2m", "heun"])
+def test_sampling_shows_each_step_the_estimate_of_the_one_before(sampler) -> None:
+    model, process = self_conditioned()
+    plan = plan_state(process, SampleConfig(steps=4, sampler=sampler))
+    predictions: list[Tensor] = []
+    state = sample(model.denoiser, process, plan, (1, 3), range(5), callback=lambda i, x, m: predictions.append(m))
+    shown = model.denoiser.net.shown
+    assert len(shown) == len(plan) and not shown[0].any()
+    for before, now in zip(predictions, shown[1:], strict=False):
+        torch.testing.assert_close(now, before / 2.0)
+    inner: list[Tensor] = iter(predictions)  # type: ignore[assignment]
+    replayed = sample(lambda x, t, c: next(inner), process.inner, plan, (1, 3), range(5))
+    assert torch.equal(clean(process, state), replayed) and torch.equal(state["estimate"], predictions[-1])
 
 
 def test_states_keep_their_kinds() -> None:

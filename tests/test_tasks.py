@@ -109,13 +109,15 @@ plugins:
 """
 
 SMALL = "net.channels=[8,8] net.blocks=1 net.attention=[1] train.batch=4 train.warmup=0 train.lr=1e-2 device=cpu"
+SEEN = "net.self_condition=true"
+NEW = f"train.steps=4 train.ema_snapshots=2 train.uncertainty=true {SEEN}"
 RUNS = [
-    (f"waves task=train {SMALL} train.steps=4 train.ema_snapshots=2 train.uncertainty=true out=first", 0),
+    (f"waves task=train {SMALL} {NEW} out=first", 0),
     ("waves task=average from=first train.ema_std=0.1 device=cpu out=wide", 0),
-    (f"waves task=train {SMALL} train.steps=3 train.lora_rank=2 process.weight=min_snr from=first out=tuned", 0),
-    (f"waves task=train {SMALL} train.steps=3 train.lora_rank=2 from=first train.ema_snapshots=2 out=no1", 2),
+    (f"waves task=train {SMALL} train.steps=3 train.lora_rank=2 {SEEN} process.weight=min_snr from=first out=tuned", 0),
+    (f"waves task=train {SMALL} train.steps=3 train.lora_rank=2 {SEEN} from=first train.ema_snapshots=2 out=no1", 2),
     (f"waves task=train {SMALL} train.steps=3 train.lora_rank=2 out=no2", 2),
-    (f"waves task=train {SMALL} net.blocks=2 train.steps=1 from=first out=no3", 2),
+    (f"waves task=train {SMALL} net.blocks=2 {SEEN} train.steps=1 from=first out=no3", 2),
     ("waves task=train net.name=dit net.width=16 net.heads=2 net.depth=1 train.steps=2 device=cpu out=dit", 0),
     ("waves task=sample from=wide kind=b n=3 sample.steps=4 sample.guidance=2 device=cpu out=drawn", 0),
     ("waves task=sample from=wide kind=b n=3 sample.batch=3 sample.steps=4 sample.guidance=2 device=cpu out=again", 0),

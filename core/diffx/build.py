@@ -21,6 +21,7 @@ from diffx.nets import add_lora, merge
 from diffx.noise import derive
 from diffx.plugins import Plugins
 from diffx.predict import Denoiser
+from diffx.selfcondition import SelfConditioned, SelfConditionedDenoiser
 from diffx.spec import Spec
 
 C = TypeVar("C", bound=RunConfig)
@@ -41,17 +42,22 @@ def build(plugins: Plugins, cfg: RunConfig, spec: Spec) -> tuple[Model, Any]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(cfg.seed, "initial weights"))
         conditioning = Conditioning(plugins.call("diffx_conditioning", cfg=cfg, spec=spec))
+        if cfg.net.self_condition:
+            conditioning.spatial += spec.channels  # the network's own estimate
         net = plugins.call("diffx_denoiser", cfg=cfg, spec=spec, conditioning=conditioning)
         process = plugins.call("diffx_process", cfg=cfg, spec=spec)
-        return Model(net if hasattr(net, "autocast") else _wrapped(net, process, cfg, spec), conditioning), process
+        if not hasattr(net, "autocast"):
+            net = _wrapped(net, process, cfg, spec)
+        return Model(net, conditioning), SelfConditioned(process) if cfg.net.self_condition else process
 
 
 def _wrapped(net: nn.Module, process: Any, cfg: RunConfig, spec: Spec) -> Denoiser:
     if not hasattr(process, "schedule"):
-        kind = type(process).__name__
-        raise PluginError(f"a network alone does not predict for a {kind} process: diffx_denoiser has to wrap it")
+        name = type(process).__name__
+        raise PluginError(f"a network alone does not predict for a {name} process: diffx_denoiser has to wrap it")
     spread = torch.full((spec.channels, *spec.size), process.sigma_data) if cfg.process.per_element else None
-    return Denoiser(net, cfg.process.predict, process.schedule, process.sigma_data, spread=spread)
+    kind = SelfConditionedDenoiser if cfg.net.self_condition else Denoiser
+    return kind(net, cfg.process.predict, process.schedule, process.sigma_data, spread=spread)
 
 
 def measure_spread(model: Model, data: Any, most: int = 1000) -> None:

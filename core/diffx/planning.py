@@ -12,6 +12,7 @@ from diffx.plan import SOLVERS, JointPlan, Plan, follow, in_step, make_plan, tra
 from diffx.plan.grids import GRIDS
 from diffx.process import Gaussian, Geodesic, Product
 from diffx.process.discrete import Discrete
+from diffx.selfcondition import SelfConditioned
 
 Solvers = Mapping[str, Callable[..., Plan]]
 
@@ -26,6 +27,8 @@ def plan_state(process: Any, options: SampleConfig, solvers: Solvers = SOLVERS) 
         ValueError: an unknown name, or a solver that cannot keep the leaves in step.
         PluginError: a process that the core knows no plan for.
     """
+    if isinstance(process, SelfConditioned):
+        process = process.inner
     if not isinstance(process, Product):
         return _leaf(process, options, solvers)
     leaves = process.leaves

@@ -24,6 +24,7 @@ from diffx.plugins import Plugins
 from diffx.predict import Predict
 from diffx.process import Process
 from diffx.sample import sample as run_plan
+from diffx.selfcondition import clean
 from diffx.spec import Spec, each
 from diffx.train import export, fit, reconstruct
 from diffx.train.objective import Dataset
@@ -203,7 +204,7 @@ def sample(run: Run) -> None:
         seen = model.conditioning.augment(values, Noise(seeds)["augment"])
         predict, condition = predictor(model, seen, cfg.sample.guidance)
         state = run_plan(predict, process, plan, spec.shape, seeds, condition, device=place)
-        done.append(each(lambda leaf: leaf.cpu(), state))
+        done.append(each(lambda leaf: leaf.cpu(), clean(process, state)))
     samples = each(lambda *parts: torch.cat(parts), *done)
     flag_broken(run, samples)
     files = list(plugins.call("diffx_write", cfg=cfg, samples=samples, folder=run.samples))

@@ -116,6 +116,7 @@ class NetConfig:
 
     name: str = option("unet", help="network: unet, dit or an extension's")
     condition: int = option(64, help="width of the conditioning vector", min=1)
+    self_condition: bool = option(False, help="show the network its own last estimate")
     channels: list[int] = option([64, 128, 192], help="unet: width of each resolution, finest first", min=4)
     blocks: int = option(2, help="unet: residual blocks a resolution", min=1)
     attention: list[int] = option([2], help="unet: resolutions with attention, 0 the finest", min=0)
@@ -138,7 +139,7 @@ class SampleConfig:
     grid: str = option(
         "karras",
         help="how the steps are spaced over the noise levels",
-        choices=("uniform", "trailing", "karras", "log_snr", "exponential", "angle", "angle_zero"),
+        choices=("uniform", "trailing", "karras", "log_snr", "exponential", "angle", "angle_least"),
     )
     eta: float = option(0.0, help="share of fresh noise: 0 is deterministic", min=0)
     stop: float = option(0.0, help="noise (sigma/alpha) at which the prediction is taken for the sample", min=0, max=10)

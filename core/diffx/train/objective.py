@@ -13,6 +13,7 @@ from diffx.condition import Conditioning, Values, drop
 from diffx.model import Model
 from diffx.noise import Noise, derive
 from diffx.process import Process
+from diffx.selfcondition import SelfConditioned
 from diffx.spec import as_state, each
 
 
@@ -54,6 +55,8 @@ class Objective:
         values = self.conditioning.augment(values, noise["augment"])
         times = self.process.times(uniform.double().numpy())
         noisy = self.process.corrupt(states, times, Noise(seeds, device_of(states)))
+        if isinstance(self.process, SelfConditioned):
+            noisy = self.process.rehearse(lambda x: self.model(x, noisy.t, values), noisy, noise["rehearse"])
         return self.process.loss(self.model(noisy.x, noisy.t, values), noisy)
 
 

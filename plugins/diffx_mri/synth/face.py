@@ -22,6 +22,7 @@ from diffx.errors import DataError, UsageError
 from diffx.model import Model
 from diffx.process import Gaussian
 from diffx.sample import sample as run_plan
+from diffx.selfcondition import clean
 from diffx.spec import each
 from diffx.tasks import plan_of, predictor, ready
 from diffx.train.precision import pick_device
@@ -122,7 +123,7 @@ class BrainSynth:
 
             seeds = [p.seed for p in part]
             z = run_plan(predict, self.process, plan, self.codec.shape, seeds, condition, device=device, callback=tell)
-            decoded = self.codec.decode(z).float().cpu().numpy()
+            decoded = self.codec.decode(clean(self.process, z)).float().cpu().numpy()
             seconds = (time.perf_counter() - began) / len(part)
             for person, data in zip(part, decoded, strict=True):
                 yield Brain(person, data, self.codec.affine, seconds)
