@@ -36,8 +36,8 @@ def cfg(
         interval: schedule times (low, high] in which to guide (Kynkaanniemi et al. 2024); None: always. Outside, one
             evaluation is made.
         rescale: share of the conditional prediction's standard deviation that is restored (Lin et al. 2024, eq. 15-16).
-        together: evaluate both in one batch of twice the size. Equal up to rounding; it pays where a batch is too
-            small to fill the device.
+        together: evaluate both in one batch of twice the size. Equal up to rounding; it can pay where a batch is too
+            small to fill the device, and no more than breaks even on a CPU.
 
     Raises:
         ValueError: ``together``, and the condition and ``null`` do not have the same fields.

@@ -15,8 +15,8 @@ from diffx.predict import Predict
 def keep(predict: Predict, mask: Any, known: Any, reveal: bool | Collection[str] = False) -> Predict:
     """``known`` in place of the prediction where ``mask`` is True (replacement, Song et al. 2021, appendix I.2).
 
-    The last row of a plan hands on its prediction, so the known part of the sample has the bits of ``known``, whatever
-    the other guides did: apply ``keep`` last. What is free is made to fit by the network's own view of the noisy known
+    The last row of a plan that ends at 0 hands on its prediction, so the known part of the sample has the bits of
+    ``known`` (a zero's sign aside), whatever the other guides did: apply ``keep`` last. What is free is made to fit by the network's own view of the noisy known
     part alone, which leaves a seam where the two depend on one another; :func:`diffx.plan.repaint` narrows it, and
     :func:`diffx.guide.posterior` with a ``Mask``, inside ``keep``, closes it.
 
