@@ -29,7 +29,7 @@ def _mulhilo(constant: int, x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def philox4x32(counter: tuple[Tensor, ...], key: tuple[Tensor, Tensor]) -> tuple[Tensor, ...]:
-    """Ten rounds of Philox4x32.
+    """Ten rounds of Philox4x32 (Salmon et al. 2011).
 
     Args:
         counter: four int64 tensors holding 32-bit words; broadcast against the key.

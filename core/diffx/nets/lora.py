@@ -52,7 +52,8 @@ def _attach(name: str, layer: nn.Module, a: Tensor, alpha: float) -> LowRank:
 def add_lora(
     module: nn.Module, rank: int, alpha: float | None = None, targets: Targets | None = None, seed: int = 0
 ) -> list[str]:
-    """Freeze a module and give its layers trainable adapters; what it computes stays the same to the bit.
+    """Freeze a module and give its layers trainable adapters, W + (alpha / r) B A (Hu et al. 2022); what it computes
+    stays the same to the bit, since B starts at zero.
 
     Args:
         rank: r of each adapter, cut to the smaller side of the weight's matrix.
