@@ -16,7 +16,7 @@ def keep(predict: Predict, mask: Any, known: Any, reveal: bool | Collection[str]
     """``known`` in place of the prediction where ``mask`` is True (replacement, Song et al. 2021, appendix I.2).
 
     The last row of a plan that ends at 0 hands on its prediction, so the known part of the sample has the bits of
-    ``known`` (a zero's sign aside), whatever the other guides did: apply ``keep`` last. What is free is made to fit by
+    ``known``, whatever the other guides did: apply ``keep`` last. What is free is made to fit by
     the network's own view of the noisy known part alone, which leaves a seam where the two depend on one another;
     :func:`diffx.plan.repaint` narrows it, and :func:`diffx.guide.posterior` with a ``Mask``, inside ``keep``, closes
     it where the data are close to normal.

@@ -69,6 +69,8 @@ class Gaussian:
             memory.history = (output, *memory.history)[: memory.depth]
         if row.hold:
             memory.anchor = x
+        if row.a == row.c == row.d == 0 and row.b == (1.0,):
+            return memory.history[0]  # what was predicted, to the bit: 0 x + m loses signs of zero
         out = x * row.a
         for b, m in zip(row.b, memory.history[: len(row.b)], strict=True):
             if b:
