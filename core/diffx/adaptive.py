@@ -1,0 +1,163 @@
+"""The probability flow with steps as long as a tolerance allows, for each sample by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from diffx.condition import Condition
+from diffx.noise import Noise
+from diffx.predict import Predict
+from diffx.process import Gaussian
+from diffx.process.schedule import sigma_range
+from diffx.sample import given
+
+# Dormand and Prince 1980, RK5(4)7M: stage times, stages, and the fifth-order weights less the fourth-order ones.
+_TIMES = (0.0, 1 / 5, 3 / 10, 4 / 5, 8 / 9, 1.0, 1.0)
+_STAGES: tuple[tuple[float, ...], ...] = (
+    (),
+    (1 / 5,),
+    (3 / 40, 9 / 40),
+    (44 / 45, -56 / 15, 32 / 9),
+    (19372 / 6561, -25360 / 2187, 64448 / 6561, -212 / 729),
+    (9017 / 3168, -355 / 33, 46732 / 5247, 49 / 176, -5103 / 18656),
+    (35 / 384, 0.0, 500 / 1113, 125 / 192, -2187 / 6784, 11 / 84),
+)
+_ERROR = (71 / 57600, 0.0, -71 / 16695, 71 / 1920, -17253 / 339200, 22 / 525, -1 / 40)
+
+# PI control of order 5 (Hairer and Wanner, Solving ODEs II, section IV.2).
+_SAFETY, _NOW, _BEFORE, _LEAST, _MOST = 0.9, 0.7 / 5, 0.4 / 5, 0.2, 5.0
+
+
+class Solved(NamedTuple):
+    """Samples [B, *shape], fp32, and how many evaluations each needed, [B]."""
+
+    x: Tensor
+    evaluations: np.ndarray
+
+
+@torch.no_grad()
+def adaptive(
+    predict: Predict,
+    process: Gaussian,
+    shape: tuple[int, ...],
+    seeds: Sequence[int],
+    condition: Condition | None = None,
+    start: Tensor | None = None,
+    device: torch.device | str = "cpu",
+    callback: Callable[[int, Tensor, np.ndarray], None] | None = None,
+    *,
+    high: float | None = None,
+    low: float | None = None,
+    rtol: float = 1e-3,
+    atol: float = 1e-3,
+) -> Solved:
+    """Dormand-Prince 5(4) on the probability flow, in the angle phi of :func:`diffx.plan.ab`, with sigma_data of the
+    process: regular at zero SNR, and of unit variance, so that tolerances are shares of the data's deviation.
+
+    Each sample has a step size, and so a time, of its own: it is the same whatever batch it is in. A batch takes as
+    long as its slowest sample, and samples that are done wait for it.
+
+    Args:
+        high, low: sigma/alpha where it starts and ends; by default the prior's, and the least a grid goes to. There the
+            prediction is the sample.
+        rtol, atol: error of one step allowed, root mean square over a sample's elements: atol + rtol |z|; fp32 bears
+            1e-6 and more.
+        callback: called after each step with (number, x, t [B]); steps that were too long are among them.
+
+    The other arguments are those of :func:`diffx.sample.sample`.
+
+    Raises:
+        ValueError: a tolerance below 1e-6, or high not above low.
+        ArithmeticError: a step size vanished, as it does where predictions are not finite.
+    """
+    if not (rtol >= 1e-6 and atol >= 1e-6):
+        raise ValueError(f"fp32 bears tolerances of 1e-6 and more, not {rtol} and {atol}")
+    noise, flow = Noise(seeds, device), _Flow(predict, process, condition)
+    least = sigma_range(process.schedule)[0] if low is None else low
+    most = float(process.schedule.ratio(process.schedule.t_max)) if high is None else high
+    if not 0 < least < most:
+        raise ValueError(f"the flow goes from high to low, both above 0, not from {most} to {least}")
+    top, bottom = (float(np.arctan(r / process.sigma_data)) for r in (most, least))
+
+    count = len(noise.seeds)
+    phi, h = np.full(count, top), np.full(count, (top - bottom) / 16)
+    first = process.prior(shape, noise, float(flow.time(top))) if start is None else given(start, device)
+    z = first / _column(flow.norm(phi), first)
+    slope = flow(z, phi)
+    before, steps, rejected = np.ones(count), np.zeros(count, dtype=int), np.zeros(count, dtype=bool)
+    for number in range(100_000):
+        active = phi > bottom
+        if not active.any():
+            break
+        h = np.where(active, np.minimum(h, phi - bottom), 0.0)
+        ends = h >= phi - bottom
+        new, slopes = _stages(flow, z, slope, phi, h)
+        error = np.where(active, _errors(z, new, slopes, h, rtol, atol), 0.0)
+        steps += active
+        good = active & (error <= 1)
+        chosen = _column(good, z).bool()
+        z, slope = torch.where(chosen, new, z), torch.where(chosen, slopes[-1], slope)
+        phi = np.where(good, np.where(ends, bottom, phi - h), phi)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            factor = _SAFETY * np.where(good, error**-_NOW * before**_BEFORE, error**-0.2)
+        factor = np.clip(np.nan_to_num(factor, nan=_LEAST), _LEAST, np.where(good & ~rejected, _MOST, 1.0))
+        before, rejected = np.where(good, np.maximum(error, 1e-4), before), active & ~good
+        h = h * factor
+        if (rejected & (h < 1e-7)).any():
+            stuck = int(np.argmax(rejected & (h < 1e-7)))
+            t = float(flow.time(phi[stuck]))
+            raise ArithmeticError(f"sample {stuck} is stuck at t = {t:g}: are its predictions finite?")
+        if callback is not None:
+            callback(number, z * _column(flow.norm(phi), z), flow.time(phi))
+    x = z * _column(flow.norm(phi), z)
+    return Solved(predict(x, flow.time(phi), condition), 6 * steps + 2)
+
+
+class _Flow:
+    """dz/dphi = (cos(phi) z - x_0-hat / sigma_data) / sin(phi), for phi [B]."""
+
+    def __init__(self, predict: Predict, process: Gaussian, condition: Condition | None):
+        self.predict, self.process, self.condition = predict, process, condition
+
+    def time(self, phi: np.ndarray | float) -> np.ndarray:
+        schedule = self.process.schedule
+        with np.errstate(over="ignore"):
+            t = schedule.time(self.process.sigma_data * np.tan(phi))
+        return np.where(np.asarray(phi) >= np.pi / 2, schedule.t_max, np.minimum(t, schedule.t_max))
+
+    def norm(self, phi: np.ndarray) -> np.ndarray:
+        t = self.time(phi)
+        return np.hypot(self.process.schedule.alpha(t) * self.process.sigma_data, self.process.schedule.sigma(t))
+
+    def __call__(self, z: Tensor, phi: np.ndarray) -> Tensor:
+        prediction = self.predict(z * _column(self.norm(phi), z), self.time(phi), self.condition)
+        return z * _column(np.cos(phi) / np.sin(phi), z) - prediction * _column(
+            1 / (self.process.sigma_data * np.sin(phi)), z
+        )
+
+
+def _stages(flow: _Flow, z: Tensor, slope: Tensor, phi: np.ndarray, h: np.ndarray) -> tuple[Tensor, list[Tensor]]:
+    """The state after a step of h [B] down, of order 5, and the slopes of all stages, the last at that state."""
+    slopes, new = [slope], z
+    for at, weights in zip(_TIMES[1:], _STAGES[1:], strict=True):
+        mean = sum((k * w for k, w in zip(slopes, weights, strict=True) if w), torch.zeros_like(z))
+        new = z - mean * _column(h, z)
+        slopes.append(flow(new, phi - at * h))
+    return new, slopes
+
+
+def _errors(z: Tensor, new: Tensor, slopes: list[Tensor], h: np.ndarray, rtol: float, atol: float) -> np.ndarray:
+    """Error of each sample as a share of what is allowed; each sample by itself, as sums over a batch may add in
+    another order."""
+    error = sum((k * w for k, w in zip(slopes, _ERROR, strict=True) if w), torch.zeros_like(z)) * _column(h, z)
+    share = error / (atol + rtol * torch.maximum(z.abs(), new.abs()))
+    return torch.stack([sample.square().mean().sqrt() for sample in share]).double().cpu().numpy()
+
+
+def _column(value: np.ndarray, like: Tensor) -> Tensor:
+    return torch.as_tensor(np.asarray(value, np.float32), device=like.device).view(-1, *(1,) * (like.ndim - 1))
