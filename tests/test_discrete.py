@@ -71,10 +71,10 @@ def uniform_steps(n: int) -> tuple[float, ...]:
 
 
 def test_variates_have_46_random_bits() -> None:
-    """Uniform on the scale of 1, of 2^-20 and of 2^-40, and never an end of the interval."""
+    """Uniform on every scale from 1 to 2^-40, and never an end of the interval."""
     u = variates(Noise([5, 6]), (100_000,)).flatten()
     assert u.dtype == torch.float64 and u.min() > 0 and u.max() < 1
-    for scale in (1.0, 2.0**20, 2.0**40):
+    for scale in (1.0, 2.0**20, 2.0**22, 2.0**23, 2.0**40):
         count = np.bincount(((u * scale) % 1 * 8).long().numpy(), minlength=8)
         assert np.abs(count / 25_000 - 1).max() < 4 / math.sqrt(25_000)  # four standard errors
 
@@ -86,15 +86,18 @@ def test_a_draw_is_the_inverse_of_the_distribution_function_also_for_what_is_rar
     assert draw(weights * torch.nan, u).tolist() == [6] * 7  # no token: a broken network shows
 
 
-def test_rare_tokens_come_out_as_often_as_they_should() -> None:
-    """4096 tokens of probability 2^-24 each beside one that has the rest: 4096 / 2^24 of the draws are rare. A Gumbel
-    maximum in fp32, whose variates end at 16.6, would draw none with this logit's lead."""
-    logits = torch.full((4097,), -24 * math.log(2))
-    logits[0] = math.log1p(-(2.0**-12))
+def test_rare_tokens_have_their_share_of_the_unit_interval() -> None:
+    """4096 tokens of probability 0.7 / 2^24 each, beside one that has the rest: every variate finds the right one. In
+    fp32 the distribution function would round them to 1 / 2^24, and a Gumbel maximum, whose variates end at 16.6, would
+    hardly draw any."""
+    q = 0.7 * 2.0**-24
+    logits = torch.full((4097,), math.log(q / (1 - 4096 * q)))
+    logits[0] = 0.0
+    rare = np.arange(4096)
     p = Masked(4097).probabilities(logits)
-    rare = sum(int((draw(p, variates(Noise([s]), (2000,))) > 0).sum()) for s in range(10))
-    expected = 20_000 * 2.0**-12
-    assert abs(rare - expected) < 4 * math.sqrt(expected)
+    for within in (0.05, 0.5, 0.95):
+        u = torch.from_numpy(1 - 4096 * q + (rare + within) * q)
+        assert torch.equal(draw(p, u), torch.from_numpy(rare + 1))
 
 
 # ------------------------------------------------------------------------------------------------------------- forward

@@ -82,14 +82,14 @@ class Categorical(Discrete):
         The exact conditionals minimise it, and the bound is then tight.
         """
         alpha = column(self._below_1(noisy.t), noisy.x)[..., None]
-        x, pi, here = noisy.x, self._pi(noisy.x), self._here(noisy.x)
+        x, pi = noisy.x, self._pi(noisy.x)
         # in float64: near t_max the two are equal in most of their digits, and beta is large
         model, data = (
             self._ratios(x, p, alpha, alpha) + (pi == 0)
             for p in (self.probabilities(prediction), self._here(noisy.target).double())
         )
-        excess = data * (model / data - 1 - (model / data).log())
-        rate = (self._of(pi, x) * excess.masked_fill(here, 0.0)).reshape(len(x), -1).sum(1)
+        excess = data * (model / data - 1 - (model / data).log())  # 0 at k itself, where both are 1
+        rate = (self._of(pi, x) * excess).reshape(len(x), -1).sum(1)
         return noisy.weight * rate.float()
 
     def with_evidence(self, logits: Tensor, x: Tensor, t: float | np.ndarray) -> Tensor:
