@@ -123,6 +123,7 @@ RUNS = [
     ("waves task=sample from=wide kind=b n=3 sample.batch=3 sample.steps=4 sample.guidance=2 device=cpu out=again", 0),
     ("waves task=sample from=tuned/checkpoints/last.safetensors sample.steps=2 device=cpu out=unmerged", 0),
     ("waves task=sample from=tuned sample.steps=2 device=cpu out=merged", 0),
+    (f"waves task=train {SMALL} {SEEN} train.steps=1 from=tuned/checkpoints/last.safetensors out=further", 0),
     ("waves task=sample from=dit kind=c device=cpu out=no4", 2),
     ("rows task=train train.steps=3 train.batch=4 device=cpu out=rows", 0),
     ("rows task=sample from=rows n=2 sample.steps=5 device=cpu out=table", 0),
