@@ -319,6 +319,10 @@ def test_a_tempered_walk_narrows_a_gaussian_as_its_power_does() -> None:
             state[1 + index] += row.c
         spread = math.sqrt(state[0] ** 2 * (20**2 + d**2 / beta) + (state[1:] ** 2).sum())
         assert spread == pytest.approx(math.hypot(d / math.sqrt(beta), 0.01), rel=0.02)
+    plain, cold = (plan.rows[3] for plan in (walk(ve, even(5), 0.0, 2), temper(walk(ve, even(5), 0.0, 2), ve, beta, d)))
+    noise = [float(ve.sigma(time)) ** 2 for time in (0.4, 0.6)]  # each score is scaled for where it was taken
+    gains = [(d**2 + s) / (d**2 / beta + s) for s in noise]
+    assert cold.b == pytest.approx([b * gain for b, gain in zip(plain.b, gains, strict=True)])
     same = temper(walk(ve, even(5)), ve, 1.0, d)
     assert [row.b[0] for row in same.rows] == pytest.approx([row.b[0] for row in walk(ve, even(5)).rows])
 

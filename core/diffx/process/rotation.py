@@ -1,7 +1,7 @@
 """Rotation vectors and rotation matrices, sound in value and gradient at no rotation and at half a turn.
 
-Products are written out by elements: a batched matrix product may round differently in a batch of another size, and a
-sample must not depend on its neighbours.
+Products are written out by elements: an accelerator's matrix product may run in TF32, which is too coarse for a
+rotation, and may round differently in a batch of another size, whereas a sample must not depend on its neighbours.
 """
 
 from __future__ import annotations
