@@ -43,7 +43,7 @@ def brains(quick: bool) -> list[solvers.Error]:
     from precision import load
 
     model, process, shape = load()
-    records = model.conditioning.collate([{"age": 30.0, "sex": "F"}, {"age": 70.0, "sex": "M"}])
+    records = [{"age": 30.0, "sex": "F"}, {"age": 70.0, "sex": "M"}]
     counts, reference = ((10, 20), 40) if quick else ((5, 8, 10, 15, 20, 30, 50), 150)
     rows = []
     for name, guidance, stop in (("mri-synth-ixi", 1.0, 0.0), ("mri-synth-ixi, guided, stop 0.3", 1.5, 0.3)):

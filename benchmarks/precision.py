@@ -21,7 +21,7 @@ from diffx.build import restore
 from diffx.config import TrainConfig
 from diffx.plan import make_plan
 from diffx.sample import sample
-from diffx.tasks import predictor
+from diffx.tasks import predictor, ready
 from diffx.train import fit
 from diffx.weights import resolve_weights
 
@@ -39,13 +39,14 @@ def sampling(device: str, batch: int = 2) -> list[dict[str, Any]]:
     """Relative RMS error against fp32 of 24 steps from the same noise, and seconds."""
     model, process, shape = load()
     plan = make_plan(process.schedule, "dpmpp_2m", 24)
-    records = model.conditioning.collate([{"age": 30.0 + 10 * i, "sex": "F"} for i in range(batch)])
+    ready(model, device)
+    values = model.conditioning.collate([{"age": 30.0 + 10 * i, "sex": "F"} for i in range(batch)])
+    predict, condition = predictor(model, values, 1.0)
     rows, truth = [], None
     kinds: list[tuple[str, torch.dtype | None, bool]] = [("fp32", None, False), ("bf16", torch.bfloat16, False)]
     if device == "cuda":
         kinds += [("fp16", torch.float16, False), ("bf16 compiled", torch.bfloat16, True)]
     for name, dtype, compiled in kinds:
-        predict, condition = predictor(model, records, 1.0, device)
         model.denoiser.autocast = dtype
         call = torch.compile(predict) if compiled else predict
         for _ in range(2):  # the second is timed

@@ -21,16 +21,19 @@ from oracles import Mixture, execute
 
 #: (sampler, grid); what a default could be, and what it is measured against
 CANDIDATES = (
+    ("ddim", "karras"),
+    ("heun", "karras"),
     ("dpmpp_2m", "karras"),
     ("dpmpp_2m", "angle"),
     ("dpmpp_3m", "karras"),
     ("unipc", "karras"),
     ("unipc", "angle"),
-    ("heun", "karras"),
-    ("ddim", "karras"),
+    ("unipc_3", "karras"),
     ("ab2", "karras"),
-    ("ab2", "angle"),
-    ("ab3", "angle"),
+    ("ab3", "karras"),
+    ("ab2", "log_snr"),
+    ("ab2", "angle_least"),
+    ("ab3", "angle_least"),
 )
 EXACT = {
     "N(0.7, 0.5^2)": (Mixture(), 0.86),
@@ -104,19 +107,20 @@ def _peers(denoise: Callable[[np.ndarray, float], np.ndarray], start: np.ndarray
     return {"k_diffusion dpmpp_2m karras": k_diffusion, "diffusers DPM++2M linspace": diffusers}
 
 
-def trained(counts: tuple[int, ...], model: Any, process: Any, shape: tuple[int, ...], numbers: torch.Tensor,
+def trained(counts: tuple[int, ...], model: Any, process: Any, shape: tuple[int, ...], records: list[dict[str, Any]],
             name: str, reference: int, guidance: float = 1.0, stop: float = 0.0) -> list[Error]:  # fmt: skip
     """Relative RMS distance to where the probability flow ends, of the same starts: ||x_n - x*|| / ||x*||."""
-    from diffx.tasks import predictor
+    from diffx.tasks import predictor, ready
 
-    seeds = range(len(numbers))
-    predict, condition = predictor(model, numbers, guidance, "cpu")
+    seeds = range(len(records))
+    ready(model, "cpu")
+    predict, condition = predictor(model, model.conditioning.collate(records), guidance)
     sigma_data = process.sigma_data
 
     def run(plan: Plan) -> torch.Tensor:
         return sample(predict, process, plan, shape, seeds, condition)
 
-    end = run(make_plan(process.schedule, "heun", reference, "angle", stop=stop, sigma_data=sigma_data))
+    end = run(make_plan(process.schedule, "heun", reference, stop=stop))
     scale = end.square().mean().sqrt()
     return [
         Error(name, label, len(plan), float((run(plan) - end).square().mean().sqrt() / scale))

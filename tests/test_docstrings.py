@@ -18,7 +18,7 @@ SOURCED = {
     "edm_weight lognormal min_snr_weight sigmoid_weight",
     "guide": "autoguidance cfg classifier energy keep posterior",
     "likelihood": "log_prob elbo",
-    "nets": "AutoencoderKL DiT UNet add_lora SelfConditioned",
+    "nets": "AutoencoderKL DiT UNet add_lora",
     "metrics": "frechet_distance frechet_infinity kid prdc crps score_interval mmd2 bootstrap",
     "noise": "philox4x32",
     "windows": "windowed",

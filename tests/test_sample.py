@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from oracles import SCHEDULES, TWO_MODES, execute, name_of
 
 from diffx.condition import Condition
 from diffx.noise import Noise
 from diffx.plan import SOLVERS, dpmpp, make_plan
 from diffx.process import EDM, Cosine, Gaussian
 from diffx.sample import sample
+from oracles import SCHEDULES, TWO_MODES, execute, name_of
 
 every = pytest.mark.parametrize("schedule", SCHEDULES, ids=name_of)
 

@@ -14,7 +14,7 @@ from diffx.noise import Noise
 from diffx.predict import Predict
 from diffx.process import Gaussian
 from diffx.process.schedule import sigma_range
-from diffx.sample import given
+from diffx.state import as_state
 
 # Dormand and Prince 1980, RK5(4)7M: stage times, stages, and the fifth-order weights less the fourth-order ones.
 _TIMES = (0.0, 1 / 5, 3 / 10, 4 / 5, 8 / 9, 1.0, 1.0)
@@ -86,7 +86,7 @@ def adaptive(
 
     count = len(noise.seeds)
     phi, h = np.full(count, top), np.full(count, (top - bottom) / 16)
-    first = process.prior(shape, noise, float(flow.time(top))) if start is None else given(start, device)
+    first = process.prior(shape, noise, float(flow.time(top))) if start is None else as_state(start, device)
     z = first / _column(flow.norm(phi), first)
     slope = flow(z, phi)
     before, steps, rejected = np.ones(count), np.zeros(count, dtype=int), np.zeros(count, dtype=bool)

@@ -13,7 +13,7 @@ from diffx.noise import Noise
 from diffx.plan import Plan
 from diffx.predict import Predict
 from diffx.process import Gaussian, Memory
-from diffx.sample import given
+from diffx.state import as_state
 
 
 @torch.no_grad()
@@ -54,7 +54,7 @@ def predictor_corrector(
     if any(len(row.b) > 1 or row.d or not row.evaluate for row in plan.rows):
         raise ValueError(f"{plan.name} remembers what a correction makes stale; correct ddim, ddpm or euler")
     noise = Noise(seeds, device)
-    x = process.prior(shape, noise, plan.rows[0].t) if start is None else given(start, device)
+    x = process.prior(shape, noise, plan.rows[0].t) if start is None else as_state(start, device)
     memory = Memory(plan.depth)
     for index, row in enumerate(plan.rows):
         prediction = predict(x, row.t, condition)

@@ -20,7 +20,8 @@ from diffx.planning import plan_state
 from diffx.process import SCHEDULES, WEIGHTS, Gaussian, lognormal, uniform_time
 from diffx.process.levels import Levels
 from diffx.run.files import atomic
-from diffx.spec import Spec, each
+from diffx.spec import Spec
+from diffx.state import each
 
 
 @hookimpl

@@ -10,7 +10,7 @@ from diffx.correct import norms
 from diffx.plan import Plan, Row
 from diffx.predict import Predict
 from diffx.process import Gaussian
-from diffx.sample import given
+from diffx.state import as_state
 
 
 @torch.no_grad()
@@ -51,7 +51,7 @@ def invert(
     if any(row.c or row.d or len(row.b) != 1 or not row.evaluate for row in plan.rows):
         raise ValueError(f"{plan.name} has noise or memory; invert ddim (eta = 0) or euler")
     rows = plan.rows[:-1] if plan.rows[-1].s == 0 else plan.rows
-    x = given(x, device)
+    x = as_state(x, device)
     for row in reversed(rows):
         x = _undo(predict, process, row, x, condition, iterations, tolerance)
     return x

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -12,13 +12,7 @@ from diffx.noise import Noise
 from diffx.plan import JointPlan, Plan
 from diffx.predict import Predict
 from diffx.process import Memory, Process
-
-
-def given(start: Any, device: torch.device | str) -> Any:
-    """A state on its device, floating-point parts as fp32; integers (tokens) stay integers."""
-    if isinstance(start, Mapping):
-        return {name: given(leaf, device) for name, leaf in start.items()}
-    return start.to(device, torch.float32 if start.is_floating_point() else None)
+from diffx.state import as_state
 
 
 @torch.no_grad()
@@ -49,7 +43,7 @@ def sample(
     """
     rows: Sequence[Any] = plan.rows
     noise = Noise(seeds, device)
-    x = process.prior(shape, noise, rows[0].t) if start is None else given(start, device)
+    x = process.prior(shape, noise, rows[0].t) if start is None else as_state(start, device)
     memory = Memory(plan.depth)
     for index, row in enumerate(rows):
         prediction = predict(x, row.t, condition) if row.evaluate else None

@@ -1,35 +1,15 @@
-"""What a plugin's data look like, and the states in them: one tensor, or one a leaf."""
+"""What a plugin's data look like."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from diffx.errors import DataError
-
-#: of one sample, without the batch; one a leaf for a mixed state
-Shape = tuple[int, ...] | Mapping[str, tuple[int, ...]]
-
-
-def each(function: Callable[..., Any], state: Any, *others: Any) -> Any:
-    """``function`` of a tensor, or leaf by leaf of a mixed state; further states of the same leaves go along."""
-    if isinstance(state, Mapping):
-        return {name: function(leaf, *(other[name] for other in others)) for name, leaf in state.items()}
-    return function(state, *others)
-
-
-def as_state(value: Any) -> Any:
-    """A clean state as it stands in an item: floating-point parts as float32, whole numbers (categories) as int64."""
-
-    def tensor(part: Any) -> Tensor:
-        part = torch.as_tensor(part)
-        return part.to(torch.float32 if part.is_floating_point() else torch.int64)
-
-    return each(tensor, value)
+from diffx.state import Shape, as_state, each
 
 
 @dataclass(frozen=True)

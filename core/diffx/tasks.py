@@ -25,7 +25,8 @@ from diffx.predict import Predict
 from diffx.process import Process
 from diffx.sample import sample as run_plan
 from diffx.selfcondition import clean
-from diffx.spec import Spec, each
+from diffx.spec import Spec
+from diffx.state import each
 from diffx.train import export, fit, reconstruct
 from diffx.train.objective import Dataset
 from diffx.train.posthoc import SNAPSHOTS

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from diffx.condition import Condition
-from diffx.guide.states import column, leafwise
+from diffx.guide.states import column
 from diffx.predict import Predict
+from diffx.state import each
 
 #: Schedule times (low, high]; for a mixed state the same for all leaves or one a leaf.
 Interval: TypeAlias = tuple[float, float] | Mapping[str, tuple[float, float]]
@@ -48,10 +49,10 @@ def cfg(
     def pair(x: Any, t: Any, condition: Condition | None) -> tuple[Any, Any]:
         if not together:
             return predict(x, t, condition), predict(x, t, null)
-        double = leafwise(lambda leaf: torch.cat([leaf, leaf]), x)
-        times = leafwise(lambda time: time if np.ndim(time) == 0 else np.concatenate([time, time]), t)
+        double = each(lambda leaf: torch.cat([leaf, leaf]), x)
+        times = each(lambda time: time if np.ndim(time) == 0 else np.concatenate([time, time]), t)
         both = predict(double, times, _joined(condition, null))
-        return leafwise(lambda m: m.chunk(2)[0], both), leafwise(lambda m: m.chunk(2)[1], both)
+        return each(lambda m: m.chunk(2)[0], both), each(lambda m: m.chunk(2)[1], both)
 
     return _away(pair, predict, weight, interval, rescale)
 
@@ -92,7 +93,7 @@ def _away(pair: Callable, predict: Predict, weight: float, interval: Interval | 
                 return out
             return torch.where(column(on, out) > 0, out, good) if np.any(on) else good  # type: ignore[arg-type]
 
-        return leafwise(one, *pair(x, t, condition), inside)
+        return each(one, *pair(x, t, condition), inside)
 
     return guided
 

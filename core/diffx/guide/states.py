@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,13 +13,6 @@ from diffx.process.schedule import Schedule
 
 #: Noise-to-signal ratio above which x_t says next to nothing about x_0.
 UNINFORMED = 1e3
-
-
-def leafwise(f: Callable[..., Any], *states: Any) -> Any:
-    """f of the tensors themselves, or of each leaf of mixed states: {leaf: f(leaf of each)}."""
-    if isinstance(states[0], Mapping):
-        return {name: f(*(state[name] for state in states)) for name in states[0]}
-    return f(*states)
 
 
 def column(value: Any, x: Tensor) -> float | Tensor:

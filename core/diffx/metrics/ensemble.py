@@ -48,8 +48,10 @@ def crps_each(ensemble: Array, observed: Array, fair: bool = True) -> Tensor:
 
 
 def crps(ensemble: Array, observed: Array, fair: bool = True, mask: Array | None = None) -> float:
-    """Continuous ranked probability score (Gneiting and Raftery 2007): the mean of :func:`crps_each` over all positions,
-    or those where ``mask`` [...] is true; in units of the data, 0 for a perfect forecast, |x - y| for a single one."""
+    """Continuous ranked probability score (Gneiting and Raftery 2007): the mean of :func:`crps_each` over positions.
+
+    ``mask`` [...]: those that count. In units of the data; 0 for a perfect forecast, |x - y| for a single member.
+    """
     return float(counted(crps_each(ensemble, observed, fair), mask).mean())
 
 

@@ -53,7 +53,8 @@ def central_interval(ensemble: Array, level: float = 0.9) -> tuple[Tensor, Tenso
 def score_interval(
     low: Array, high: Array, observed: Array, level: float, mask: Array | None = None, nominal: float | None = None
 ) -> IntervalScore:
-    """Score intervals from ``low`` to ``high`` [...] that should hold ``observed`` [...] with probability ``level``.
+    """Score intervals from ``low`` to ``high`` [...] that should hold ``observed`` [...] with probability ``level``
+    (Gneiting and Raftery 2007, section 6.2).
 
     ``mask`` [...]: the positions that count. ``nominal``: what they can hold at best, where that is not the level.
     """

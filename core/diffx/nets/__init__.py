@@ -3,14 +3,12 @@
 from diffx.nets.autoencoder import AutoencoderKL, Posterior
 from diffx.nets.dit import DiT
 from diffx.nets.lora import add_lora, load_lora, lora_state, merge
-from diffx.nets.selfconditioned import SelfConditioned
 from diffx.nets.unet import UNet
 
 __all__ = [
     "AutoencoderKL",
     "DiT",
     "Posterior",
-    "SelfConditioned",
     "UNet",
     "add_lora",
     "load_lora",

@@ -74,7 +74,8 @@ def velocity(schedule: Schedule, t: float) -> tuple[float, float]:
 
 
 def euler(schedule: Schedule, times: Sequence[float]) -> Plan:
-    """First order on the probability flow in schedule time: EDM's Euler on EDM, the flow's Euler on rectified flow."""
+    """First order on the probability flow in schedule time: on EDM that of Karras et al. 2022, algorithm 1 without its
+    correction; on rectified flow that of Liu et al. 2023."""
     rows = []
     for t, s in steps(schedule, times):
         if s == 0:

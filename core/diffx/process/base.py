@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from torch import Tensor
@@ -13,12 +12,6 @@ from diffx.noise import Noise
 
 if TYPE_CHECKING:
     from diffx.plan import Row
-
-#: One tensor [B, ...], or one a leaf for a mixed state.
-State: TypeAlias = Tensor | Mapping[str, Tensor]
-#: Shape of one sample, without the batch; one a leaf for a mixed state.
-Shape: TypeAlias = tuple[int, ...] | Mapping[str, tuple[int, ...]]
-
 
 @dataclass(frozen=True)
 class Noisy:

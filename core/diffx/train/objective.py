@@ -14,7 +14,7 @@ from diffx.model import Model
 from diffx.noise import Noise, derive
 from diffx.process import Process
 from diffx.selfcondition import SelfConditioned
-from diffx.spec import as_state, each
+from diffx.state import as_state, each
 
 
 class Dataset(Protocol):

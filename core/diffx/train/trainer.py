@@ -19,7 +19,7 @@ from diffx.config import TrainConfig
 from diffx.model import Model
 from diffx.noise import derive
 from diffx.process import Process
-from diffx.spec import each
+from diffx.state import each
 from diffx.train.ema import PowerEMA
 from diffx.train.objective import Dataset, Objective, collate, stratified, validate
 from diffx.train.order import Batches

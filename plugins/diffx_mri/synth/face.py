@@ -23,7 +23,7 @@ from diffx.model import Model
 from diffx.process import Gaussian
 from diffx.sample import sample as run_plan
 from diffx.selfcondition import clean
-from diffx.spec import each
+from diffx.state import each
 from diffx.tasks import plan_of, predictor, ready
 from diffx.train.precision import pick_device
 from diffx.weights import resolve_weights
