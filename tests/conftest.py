@@ -1,14 +1,19 @@
-"""Strangers' plugins, written into a folder of their own and put on the path of a process of its own."""
+"""Strangers' plugins: written into a folder of their own, or really built and installed in a fresh environment."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+import sysconfig
 import textwrap
+import venv
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+
+ROOT = Path(__file__).parents[1]
 
 PLUGIN = """
 import diffx
@@ -83,7 +88,8 @@ class Strangers:
         return package
 
     def python(self, *words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-        environment = {**os.environ, "PYTHONPATH": str(self.folder), "COLUMNS": "120"}
+        mine = {"PYTHONPATH": str(self.folder), "DIFFX_CONFIG": f"{self.folder}-choices", "COLUMNS": "120"}
+        environment = {**os.environ, **mine}
         command = [sys.executable, *words]
         return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=cwd or self.folder)
 
@@ -96,3 +102,82 @@ def strangers(tmp_path: Path) -> Strangers:
     folder = tmp_path / "site"
     folder.mkdir()
     return Strangers(folder)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_choices_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What the person who runs the tests has installed or blocked is left alone, and counts for nothing."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DIFFX_CONFIG", str(tmp_path_factory.mktemp("choices")))
+        yield
+
+
+class Fresh:
+    """A new virtual environment and a folder to work in, away from the checkout; `diffx` is what a wheel installed.
+
+    torch and the other requirements are those of the developing environment, seen through a .pth file: installing them
+    anew would take gigabytes and minutes. Everything of diffx, editable or not, is left out of that view, so pip here
+    neither sees the checkout nor could touch it. pip has no index.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.work = folder, folder / "work"
+        self.work.mkdir(parents=True)
+        view = folder / "requirements"
+        view.mkdir()
+        for path in Path(sysconfig.get_path("purelib")).iterdir():
+            if "diffx" not in path.name.lower() and path.suffix != ".pth":
+                (view / path.name).symlink_to(path)
+        venv.create(folder / "venv", with_pip=False)  # pip comes with the view
+        self.bin = folder / "venv" / "bin"
+        version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+        (folder / "venv/lib" / version / "site-packages/requirements.pth").write_text(f"{view}\n")
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "PIP_", "DIFFX"))}
+        self.environment = {
+            **kept,
+            "PATH": f"{self.bin}{os.pathsep}{os.environ['PATH']}",
+            "DIFFX_CONFIG": str(folder / "choices"),
+            "PIP_NO_INDEX": "1",
+            "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+            "PIP_NO_BUILD_ISOLATION": "0",  # pip reads it backwards: no isolation, hatchling comes with the view too
+            "OMP_NUM_THREADS": "1",
+            "CUDA_VISIBLE_DEVICES": "",
+            "COLUMNS": "140",
+        }
+
+    def run(self, *command: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+        where = cwd or self.work
+        return subprocess.run(command, capture_output=True, text=True, env=self.environment, cwd=where)
+
+    def python(self, *words: str) -> subprocess.CompletedProcess[str]:
+        return self.run(str(self.bin / "python"), *words)
+
+    def diffx(self, *words: str) -> subprocess.CompletedProcess[str]:
+        return self.run(str(self.bin / "diffx"), *words)
+
+
+def build_wheels(projects: Sequence[Path], target: Path) -> list[Path]:
+    """The wheels of projects that build with hatchling, all in one process: a start for each would take a second."""
+    code = """if True:
+        import os, sys
+        from hatchling.build import build_wheel
+        target, *projects = sys.argv[1:]
+        for project in projects:
+            os.chdir(project)
+            print(build_wheel(target))
+    """
+    target.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-c", code, str(target), *map(str, projects)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return [target / name for name in done.stdout.split() if name.endswith(".whl")]
+
+
+@pytest.fixture(scope="session")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Fresh:
+    """One for all tests that need it, with diffx from its wheel."""
+    new = Fresh(tmp_path_factory.mktemp("fresh"))
+    (wheel,) = build_wheels([ROOT], new.folder / "wheels")
+    done = new.python("-m", "pip", "install", str(wheel))  # with its requirements: all have to be in the view
+    assert done.returncode == 0, done.stdout + done.stderr
+    return new

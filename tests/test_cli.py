@@ -34,6 +34,13 @@ print(json.dumps([code, [name for name in sys.argv[1].split(",") if name in sys.
         (0, ["plugins"]),
         (0, ["plugins", "list", "--json"]),
         (0, ["plugins", "info", "mri_synth"]),
+        (0, ["plugins", "hooks"]),
+        (0, ["plugins", "new", "own-domain", "."]),
+        (0, ["plugins", "block", "mri_synth", "because"]),
+        (0, ["plugins", "install", "--help"]),
+        (0, ["plugins", "install", "--restore"]),
+        (3, ["plugins", "remove", "mri_synth"]),
+        (3, ["plugins", "unblock", "mri_synth"]),
         (0, ["run", "--help"]),
         (0, ["run", "plugin=mri_synth", "--help"]),
         (0, ["config", "show", "plugin=mri_synth", "age=70"]),
@@ -61,9 +68,9 @@ def test_a_run_folder_that_cannot_be_is_told_before_anything_heavy_is_imported(s
 
 def test_names_that_nobody_brings_are_told_before_there_is_a_run_folder(strangers: Strangers, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    done = strangers.diffx("run", "plugin=mri_synth", "sample.sampler=dpmpp_2n", "process.schedule=edn", f"out={out}")
+    done = strangers.diffx("run", "plugin=mri_synth", "sample.sampler=unipcc", "process.schedule=edn", f"out={out}")
     first, second = done.stderr.splitlines()
-    assert first.startswith("diffx: error: sample.sampler=dpmpp_2n: unknown; did you mean 'dpmpp_2m'? (known: ")
+    assert first.startswith("diffx: error: sample.sampler=unipcc: unknown; did you mean 'unipc'? (known: ")
     assert second.startswith("diffx: error: process.schedule=edn: unknown; did you mean 'edm'? (known: ")
     assert done.returncode == 2 and not out.exists()
 
@@ -102,6 +109,16 @@ def test_start_up_is_quick(strangers: Strangers, words: list[str], goal: float) 
         (["run", "plugin=mri_synth", "extensions=mri_snyth"], 3, "unknown plugin 'mri_snyth'; did you mean"),
         (["plugins", "lsit"], 2, "diffx plugins lsit: unknown; did you mean 'list'?"),
         (["plugins", "info"], 2, "the following arguments are required: plugin (see diffx plugins info --help)"),
+        (["plugins", "install"], 2, "install what? a name, a folder or a wheel"),
+        (["plugins", "install", "./nowhere"], 2, "./nowhere: no such file or folder"),
+        (
+            ["plugins", "remove", "mri_synth"],
+            3,
+            "mri_synth came with diffx-suite itself and stays; diffx plugins block",
+        ),
+        (["plugins", "remove", "mri_snyth"], 3, "no plugin or distribution 'mri_snyth' is installed; did you mean"),
+        (["plugins", "remove", "numpy"], 3, "no plugin or distribution 'numpy' is installed"),
+        (["plugins", "unblock", "mri_synth"], 3, "mri_synth is not on your list of blocked plugins"),
         (["config"], 2, "diffx config: expected one of show, copy"),
         (["weights", "verify", "nothing"], 5, "weights 'nothing': no such id"),
         (["completion", "tcsh"], 2, "argument shell: invalid choice: 'tcsh'"),
@@ -229,4 +246,6 @@ def test_the_plugin_of_this_file_is_well(strangers: Strangers) -> None:
         ["manifest", "ok"],
         ["configuration", "ok"],
         ["import", "ok"],
+        ["(its", "manifest", "names", "no", "tasks", "train", "and", "sample:", "neither", "was", "tried)"],
+        ["contract", "ok"],
     ]

@@ -11,8 +11,9 @@ import pytest
 from conftest import MANIFEST, PLUGIN, Strangers
 
 from diffx import hookspecs
+from diffx.cli.hooks import reference
 
-DOCS = Path(__file__).parents[1] / "docs" / "plugins.md"
+DOCS = Path(__file__).parents[1] / "docs"
 
 
 def manifest(name: str, old: str = "", new: str = "") -> str:
@@ -228,7 +229,7 @@ def test_check_finds_what_an_author_should_know(strangers: Strangers) -> None:
         ],
     }
     for name, causes in cases.items():
-        done = strangers.diffx("plugins", "check", name)
+        done = strangers.diffx("plugins", "check", name, "--to", "import")
         said = done.stderr.splitlines()
         assert done.returncode == 3 and len(said) >= len(causes), done
         for line, cause in zip(said, causes):
@@ -251,11 +252,115 @@ def test_two_plugins_of_one_name(strangers: Strangers) -> None:
     other.mkdir()
     (other / "METADATA").write_text("Metadata-Version: 2.1\nName: other-twin\nVersion: 0.1\n")
     (other / "entry_points.txt").write_text("[diffx]\ntwin = stranger_twin.plugin\n")
-    found = {row["name"]: row for row in json.loads(strangers.diffx("plugins", "list", "--json").stdout)}
-    assert found["mri_synth"]["distribution"] == "diffx-suite" and found["mri_synth"]["usable"]
-    assert re.search(
-        r"(other|stranger)-twin and (other|stranger)-twin both call a plugin 'twin'", found["twin"]["state"]
+
+    def states() -> dict[tuple[str, str], str]:
+        rows = json.loads(strangers.diffx("plugins", "list", "--json").stdout)
+        return {(row["name"], row["distribution"]): row["state"] for row in rows}
+
+    found = states()
+    assert found["mri_synth", "diffx-suite"] == "ready"
+    assert found["mri_synth", "stranger-mri_synth"].endswith(
+        "also has a plugin 'mri_synth': diffx plugins remove, or block, stranger-mri_synth"
     )
+    assert found["twin", "stranger-twin"].startswith("other-twin 0.1 also has a plugin 'twin'")
+    assert found["twin", "other-twin"].startswith("stranger-twin 1.2 also has a plugin 'twin'")
+    assert strangers.diffx("config", "show", "plugin=mri_synth").returncode == 0
+    done = strangers.diffx("run", "plugin=twin")
+    assert done.returncode == 3 and "also has a plugin 'twin'" in done.stderr
+    done = strangers.diffx("plugins", "remove", "twin")
+    assert done.returncode == 3 and "other-twin and stranger-twin bring a plugin 'twin': name one" in done.stderr
+
+    assert strangers.diffx("plugins", "block", "Other.Twin", "the wrong one").returncode == 0
+    found = states()
+    assert found["twin", "stranger-twin"] == "ready"
+    assert found["twin", "other-twin"] == "blocked: the wrong one"
+    assert strangers.diffx("config", "show", "plugin=twin").returncode == 0
+
+
+def test_a_manifest_in_a_shared_namespace(strangers: Strangers) -> None:
+    """Two distributions in one namespace package each have their manifest beside their own part."""
+    for name in ("one", "two"):
+        package = strangers.add(name)
+        part = strangers.folder / "acme" / f"stranger_{name}"
+        part.parent.mkdir(exist_ok=True)
+        package.rename(part)
+        for file in part.iterdir():
+            file.write_text(file.read_text().replace(f"stranger_{name}", f"acme.stranger_{name}"))
+        entry = strangers.folder / f"stranger_{name}-1.2.dist-info/entry_points.txt"
+        entry.write_text(f"[diffx]\n{name} = acme.stranger_{name}.plugin\n")
+    for name in ("one", "two"):
+        assert strangers.diffx("config", "show", f"plugin={name}").returncode == 0
+
+
+@pytest.mark.parametrize(
+    "code, cause",
+    [
+        ("import sys; sys.exit(0)", "does not import: SystemExit: 0"),
+        (
+            PLUGIN.format(name="bad").replace('return {"greet": greet}', 'return ["greet"]'),
+            "diffx_tasks returned a list, not a mapping of names",
+        ),
+        (
+            PLUGIN.format(name="bad").replace('return {"greet": greet}', "raise SystemExit(0)"),
+            "failed in diffx_tasks: SystemExit: 0",
+        ),
+    ],
+)
+def test_a_plugin_that_leaves_or_answers_nonsense(strangers: Strangers, code: str, cause: str) -> None:
+    strangers.add("bad", plugin=code)
+    done = strangers.diffx("run", "plugin=bad")
+    assert done.returncode == 3
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("diffx: error: plugin 'bad' (stranger-bad 1.2)") and line.endswith(cause)
+
+
+FINISH = """
+import diffx
+
+@diffx.hookimpl
+def diffx_finish(run, error):
+    {}
+"""
+
+
+def test_who_fails_at_the_end_keeps_nobody_from_theirs(strangers: Strangers, tmp_path: Path) -> None:
+    strangers.add("one")
+    strangers.add("bad", plugin=FINISH.format("raise KeyError('end')"))
+    strangers.add("log", plugin=FINISH.format("run.log(f'told of {error!r}')"))
+    words = ["run", "plugin=one", "extensions=bad,log"]
+    done = strangers.diffx(*words, f"out={tmp_path}/well")
+    failure = "plugin 'bad' (stranger-bad 1.2) failed in diffx_finish: KeyError: 'end'"
+    assert done.returncode == 3 and f"diffx: error: {failure}" in done.stderr
+    assert "told of None" in (tmp_path / "well/log.txt").read_text()
+
+    # what ended the run is what the user is told; the failure of the end is a note
+    raising = PLUGIN.format(name="one").replace('run.metric("size", run.cfg.size)', "raise diffx.DataError('no tide')")
+    (strangers.folder / "stranger_one/plugin.py").write_text(raising)
+    done = strangers.diffx(*words, f"out={tmp_path}/ill")
+    assert done.returncode == 5 and "diffx: error: no tide" in done.stderr
+    log = (tmp_path / "ill/log.txt").read_text()
+    assert f"note: {failure}" in log and "told of DataError('no tide')" in log
+
+
+def test_an_extension_needs_no_tasks_and_is_not_run_by_itself(strangers: Strangers) -> None:
+    extension = "plugins:\n  ext:\n    {}\n".format(
+        "\n    ".join(["summary: s", "module: stranger_ext.plugin", "api: 1.0"])
+    )
+    strangers.add("ext", plugin=FINISH.format("pass"), manifest=extension)
+    done = strangers.diffx("plugins", "check", "ext", "--to", "import")
+    assert done.returncode == 0, done.stderr
+    done = strangers.diffx("run", "plugin=ext")
+    assert done.returncode == 2
+    assert "is an extension: name it in extensions= of another plugin's run" in done.stderr
+
+
+def test_doctor_goes_on_where_a_plugin_fails(strangers: Strangers) -> None:
+    strangers.add("bad", plugin="1 / 0")
+    done = strangers.diffx("doctor", "plugin=bad")
+    assert done.returncode == 1
+    text = " ".join(done.stdout.split())
+    assert "torch works" in text and "plugin mri_synth" in text
+    assert "not ok bad: its own plugin 'bad' (stranger-bad 1.2) does not import: ZeroDivisionError" in text
 
 
 def test_a_hook_may_say_in_its_own_words_what_is_wrong(strangers: Strangers) -> None:
@@ -265,14 +370,15 @@ def test_a_hook_may_say_in_its_own_words_what_is_wrong(strangers: Strangers) -> 
     assert (done.returncode, done.stderr) == (5, "diffx: error: scan.nii: empty\n")
 
 
-@pytest.mark.parametrize("name", sorted(hookspecs.HOOKS))
-def test_each_hook_stands_in_the_docs_with_its_signature(name: str) -> None:
-    arguments = ", ".join(inspect.signature(hookspecs.HOOKS[name]).parameters)
-    documentation = DOCS.read_text(encoding="utf-8")
-    assert f"`{name}({arguments})`" in documentation
-    first = (inspect.getdoc(hookspecs.HOOKS[name]) or "").partition("\n")[0]
-    assert first in documentation, f"docs/plugins.md does not say what the docstring says: {first}"
+def test_the_reference_is_that_of_the_hooks() -> None:
+    page = (DOCS / "hooks.md").read_text(encoding="utf-8")
+    assert page == reference(), "diffx plugins hooks > docs/hooks.md"
+    for name, hook in hookspecs.HOOKS.items():
+        assert f"    {name}{inspect.signature(hook)}".replace("'", "") in page
+        assert (inspect.getdoc(hook) or "?") in page
 
 
-def test_the_docs_name_no_hook_that_is_gone() -> None:
-    assert set(re.findall(r"`(diffx_\w+)\(", DOCS.read_text(encoding="utf-8"))) == set(hookspecs.HOOKS)
+@pytest.mark.parametrize("page", ["plugins.md", "hooks.md"])
+def test_the_docs_name_no_hook_that_is_gone(page: str) -> None:
+    named = set(re.findall(r"\b(diffx_[a-z]+)\b", (DOCS / page).read_text(encoding="utf-8")))
+    assert named - {"diffx_mri"} <= set(hookspecs.HOOKS)

@@ -1,4 +1,4 @@
-"""`python -m diffx.check NAME`: examine one plugin, level by level; `diffx plugins check` starts it afresh."""
+"""What can be said of a plugin without torch: its manifest, its options, its module. `diffx.contract` goes on."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 from diffx.config import resolve, schema
 from diffx.config.parse import Mismatch, check
-from diffx.errors import DiffxError, PluginError
-from diffx.plugins import Plugins, config_type
-from diffx.registry import Found, discover, manifest_of
+from diffx.errors import DiffxError
+from diffx.plugins import Plugins, config_type, is_extension
+from diffx.registry import Found, manifest_of
 from diffx.weights import shipped, verify
 
 HEAVY = ("torch", "numpy", "monai", "torchaudio", "rdkit", "pandas", "scipy", "nibabel", "matplotlib")
@@ -31,6 +31,8 @@ def check_manifest(found: Found) -> Iterator[str]:
 def check_config(found: Found) -> Iterator[str]:
     """What is wrong with its options: the class, the defaults, the presets, and what importing it drags in."""
     manifest = manifest_of(found)
+    if is_extension(found):
+        return
     before = {name for name in HEAVY if name in sys.modules}
     kind = config_type(found)
     heavy = [name for name in HEAVY if name in sys.modules and name not in before]
@@ -56,38 +58,17 @@ def check_import(found: Found) -> Iterator[str]:
 
     manifest = manifest_of(found)
     plugins = Plugins(found.name)
-    lacking = [hook for hook in MUST if not plugins.has(hook) and not (hook == "diffx_config" and manifest.config)]
+    must = () if is_extension(found) else MUST
+    lacking = [hook for hook in must if not plugins.has(hook) and not (hook == "diffx_config" and manifest.config)]
     if lacking:
         yield f"does not answer {', '.join(lacking)}"
     tasks = plugins.tasks()
     for name in manifest.tasks:
         if name not in tasks:
             yield f"its manifest names a task {name!r} that its code does not have"
-    for name in plugins.own_tasks():
+    for name in plugins.own("diffx_tasks"):
         if name not in manifest.tasks:
             yield f"its code has a task {name!r} that its manifest does not name"
 
 
 LEVELS = {"manifest": check_manifest, "configuration": check_config, "import": check_import}
-
-
-def main(name: str) -> int:
-    """Print a line for each level; the exit code is that of the first problem, 0 where there is none."""
-    found = next(found for found in discover() if found.name == name)
-    for level, examine in LEVELS.items():
-        code = PluginError.exit_code
-        try:
-            wrong = list(examine(found))
-        except DiffxError as error:
-            wrong, code = str(error).splitlines(), error.exit_code
-        if wrong:
-            print(f"{level:<15}not ok", flush=True)
-            for line in wrong:
-                print(f"diffx: error: {line if found.label in line else f'{found.label}: {line}'}", file=sys.stderr)
-            return code
-        print(f"{level:<15}ok", flush=True)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))

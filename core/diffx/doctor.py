@@ -41,15 +41,18 @@ class Check(NamedTuple):
 
 
 def examine(plugin: str = "") -> list[Check]:
-    """Every check, and those of a plugin's `diffx_doctor` hook. Raises PluginError, ExtraError for that plugin."""
+    """Every check, and those of a plugin's `diffx_doctor` hook. Raises PluginError for a plugin that is not there."""
     if plugin:
         find(plugin)  # a name that is mistyped is an error, not a finding
     checks = [*_python(), *_torch(), *_folder(), *_plugins(), *_weights()]
     if plugin:
         from diffx.plugins import load
 
-        for answers in load(plugin).collect("diffx_doctor"):
-            checks += [Check(f"{plugin}: {name}", well, text) for name, well, text in answers]
+        try:
+            for answers in load(plugin).collect("diffx_doctor"):
+                checks += [Check(f"{plugin}: {name}", well, text) for name, well, text in answers]
+        except DiffxError as error:  # the other findings are not lost with it
+            checks.append(Check(f"{plugin}: its own", False, str(error)))
     return checks
 
 

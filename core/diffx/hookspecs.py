@@ -118,3 +118,4 @@ def diffx_finish(run: Any, error: BaseException | None) -> None:
 
 MUST = ("diffx_config", "diffx_data", "diffx_conditioning")
 HOOKS = {name: value for name, value in globals().items() if name.startswith("diffx_")}
+MAPPINGS = {name for name, value in HOOKS.items() if str(value.__annotations__["return"]).startswith("Mapping")}

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -66,13 +66,30 @@ class Plugins:
             raise UsageError(f"{key}={name}: unknown{did_you_mean(name, table)} (known: {known})")
         return table[name]
 
+    def notify(self, hook: str, **arguments: Any) -> list[DiffxError]:
+        """Tell everybody, whoever fails; the failures."""
+        failures: list[DiffxError] = []
+        for name in self.names:
+            try:
+                self._only(name, hook, arguments)
+            except DiffxError as error:
+                failures.append(error)
+        return failures
+
+    def _only(self, name: str, hook: str, arguments: dict[str, Any]) -> Any:
+        """One source's answer, of the arguments that it asks for; None where it has no such hook."""
+        function = getattr(self._sources[name], hook, None)
+        if function is None:
+            return None
+        return function(**{key: arguments[key] for key in inspect.signature(function).parameters})
+
+    def own(self, hook: str, **arguments: Any) -> dict[str, Any]:
+        """The mapping that the plugin itself returns; empty where it has no such hook."""
+        return dict(self._only(self.names[0], hook, arguments) or {})
+
     def tasks(self) -> dict[str, Callable[[Any], None]]:
         """The plugin's own tasks and the core's, by name."""
         return self.table("diffx_tasks")
-
-    def own_tasks(self) -> dict[str, Callable[[Any], None]]:
-        """The tasks that the plugin itself brings."""
-        return dict(self._sources[self.names[0]].diffx_tasks()) if self.has("diffx_tasks") else {}
 
     def has(self, hook: str) -> bool:
         """Whether the plugin itself has the hook."""
@@ -81,7 +98,10 @@ class Plugins:
     def config(self) -> type[RunConfig]:
         """What the plugin's `diffx_config` returns; asks nobody else, so it needs no torch."""
         if not self.has("diffx_config"):
-            raise PluginError(f"{find(self.names[0]).label} has no hook diffx_config, and its manifest no field config")
+            label = find(self.names[0]).label
+            if is_extension(find(self.names[0])):
+                raise UsageError(f"{label} is an extension: name it in extensions= of another plugin's run")
+            raise PluginError(f"{label} has no hook diffx_config, and its manifest no field config")
         return _checked_config(self._sources[self.names[0]].diffx_config(), find(self.names[0]))
 
     def _all(self) -> pluggy.PluginManager:
@@ -107,6 +127,12 @@ def require_extra(found: Found) -> None:
     missing = missing_requirements(manifest_of(found))
     if missing:
         raise ExtraError(f"{found.label} needs {', '.join(missing)}: {install_hint(found)}")
+
+
+def is_extension(found: Found) -> bool:
+    """Whether a plugin only adds to others: its manifest names neither tasks nor a configuration."""
+    manifest = manifest_of(found)
+    return not (manifest.tasks or manifest.config)
 
 
 def config_type(found: Found) -> type[RunConfig]:
@@ -166,7 +192,7 @@ def _import(module: str, found: Found) -> ModuleType:
             why = f"{culprit} is installed but does not load ({in_one_line(error)})"
             raise ExtraError(f"{found.label}: {why}: {install_hint(found)}") from error
         raise PluginError(f"{found.label} does not import: {in_one_line(error)}") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise PluginError(f"{found.label} does not import: {in_one_line(error)}") from error
 
 
@@ -195,10 +221,14 @@ def _guard(function: Callable[..., Any], found: Found) -> Callable[..., Any]:
     @functools.wraps(function)  # keeps the mark and the signature that pluggy reads
     def guarded(*arguments: Any, **keywords: Any) -> Any:
         try:
-            return function(*arguments, **keywords)
+            answer = function(*arguments, **keywords)
         except DiffxError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise PluginError(f"{found.label} failed in {function.__name__}: {in_one_line(error)}") from error
+        if answer is not None and not isinstance(answer, Mapping) and function.__name__ in hookspecs.MAPPINGS:
+            what = f"returned a {type(answer).__name__}, not a mapping of names"
+            raise PluginError(f"{found.label}: {function.__name__} {what}")
+        return answer
 
     return guarded

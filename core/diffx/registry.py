@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import re
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
@@ -15,10 +16,12 @@ from typing import Any, NamedTuple
 
 from diffx.errors import PluginError, did_you_mean, in_one_line
 from diffx.manifest import API, Manifest, parse_manifest
+from diffx.userfile import read_choices
 from diffx.yamltext import read_mapping
 
 GROUP = "diffx"
 OURS = "diffx-suite"
+BLOCKED = "blocked: "
 
 
 class Found(NamedTuple):
@@ -47,36 +50,46 @@ def registry_file() -> Path:
 
 @functools.cache
 def discover() -> tuple[Found, ...]:
-    """Every installed plugin in the order of names, broken ones with their `error`. Cached for the process."""
+    """Every installed plugin in the order of names, broken ones with their `error`. Cached for the process.
+
+    Of several of one name the one that can be used, if any, comes first. Raises PluginError where the catalogue or the
+    user's own list (`diffx.userfile`) does not parse: what is blocked is not known then.
+    """
     try:
         tree = read_mapping(registry_file())
         rows, blocked = tree.get("plugins") or {}, tree.get("blocked") or {}
     except ValueError as error:
         raise PluginError(f"the catalogue does not parse: {error}") from error
-    found: dict[str, Found] = {}
+    blocked = {canonical(name): reason for name, reason in {**read_choices().blocked, **blocked}.items()}
+    found: list[Found] = []
     for name, value, distribution, version, problem in _entry_points():
         if problem:
             one = Found(name, None, distribution, version, problem)
         else:
             one = _examine(name, value, distribution, version, rows)
-        reason = blocked.get(name) or blocked.get(distribution)
-        if reason:
-            one = one._replace(error=f"blocked: {reason}")
-        other = found.get(name)
-        if other is not None:  # ours keeps its name; of two strangers neither can be meant
-            both = f"{other.distribution} and {distribution} both call a plugin {name!r}: uninstall one"
-            one = other if _is_ours(other.distribution) else one if _is_ours(distribution) else one._replace(error=both)
-        found[name] = one
-    for name in rows:
-        if name not in found:
-            stale = "in the catalogue, but not installed: pip install --force-reinstall diffx-suite"
-            found[name] = Found(name, None, OURS, "?", stale)
-    return tuple(found[name] for name in sorted(found))
+        reason = blocked.get(canonical(name)) or blocked.get(canonical(distribution))
+        found.append(one._replace(error=f"{BLOCKED}{reason}") if reason else one)
+    for name in set(rows) - {one.name for one in found if _is_ours(one.distribution)}:
+        stale = "in the catalogue, but not installed: pip install --force-reinstall diffx-suite"
+        found.append(Found(name, None, OURS, "?", stale))
+    settled = [_without_clash(one, found) for one in found]
+    return tuple(sorted(settled, key=lambda one: (one.name, bool(one.error), one.distribution)))
+
+
+def _without_clash(one: Found, everybody: list[Found]) -> Found:
+    """Ours keeps its name; of two strangers neither can be meant, until one is removed or blocked."""
+    others = [o for o in everybody if o.name == one.name and o is not one and not o.error.startswith(BLOCKED)]
+    if one.error or not others or _is_ours(one.distribution):
+        return one
+    other = next((o for o in others if _is_ours(o.distribution)), others[0])
+    both = f"{other.distribution} {other.version} also has a plugin {one.name!r}"
+    loser = one.distribution if _is_ours(other.distribution) else "one of the two"
+    return one._replace(error=f"{both}: diffx plugins remove, or block, {loser}")
 
 
 def find(name: str) -> Found:
     """The plugin of that name. Raises PluginError where it is unknown, broken, blocked or made for another API."""
-    plugins = {found.name: found for found in discover()}
+    plugins = {found.name: found for found in reversed(discover())}
     if name not in plugins:
         usable = ", ".join(n for n, found in plugins.items() if not found.error) or "none"
         raise PluginError(f"unknown plugin {name!r}{did_you_mean(name, plugins)} (installed: {usable})")
@@ -93,6 +106,11 @@ def manifest_of(found: Found) -> Manifest:
     return found.manifest
 
 
+def canonical(name: str) -> str:
+    """The name of a distribution as PEP 503 compares it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
 def package_folders(module: str) -> list[Path]:
     """The folders of a module's top-level package, found without importing it; [] where there is none."""
     try:
@@ -100,6 +118,17 @@ def package_folders(module: str) -> list[Path]:
     except (ImportError, ValueError, AttributeError):
         return []
     return [Path(folder) for folder in spec.submodule_search_locations or ()] if spec else []
+
+
+def manifest_file(module: str) -> Path | None:
+    """The diffx.yaml nearest to a module, in its package's folder or one above; None where there is none."""
+    inner = module.split(".")[1:]
+    for folder in package_folders(module):
+        for depth in range(len(inner), -1, -1):  # a namespace package is shared: the plugin's own part goes first
+            file = folder.joinpath(*inner[:depth], "diffx.yaml")
+            if file.is_file():
+                return file
+    return None
 
 
 def missing_requirements(manifest: Manifest) -> list[str]:
@@ -123,7 +152,7 @@ def _findable(name: str) -> bool:
 
 
 def _is_ours(distribution: str) -> bool:
-    return distribution.lower().replace("_", "-") == OURS
+    return canonical(distribution) == OURS
 
 
 def _entry_points() -> Iterator[tuple[str, str, str, str, str]]:
@@ -157,7 +186,7 @@ def _examine(name: str, module: str, distribution: str, version: str, rows: dict
         if _is_ours(distribution):
             source, row = "registry.yaml", rows.get(name)
         else:
-            file = next((f for folder in package_folders(module) if (f := folder / "diffx.yaml").is_file()), None)
+            file = manifest_file(module)
             if file is None:
                 package = module.partition(".")[0]
                 return broken(f"no diffx.yaml in the folder of its package {package!r}: ask its author")

@@ -10,7 +10,7 @@ from diffx.errors import DiffxError, UsageError, did_you_mean
 
 VERBS = {
     "run": "run a plugin's task: diffx run plugin=NAME [task=NAME] [key=value ...]",
-    "plugins": "list, info, check: the plugins that are installed",
+    "plugins": "list, info, new, check, install, remove, block: the plugins",
     "config": "show, copy: the configuration a run would get",
     "weights": "list, verify: the weights that came with the plugins",
     "doctor": "check this installation, and a plugin's with plugin=NAME",

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from diffx.errors import DiffxError
 
 SUBVERBS = {
-    "plugins": ("list", "info", "check"),
+    "plugins": ("list", "info", "new", "check", "install", "remove", "block", "unblock", "hooks"),
     "config": ("show", "copy"),
     "weights": ("list", "verify"),
     "completion": ("bash", "zsh", "fish"),
@@ -37,7 +37,7 @@ def candidates(line: str) -> list[str]:
     elif before[0] in SUBVERBS and len(before) == 1:
         options = SUBVERBS[before[0]]
     elif before[0] == "plugins":
-        options = _plugin_names()
+        options = _of_plugins(before[1])
     elif before[0] == "weights":
         from diffx.weights import shipped
 
@@ -47,6 +47,15 @@ def candidates(line: str) -> list[str]:
     else:
         options = ()
     return sorted(word for word in options if word.startswith(current))
+
+
+def _of_plugins(verb: str) -> Iterable[str]:
+    from diffx.registry import discover
+    from diffx.userfile import read_choices
+
+    if verb == "unblock":
+        return read_choices().blocked
+    return [found.name for found in discover()] if verb in ("info", "check", "remove", "block") else ()
 
 
 def _plugin_names() -> list[str]:

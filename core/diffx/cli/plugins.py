@@ -1,48 +1,76 @@
-"""`diffx plugins list|info|check`: what is installed. Only check imports any of it, in a clean process."""
+"""`diffx plugins ...`: what is installed, and what the user decides about it. No plugin's code runs here.
+
+Only check imports one, in a clean process of its own.
+"""
 
 from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from diffx.cli.words import Parser, columns, subverb
 from diffx.errors import PluginError
-from diffx.registry import Found, discover, find, install_hint, manifest_of, missing_requirements
+from diffx.manifest import Manifest
+from diffx.registry import Found, canonical, discover, find, install_hint, manifest_of, missing_requirements
+from diffx.userfile import read_choices
 
 KNOWN = {
     "list": "every plugin, the broken ones with the reason (the default)",
     "info": "one plugin: tasks, presets, weights, requirements",
-    "check": "examine one plugin as its author would: manifest, configuration, import",
+    "new": "write a plugin of your own, complete and tested: diffx plugins new NAME [FOLDER]",
+    "check": "examine one plugin as its author would: manifest, configuration, import, contract",
+    "install": "install plugins with pip - names, folders or wheels - and remember them",
+    "remove": "uninstall what brings a plugin, and forget it",
+    "block": "never load a plugin, or anything of a distribution: diffx plugins block NAME [REASON]",
+    "unblock": "load it again",
+    "hooks": "the reference of the hooks, as in docs/hooks.md",
 }
+LEVELS = ("manifest", "configuration", "import", "contract")
+
+CHECKED = """levels:
+  manifest       it parses, and the weights it names are whole
+  configuration  the options and every preset resolve; importing them brings in no heavy package
+  import         the module imports, its hooks are known, the needed ones are there, its tasks are the manifest's
+  contract       on the CPU and small: data the same when asked again and of one form, three training steps, Ctrl-C
+                 and resume=true with the same weights at the end, two sampling steps, files; samplers, schedules,
+                 networks and loggers where the answer is known
+The first three run in a clean process without torch. Where the plugin brings no data, say where some are:
+diffx plugins check NAME data.root=FOLDER"""
 
 
 def main(words: Sequence[str]) -> int:
     name, rest = subverb(words, "plugins", KNOWN, default="list")
-    parser = Parser(prog=f"diffx plugins {name}", description=KNOWN[name])
-    if name == "list":
-        parser.add_argument("--json", action="store_true", help="print JSON")
-        return _list(as_json=parser.parse_args(rest).json)
-    if name == "check":
-        parser.epilog = (
-            "levels: the manifest parses and its weights are whole; the options and every preset resolve, and\n"
-            "importing them brings in no heavy package; the module imports, its hooks are known, the needed ones are\n"
-            "there, and its tasks are those of the manifest. All this in a clean process. What the hooks return is\n"
-            "not examined."
-        )
-    parser.add_argument("plugin", help="its name, as diffx plugins lists it")
-    plugin = parser.parse_args(rest).plugin.removeprefix("plugin=")
-    return _info(find(plugin)) if name == "info" else _check(plugin)
+    if name == "install":
+        from diffx.cli import install
+
+        return install.main(rest)
+    if name == "remove":
+        from diffx.cli import remove
+
+        return remove.main(rest)
+    if name in ("block", "unblock"):
+        from diffx.cli import block
+
+        return block.main(name, rest)
+    if name == "new":
+        from diffx.cli import new
+
+        return new.main(rest)
+    return _VERBS[name](Parser(prog=f"diffx plugins {name}", description=KNOWN[name]), rest)
 
 
-def _state(found: Found) -> str:
+def state(found: Found) -> str:
+    """Ready, what is missing, or what is wrong, in one line."""
     if found.error:
         return found.error
     missing = missing_requirements(manifest_of(found))
     return f"needs {', '.join(missing)}: {install_hint(found)}" if missing else "ready"
 
 
-def _list(*, as_json: bool) -> int:
+def _list(parser: Parser, words: Sequence[str]) -> int:
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    as_json = parser.parse_args(words).json
     plugins = discover()
     if as_json:
         import json
@@ -53,50 +81,84 @@ def _list(*, as_json: bool) -> int:
                 "distribution": f.distribution,
                 "version": f.version,
                 "summary": f.manifest.summary if f.manifest else "",
-                "state": _state(f),
+                "state": state(f),
                 "usable": not f.error and not missing_requirements(manifest_of(f)),
             }
             for f in plugins
         ]
         print(json.dumps(rows, indent=2))
         return 0
-    if not plugins:
-        print("no plugins are installed")
-        return 0
     usable = [f for f in plugins if not f.error]
     broken = [f for f in plugins if f.error]
-    print(columns([(f.name, f"{f.distribution} {f.version}", _state(f), manifest_of(f).summary) for f in usable]))
+    if not usable:
+        print("no plugins are installed")
+    print(columns([(f.name, f"{f.distribution} {f.version}", state(f), manifest_of(f).summary) for f in usable]))
     if broken:
         print("\nnot usable:")
         print(columns([(f.name, f"{f.distribution} {f.version}", f.error) for f in broken], indent=2))
+    here = {canonical(f.distribution) for f in plugins}
+    gone = [name for name in read_choices().installed if name not in here]
+    if gone:
+        print(f"\nremembered, but not here: {', '.join(gone)} (diffx plugins install --restore)")
     return 0
 
 
-def _info(found: Found) -> int:
-    manifest = manifest_of(found)
-    rows = [
-        ("name", manifest.name),
+def _info(parser: Parser, words: Sequence[str]) -> int:
+    parser.add_argument("plugin", help="its name, as diffx plugins lists it")
+    name = parser.parse_args(words).plugin.removeprefix("plugin=")
+    found = next((f for f in discover() if f.name == name), None) or find(name)
+    rows = [("name", found.name), ("distribution", f"{found.distribution} {found.version}"), ("state", state(found))]
+    if found.manifest is not None:
+        rows += _described(found.manifest)
+    print(columns(rows))
+    if found.error:
+        return PluginError.exit_code
+    if found.manifest is not None and found.manifest.tasks:
+        print(f"\ndiffx run plugin={name} --help lists its options.")
+    return 0
+
+
+def _described(manifest: Manifest) -> list[tuple[str, str]]:
+    default = manifest.default_task
+    return [
         ("summary", manifest.summary),
-        ("distribution", f"{found.distribution} {found.version}"),
         ("module", manifest.module),
-        ("configuration", manifest.config or "asked of the module"),
+        ("configuration", manifest.config or ("asked of the module" if manifest.tasks else "none: an extension")),
         ("plugin API", manifest.api),
         ("requires", ", ".join(manifest.requires) or "nothing more"),
-        ("state", _state(found)),
+        *(("task", f"{n}: {line}{' (default)' if n == default else ''}") for n, line in manifest.tasks.items()),
+        *(("preset", n) for n in manifest.presets),
+        *(("weights", f"{n}: {w.bytes / 1e6:.1f} MB, {w.licence}") for n, w in manifest.weights.items()),
     ]
-    default = manifest.default_task
-    rows += [("task", f"{n}: {line}{' (default)' if n == default else ''}") for n, line in manifest.tasks.items()]
-    rows += [("preset", n) for n in manifest.presets]
-    rows += [("weights", f"{n}: {w.bytes / 1e6:.1f} MB, {w.licence}") for n, w in manifest.weights.items()]
-    print(columns(rows))
-    print(f"\ndiffx run plugin={manifest.name} --help lists its options.")
-    return 0
 
 
-def _check(name: str) -> int:
+def _check(parser: Parser, words: Sequence[str]) -> int:
+    parser.epilog = CHECKED
+    parser.add_argument("plugin", help="its name, as diffx plugins lists it")
+    parser.add_argument("options", nargs="*", metavar="key=value", help="options for the contract")
+    parser.add_argument("--to", choices=LEVELS, default=LEVELS[-1], help="the last level")
+    given = parser.parse_intermixed_args(list(words))
+    name = given.plugin.removeprefix("plugin=")
     if name not in {found.name for found in discover()}:
         find(name)  # says what is meant
-    code = subprocess.run([sys.executable, "-m", "diffx.check", name], check=False).returncode
+    command = [sys.executable, "-m", "diffx.contract", name, "--to", given.to, *given.options]
+    code = subprocess.run(command, check=False).returncode
     if code < 0:
         raise PluginError(f"plugin {name!r} ended the process that imported it (signal {-code})")
     return code
+
+
+def _hooks(parser: Parser, words: Sequence[str]) -> int:
+    parser.parse_args(words)
+    from diffx.cli.hooks import reference
+
+    print(reference(), end="")
+    return 0
+
+
+_VERBS: dict[str, Callable[[Parser, Sequence[str]], int]] = {
+    "list": _list,
+    "info": _info,
+    "check": _check,
+    "hooks": _hooks,
+}

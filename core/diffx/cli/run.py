@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -56,8 +55,12 @@ def _task(chosen: Chosen, cfg: Any) -> Callable[[Any], None]:
     def task(run: Any) -> None:
         try:
             tasks[cfg.task](run)
-        finally:
-            plugins.collect("diffx_finish", run=run, error=sys.exc_info()[1])
+        except BaseException as error:
+            for failure in plugins.notify("diffx_finish", run=run, error=error):
+                run.log(f"note: {failure}")  # what ended the run is what the user has to know
+            raise
+        for failure in plugins.notify("diffx_finish", run=run, error=None):
+            raise failure
 
     return task
 

@@ -1,0 +1,1 @@
+"""An extension of diffx with one thing of each kind: solver `kutta3`, schedule `laplace`, network `mlp`."""

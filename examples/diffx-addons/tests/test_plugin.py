@@ -1,0 +1,7 @@
+"""What diffx promises of every plugin."""
+
+from diffx.testing import PluginContract
+
+
+class TestAddons(PluginContract):
+    plugin = "addons"

@@ -1,0 +1,1 @@
+"""An extension of diffx that keeps training runs in MLflow: extensions=mlflow."""

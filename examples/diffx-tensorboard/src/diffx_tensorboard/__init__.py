@@ -1,0 +1,1 @@
+"""An extension of diffx that writes training curves for TensorBoard: extensions=tensorboard."""
