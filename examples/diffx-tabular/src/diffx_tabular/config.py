@@ -16,7 +16,9 @@ class TableData(diffx.DataConfig):
     numbers: list[str] = diffx.option([], help="columns that are numbers, whatever they look like")
     categories: list[str] = diffx.option([], help="columns that are categories, whatever they look like")
     omit: list[str] = diffx.option([], help="columns to leave out, such as names and keys")
-    missing: list[str] = diffx.option(["NA", "NaN", "nan", "null"], help="what stands for a missing value, beside nothing")
+    missing: list[str] = diffx.option(
+        ["NA", "NaN", "nan", "null"], help="what stands for a missing value, beside nothing"
+    )
     held_out: float = diffx.option(0.25, help="share of the rows that is never trained on", min=0.01, max=0.9)
 
 
@@ -24,7 +26,7 @@ class TableData(diffx.DataConfig):
 class TableNet(NetConfig):
     """The residual perceptron."""
 
-    width: int = diffx.option(256, help="of the hidden layers", min=8)
+    width: int = diffx.option(128, help="of the hidden layers", min=8)
     depth: int = diffx.option(3, help="residual blocks", min=1)
 
 
@@ -32,7 +34,7 @@ class TableNet(NetConfig):
 class TableTraining(diffx.TrainConfig):
     """A small network on a small table: large batches, few steps."""
 
-    steps: int = diffx.option(1500, help="optimiser steps", min=1)
+    steps: int = diffx.option(1000, help="optimiser steps", min=1)
     batch: int = diffx.option(256, help="rows in one step", min=1)
     lr: float = diffx.option(1e-3, help="peak learning rate", min=0)
     warmup: int = diffx.option(50, help="steps over which the learning rate rises", min=0)
@@ -57,7 +59,9 @@ class TabularConfig(diffx.RunConfig):
 
     n: int = diffx.option(100, help="rows to draw", min=1, max=10**9)
     condition: list[str] = diffx.option([], help="number columns that given= may name later; categories always may")
-    given: list[str] = diffx.option([], help="columns of the new rows, [sex=2,age=40]; nothing after = is a missing value")
+    given: list[str] = diffx.option(
+        [], help="columns of the new rows, [sex=2,age=40]; nothing after = is a missing value"
+    )
     target: str | None = diffx.option(None, help="column that evaluate predicts from the others; none: the last")
     levels: list[int] = diffx.option([], help="number of levels of each category; task=train counts them itself", min=1)
     data: TableData = field(default_factory=TableData)

@@ -11,7 +11,7 @@ import torch
 
 import diffx
 from diffx_tabular.config import TableData
-from diffx_tabular.reader import Columns, diabetes, read
+from diffx_tabular.reader import Columns, diabetes, length, read
 from diffx_tabular.table import Table, known
 
 
@@ -45,7 +45,7 @@ class Data:
         for name in options.omit:
             known(columns, name, "data.omit")
         columns = {name: values for name, values in columns.items() if name not in options.omit}
-        total = len(next(iter(columns.values()), []))
+        total = length(columns)
         hidden = round(total * options.held_out)
         if min(hidden, total - hidden) < 3:
             raise diffx.DataError(f"{total} rows do not split into some to train on and some to hold out")

@@ -6,7 +6,7 @@ from itertools import combinations
 
 import numpy as np
 
-from diffx_tabular.reader import Columns
+from diffx_tabular.reader import Columns, length
 from diffx_tabular.table import Table
 
 BINS = 4
@@ -40,20 +40,19 @@ def by_pair(table: Table, real: Columns, other: Columns) -> float:
     """Mean over pairs: 1 - |difference of rank correlation| / 2 of two numbers, 1 - TV of the contingency table where
     a category is among them, numbers by quartiles of the real ones."""
     size = len(table.numbers)
-    found = list(1 - np.abs(rank_correlation(table.values(real)) - rank_correlation(table.values(other)))[_upper(size)] / 2)
+    found = list(1 - _off(table, real, other) / 2)
     levels = [len(c.levels) for c in table.categories]
     p, q = (np.concatenate([_binned(table, real, t), table.codes(t)], 1) for t in (real, other))
     wide = [BINS + 1] * size + levels
     for i, j in combinations(range(len(wide)), 2):
-        if j >= size and i != j:
+        if j >= size:
             found.append(1 - total_variation(p[:, i] * wide[j] + p[:, j], q[:, i] * wide[j] + q[:, j]))
     return float(np.mean(found)) if found else float("nan")
 
 
 def correlation_error(table: Table, real: Columns, other: Columns) -> float:
     """Mean absolute difference of rank correlation over pairs of numbers."""
-    off = rank_correlation(table.values(real)) - rank_correlation(table.values(other))
-    return float(np.abs(off[_upper(len(off))]).mean())
+    return float(_off(table, real, other).mean())
 
 
 def rank_correlation(x: np.ndarray) -> np.ndarray:
@@ -81,8 +80,10 @@ def _binned(table: Table, real: Columns, other: Columns) -> np.ndarray:
         np.where(np.isnan(v), BINS, np.searchsorted(np.nanquantile(u, [0.25, 0.5, 0.75]), v, "right"))
         for u, v in zip(x.T, y.T)
     ]
-    return np.array(bins, dtype=np.int64).reshape(len(bins), -1).T
+    return np.array(bins, dtype=np.int64).reshape(len(bins), length(other)).T
 
 
-def _upper(n: int) -> tuple[np.ndarray, np.ndarray]:
-    return np.triu_indices(n, 1)
+def _off(table: Table, real: Columns, other: Columns) -> np.ndarray:
+    """Absolute differences of rank correlation, one a pair of numbers."""
+    off = rank_correlation(table.values(real)) - rank_correlation(table.values(other))
+    return np.abs(off[np.triu_indices(len(off), 1)])

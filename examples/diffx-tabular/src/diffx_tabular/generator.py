@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,7 +31,7 @@ class Generator:
     process: Any
     table: Table
     trained: TabularConfig
-    shape: Mapping[str, tuple[int, ...]]
+    shape: Any
 
     @classmethod
     def of(cls, cfg: TabularConfig) -> Generator:
@@ -85,7 +85,8 @@ class Generator:
             column = by_name[name]
             if isinstance(column, Category):
                 if text not in column.levels:
-                    raise diffx.UsageError(f"given: {name} is one of {', '.join(map(repr, column.levels))}, not {text!r}")
+                    known_levels = ", ".join(map(repr, column.levels))
+                    raise diffx.UsageError(f"given: {name} is one of {known_levels}, not {text!r}")
                 fix("categories", places[name], column.levels.index(text))
                 continue
             if column.gaps:
@@ -105,7 +106,7 @@ class Generator:
         return {leaf: mask[leaf] for leaf in used}, {leaf: values[leaf] for leaf in used}, record
 
 
-def _within(name: str, text: str, knots: Sequence[float]) -> float:
+def _within(name: str, text: str, knots: np.ndarray) -> float:
     low, high = float(knots[0]), float(knots[-1])
     try:
         value = float(text)

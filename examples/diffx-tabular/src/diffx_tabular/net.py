@@ -39,9 +39,10 @@ class TableNet(nn.Module):
             nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
             for _ in range(depth)
         )
-        self.last = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, numbers + categories * levels))
-        nn.init.zeros_(self.last[1].weight)
-        nn.init.zeros_(self.last[1].bias)
+        last = nn.Linear(width, numbers + categories * levels)
+        nn.init.zeros_(last.weight)  # a silent network is the Wiener estimate of numbers, and all levels alike
+        nn.init.zeros_(last.bias)
+        self.last = nn.Sequential(nn.LayerNorm(width), last)
 
     def forward(
         self, x: Mapping[str, Tensor], level: Mapping[str, Tensor], condition: Condition | None = None

@@ -13,6 +13,11 @@ from diffx.run.files import atomic
 Columns = dict[str, list[str]]
 
 
+def length(columns: Columns) -> int:
+    """How many rows there are."""
+    return len(next(iter(columns.values()), []))
+
+
 def read(path: str | Path, missing: Collection[str] = ()) -> Columns:
     """A CSV file with a header.
 

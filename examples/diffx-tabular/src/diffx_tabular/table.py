@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 import diffx
-from diffx_tabular.reader import Columns
+from diffx_tabular.reader import Columns, length
 from diffx_tabular.scores import NormalScores
 
 FEW = 10  # whole numbers of so few different values are categories
@@ -81,7 +81,7 @@ class Table:
     def values(self, columns: Columns) -> np.ndarray:
         """Numbers [n, N], float64, NaN where missing."""
         parts = [[float(v) if v else np.nan for v in columns[c.name]] for c in self.numbers]
-        return np.array(parts, dtype=np.float64).reshape(len(parts), -1).T
+        return np.array(parts, dtype=np.float64).reshape(len(parts), length(columns)).T
 
     def codes(self, columns: Columns) -> np.ndarray:
         """Levels by their number, [n, C]."""
@@ -91,7 +91,7 @@ class Table:
                 place = {level: number for number, level in enumerate(c.levels)}
                 parts.append([place[v] for v in columns[c.name]])
         parts += [[int(not v) for v in columns[c.name]] for c in self.numbers if c.gaps]
-        return np.array(parts, dtype=np.int64).reshape(len(parts), -1).T
+        return np.array(parts, dtype=np.int64).reshape(len(parts), length(columns)).T
 
     def encode(self, columns: Columns, seed: int = 0) -> State:
         """Rows as states; ``seed`` places ties on their flat piece, and noise where a number is missing."""
@@ -162,9 +162,7 @@ def known(columns: Collection[str], name: str, where: str) -> None:
         raise diffx.UsageError(f"{where}: there is no column {name!r}{did_you_mean(name, columns)}")
 
 
-def _column(
-    name: str, values: Sequence[str], rows: Sequence[int], number: bool, category: bool
-) -> Number | Category:
+def _column(name: str, values: Sequence[str], rows: Sequence[int], number: bool, category: bool) -> Number | Category:
     exact = [_number(v) for v in values if v]
     wrong = next((v for v in values if v and _number(v) is None), None)
     if number and wrong is not None:

@@ -36,7 +36,8 @@ def sample(run: Run) -> None:
     rows = Generator.of(cfg).draw(run, cfg.n, given)
     path = reader.write(run.samples / "table.csv", rows)
     run.metric("rows", cfg.n)
-    run.report.facts({"rows": cfg.n, "steps": cfg.sample.steps, **{f"given: {k}": v or "missing" for k, v in given.items()}})
+    asked = {f"given: {name}": value or "missing" for name, value in given.items()}
+    run.report.facts({"rows": cfg.n, "steps": cfg.sample.steps, **asked})
     shown = min(cfg.n, 20)
     run.report.table(f"The first {shown} rows", [{k: v[i] for k, v in rows.items()} for i in range(shown)])
     run.log(f"rows: {path}")
@@ -48,10 +49,11 @@ def evaluate(run: Run) -> None:
     generator = Generator.of(cfg)
     data = Data.load(replace(generator.trained.data, root=cfg.data.root))
     if not data.table.same(generator.table):
-        raise diffx.DataError(f"{cfg.data.root or 'the diabetes study'}: not the table that from={cfg.from_} was trained on")
+        name = cfg.data.root or "the diabetes study"
+        raise diffx.DataError(f"{name}: not the table that the weights from={cfg.from_} were trained on")
     target = cfg.target or data.table.columns[-1].name
     known([c.name for c in data.table.columns], target, "target")
-    rows = generator.draw(run, len(next(iter(data.train.values()))), {})
+    rows = generator.draw(run, reader.length(data.train), {})
     reader.write(run.samples / "table.csv", rows)
     found = Evaluation.of(data, rows, target, cfg.seed)
     for name, value in found.metrics.items():
@@ -59,7 +61,8 @@ def evaluate(run: Run) -> None:
     if found.audit.alarm:
         run.flag(f"the rows may give training rows away: {found.audit}")
     run.report.facts({"training rows": found.audit.train, "rows held out": found.audit.held_out, "target": target})
-    run.report.table("Columns", found.columns, "1 - Kolmogorov-Smirnov distance of numbers, 1 - total variation of levels")
+    caption = "1 - Kolmogorov-Smirnov distance of numbers, 1 - total variation of categories, from the rows held out"
+    run.report.table("Columns", found.columns, caption)
     run.report.picture("Columns: held-out rows and new ones", marginals(data.table, data.held_out, rows))
     if len(data.table.numbers) > 1:
         run.report.picture("Rank correlation", correlations(data.table, data.held_out, rows))

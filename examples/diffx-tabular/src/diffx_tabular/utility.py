@@ -30,14 +30,14 @@ def _split(table: Table, columns: Columns, target: str) -> tuple[np.ndarray, np.
     values, codes = table.values(columns), table.codes(columns)
     there = np.array([bool(v) for v in columns[target]])
     parts = []
-    for c, column in zip(table.numbers, values.T):
-        if c.name == target:
+    for number, column in zip(table.numbers, values.T):
+        if number.name == target:
             y = column
         else:
             parts.append(column)
-    for c, code in zip(table.categories, codes.T):
-        if c.name == target:
+    for category, code in zip(table.categories, codes.T):
+        if category.name == target:
             y = code
-        elif c.name != f"{target} missing":
-            parts += list(np.eye(len(c.levels))[code].T)
+        elif category.name != f"{target} missing":
+            parts += list(np.eye(len(category.levels))[code].T)
     return np.stack(parts, 1)[there], y[there]

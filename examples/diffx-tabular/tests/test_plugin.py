@@ -1,0 +1,8 @@
+"""What diffx promises of every plugin."""
+
+from diffx.testing import PluginContract
+
+
+class TestTabular(PluginContract):
+    plugin = "tabular"
+    options = ("preset=quick", "condition=[age]")
