@@ -114,14 +114,13 @@ class Domain:
         if code:
             yield f"task=train resume=true ends with code {code}: {said}"
             return
-        problems = list(self._no_weights(cut))
-        yield from problems
-        if not problems:
-            one, two = (checkpoint.load(newest_checkpoint(folder))[0] for folder in (self._straight, cut))
-            unlike = [name for name in one if name not in two or not _same(one[name], two[name])]
-            if unlike or one.keys() != two.keys():
-                what = f"{len(unlike)} of {len(one)} tensors, such as {unlike[0]}" if unlike else "their names"
-                yield f"training that was interrupted and resumed ends with other weights: {what} differ"
+        one, two = _tensors(self._straight), _tensors(cut)
+        unlike = [
+            name for name in {**one, **two} if name not in one or name not in two or not _same(one[name], two[name])
+        ]
+        if unlike:
+            what = f"{len(unlike)} of {len(one)} tensors differ, such as {unlike[0]}"
+            yield f"training that was interrupted and resumed ends with other weights: {what}"
 
     def sampling(self) -> Iterator[str]:
         """Two steps write files that are not empty, the same when drawn again, and figures that are finite."""
@@ -186,6 +185,12 @@ class Domain:
             code = execute(cfg, task, ["plugins", "check", cfg.plugin], screen=Screen(quiet=True))
         lines = [line.removeprefix("diffx: error: ") for line in said.getvalue().splitlines() if line]
         return code, "; ".join(line.partition(" (traceback in ")[0] for line in lines)
+
+
+def _tensors(folder: Path) -> dict[str, torch.Tensor]:
+    """All that training leaves, the state to go on from too: in few steps the weights alone hardly move apart."""
+    files = [*folder.glob("checkpoints/*.safetensors"), *folder.glob("*.safetensors")]
+    return {f"{file.stem}: {name}": value for file in files for name, value in checkpoint.load(file)[0].items()}
 
 
 def _interrupted(task: Callable[[Run], Any]) -> Callable[[Run], Any]:
