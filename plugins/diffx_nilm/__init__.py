@@ -1,0 +1,1 @@
+"""Load disaggregation for diffx: from a household's mains to its appliances."""

@@ -1,0 +1,109 @@
+"""Appliances: what they are called, and when they count as on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from diffx.errors import UsageError, did_you_mean
+
+
+@dataclass(frozen=True)
+class Appliance:
+    """One kind of appliance.
+
+    ``name``: of the NILM Metadata vocabulary (Kelly and Knottenbelt 2014). ``key``: in files and figures. ``aliases``:
+    other names that it goes by, spelt in any way. ``threshold``: W above which it is on, for every figure. ``scale``:
+    W that the network calls 1. ``edge``: W above which a run of it is taken out of a submeter; lower than the threshold
+    where a mean over 30 s dilutes the ends of a run. ``peak``: W that a run reaches at least. ``gap``: seconds off that
+    do not end a run. ``min_on``, ``max_on``: seconds that a run takes.
+    """
+
+    name: str
+    key: str
+    threshold: float
+    scale: float
+    edge: float
+    peak: float
+    gap: float
+    min_on: float
+    max_on: float = 15_000
+    aliases: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        positive = {k: getattr(self, k) for k in ("threshold", "scale", "edge", "max_on")}
+        if wrong := [k for k, v in positive.items() if not v > 0]:
+            raise UsageError(f"{self.name}: {wrong[0]} is a positive number, not {positive[wrong[0]]}")
+        if not 0 <= self.min_on <= self.max_on or self.gap < 0 or self.peak < 0:
+            raise UsageError(f"{self.name}: 0 <= min_on <= max_on, and no negative gap or peak")
+
+    def is_called(self, name: str) -> bool:
+        """Whether a column or channel of this name is one: "Washing_Machine 2", "washingmachine", ..."""
+        bare = re.sub(r"\d+$", "", plain(name))
+        return bare in {plain(own) for own in (self.name, self.key, *self.aliases)}
+
+
+# Thresholds of the protocol (kettle 2000, dishwasher 10, washing machine 20, microwave 200 W): Kelly and Knottenbelt
+# 2015, "Neural NILM", table 3.
+KETTLE = Appliance(
+    "kettle", "kettle", threshold=2000, scale=3000, edge=500, peak=2000, gap=60, min_on=30, aliases=("kettles",)
+)
+DISHWASHER = Appliance(
+    "dish washer",
+    "dishwasher",
+    threshold=10,
+    scale=2400,
+    edge=10,
+    peak=1000,
+    gap=1200,
+    min_on=600,
+    aliases=("dishwasher", "dishwaser"),  # as REDD spells it
+)
+WASHING_MACHINE = Appliance(
+    "washing machine",
+    "washing_machine",
+    threshold=20,
+    scale=2400,
+    edge=20,
+    peak=1000,
+    gap=600,
+    min_on=600,
+    aliases=("washer", "clothes washer", "washer dryer"),
+)
+MICROWAVE = Appliance(
+    "microwave",
+    "microwave",
+    threshold=200,
+    scale=1500,
+    edge=200,
+    peak=200,
+    gap=60,
+    min_on=30,
+    aliases=("microwave oven", "combination microwave"),
+)
+DEFAULT = (KETTLE, DISHWASHER, WASHING_MACHINE, MICROWAVE)
+
+
+def plain(name: str) -> str:
+    """A name without case, spaces and punctuation."""
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+def called(name: str, appliances: Iterable[Appliance] = DEFAULT) -> Appliance | None:
+    """The appliance of that name, or None."""
+    return next((appliance for appliance in appliances if appliance.is_called(name)), None)
+
+
+def choose(names: Sequence[str], appliances: Sequence[Appliance] = DEFAULT) -> tuple[Appliance, ...]:
+    """The appliances of these names, in this order. UsageError for one that nobody has described."""
+    chosen = []
+    for name in names:
+        appliance = called(name, appliances)
+        if appliance is None:
+            known = [each.key for each in appliances]
+            raise UsageError(f"no appliance {name!r}; there are {', '.join(known)}{did_you_mean(name, known)}")
+        chosen.append(appliance)
+    if len(set(chosen)) != len(chosen):
+        raise UsageError(f"an appliance is named twice in {', '.join(names)}")
+    return tuple(chosen)
