@@ -14,13 +14,13 @@ import pytest
 from conftest import ROOT, build_wheels
 
 PROJECT = ROOT / "examples/diffx-tabular"
-TRAIN = "train.steps=250 train.batch=128 train.warmup=10 train.lr=3e-3 net.width=64 net.depth=2 device=cpu"
-DRAW = "from=trained n=800 sample.batch=800 sample.steps=16 device=cpu"
+TRAIN = "train.steps=200 train.batch=128 train.warmup=10 train.lr=3e-3 net.width=64 net.depth=2 device=cpu"
+DRAW = "from=trained n=800 sample.batch=800 device=cpu"
 RUNS = [
     (f"task=train data.root=shop.csv condition=[size] {TRAIN} out=trained", 0),
-    (f"task=sample {DRAW} out=drawn", 0),
-    (f"task=sample {DRAW} given=[kind=b] out=by_kind", 0),
-    (f"task=sample {DRAW} given=[size=8.00,paid=] out=by_size", 0),
+    (f"task=sample {DRAW} sample.steps=48 out=drawn", 0),
+    (f"task=sample {DRAW} sample.steps=16 given=[kind=b] out=by_kind", 0),
+    (f"task=sample {DRAW} sample.steps=16 given=[size=8.00,paid=] out=by_size", 0),
     ("task=evaluate from=trained data.root=shop.csv target=kind sample.steps=16 device=cpu out=judged", 0),
     ("task=train data.root=ragged.csv out=no1", 5),
     ("task=train data.root=nowhere.csv out=no2", 5),
@@ -29,6 +29,7 @@ RUNS = [
     ("task=sample from=trained given=[size=800] out=no5", 2),
     ("task=sample from=trained given=[sizes=8] out=no6", 2),
     ("task=evaluate from=trained out=no7", 5),
+    ("task=train data.root=shop.csv condition=[sizes] out=no8", 2),
 ]
 KINDS = {"a": 0.5, "b": 0.3, "c": 0.2}
 
@@ -109,6 +110,7 @@ def test_every_run_ends_as_it_should_and_errors_are_one_line(installed: Installe
             "size is a number from ",
             "no column 'sizes'; did you mean 'size'?",
             "the diabetes study: not the table",
+            "condition: there is no column 'sizes'; did you mean 'size'?",
         ],
         strict=True,
     ):
@@ -130,7 +132,7 @@ def test_new_rows_have_the_form_and_the_law_of_the_table(installed: Installed) -
         mine = np.array(rows["kind"]) == kind
         assert abs(size[mine].mean() - mean) < 0.6, (kind, size[mine].mean())
     c = np.array(rows["kind"]) == "c"
-    assert np.mean(np.array(rows["bought"])[c] == "yes") < 0.25
+    assert np.mean(np.array(rows["bought"])[c] == "yes") < 0.22
 
 
 def test_given_columns_are_as_given_and_the_others_follow(installed: Installed) -> None:

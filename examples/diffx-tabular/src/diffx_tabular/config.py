@@ -47,9 +47,9 @@ class TableTraining(diffx.TrainConfig):
 
 @dataclass
 class TableSampling(diffx.SampleConfig):
-    """Rows are cheap."""
+    """Rows are cheap, and categories that are decided in one step are so without regard to one another."""
 
-    steps: int = diffx.option(32, help="steps of the solver", min=1)
+    steps: int = diffx.option(64, help="steps of the solver", min=1)
     batch: int = diffx.option(512, help="rows drawn together; changes the speed, not the rows", min=1)
 
 
@@ -58,7 +58,7 @@ class TabularConfig(diffx.RunConfig):
     """What a user can ask for."""
 
     n: int = diffx.option(100, help="rows to draw", min=1, max=10**9)
-    condition: list[str] = diffx.option([], help="number columns that given= may name later; categories always may")
+    condition: list[str] = diffx.option([], help="number columns that given= may name later; categories it always may")
     given: list[str] = diffx.option(
         [], help="columns of the new rows, [sex=2,age=40]; nothing after = is a missing value"
     )
