@@ -47,7 +47,13 @@ def _run_of(run: Any) -> _Open:
         return _open[run.folder]
     from mlflow import MlflowClient
 
-    client = MlflowClient(os.environ.get("MLFLOW_TRACKING_URI") or (run.folder / "mlruns").resolve().as_uri())
+    where = os.environ.get("MLFLOW_TRACKING_URI")
+    if not where:
+        os.environ.setdefault(
+            "MLFLOW_ALLOW_FILE_STORE", "true"
+        )  # MLflow 3 refuses files unless told so; no server here
+        where = (run.folder / "mlruns").resolve().as_uri()
+    client = MlflowClient(where)
     note = run.folder / NOTE
     if note.exists():
         ours = _Open(client, note.read_text(encoding="utf-8").strip())
