@@ -1,10 +1,15 @@
 # make demo, make test: each sets everything up on a fresh machine and does its one job.
+# make peers, make bench: the same beside diffusers, k-diffusion, MONAI and azula, in an environment of their own,
+# since what they ask for (NumPy 1) is not what we do.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.diffx-ready
 
-.PHONY: demo test
+BENCH := .venv-bench
+BENCH_READY := $(BENCH)/.diffx-ready
+
+.PHONY: demo test peers bench
 .DELETE_ON_ERROR:
 
 demo: $(READY)
@@ -16,6 +21,17 @@ test: $(READY)
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q
+
+peers: $(BENCH_READY)
+	$(BENCH)/bin/python -m pytest -q tests/test_peers.py
+
+bench: $(BENCH_READY)
+	$(BENCH)/bin/python benchmarks/core.py --quick --json bench.json
+
+$(BENCH_READY): pyproject.toml
+	test -x $(BENCH)/bin/python || $(PYTHON) -m venv $(BENCH)
+	$(BENCH)/bin/python -m pip install -q --disable-pip-version-check -e '.[mri,bench]' pytest
+	@touch $@
 
 $(READY): pyproject.toml hatch_build.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
