@@ -38,7 +38,7 @@ class Tangent(Frame):
     """A geodesic leaf: the network outputs a score of about unit size, which is brought to the size it should have.
 
     Args:
-        scale: time -> the root mean square of an element of the score there, for a float or [B]; ``Geodesic.score_scale``.
+        scale: time -> root mean square of an element of the score there, float or [B]; ``Geodesic.score_scale``.
     """
 
     def __init__(self, scale: Callable[[Any], Any]):
