@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from diffx.condition import Condition
-from diffx.nets import SelfConditioned, UNet
+from diffx.nets import UNet
 from diffx.nets.blocks import Attention, Downsample, ResBlock, Upsample, group_norm
 
 
@@ -207,18 +207,6 @@ def test_states_and_maps_of_another_size_are_refused() -> None:
         net(torch.zeros(2, 1, 6), torch.zeros(2), Condition(spatial=torch.zeros(2, 2, 5)))
     with pytest.raises(ValueError, match="1 spatial axes, not of shape"):
         net(torch.zeros(1, 6), torch.zeros(1))
-
-
-def test_self_conditioning_shows_the_last_estimate() -> None:
-    net = awake(UNet(1, 2, channels=(8,), blocks=1, attention=(), spatial=3 + 2))
-    wrapped = SelfConditioned(net)
-    x, level, maps, last = torch.randn(2, 2, 6), torch.zeros(2), torch.randn(2, 3, 6), torch.randn(2, 2, 6)
-    told = Condition(spatial=maps)
-    seen = wrapped(x, level, told, previous=last)
-    assert torch.equal(seen, net(x, level, Condition(spatial=torch.cat([maps, last], 1))))
-    first = wrapped(x, level, told)
-    assert torch.equal(first, wrapped(x, level, told, previous=torch.zeros_like(x)))
-    assert (seen - first).abs().amax((1, 2)).min() > 1e-2
 
 
 def test_vector_level_and_spatial_reach_the_output_after_a_step() -> None:
