@@ -30,6 +30,7 @@ RUNS = [
     ("task=sample from=trained given=[sizes=8] out=no6", 2),
     ("task=evaluate from=trained out=no7", 5),
     ("task=train data.root=shop.csv condition=[sizes] out=no8", 2),
+    ("task=sample from=trained given=[kind] out=no9", 2),
 ]
 KINDS = {"a": 0.5, "b": 0.3, "c": 0.2}
 
@@ -111,6 +112,7 @@ def test_every_run_ends_as_it_should_and_errors_are_one_line(installed: Installe
             "no column 'sizes'; did you mean 'size'?",
             "the diabetes study: not the table",
             "condition: there is no column 'sizes'; did you mean 'size'?",
+            "given: column=value, not 'kind'",
         ],
         strict=True,
     ):

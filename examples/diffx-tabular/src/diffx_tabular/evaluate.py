@@ -35,25 +35,21 @@ class Evaluation:
         columns = {what: fidelity.by_column(table, real, t) for what, t in compared.items()}
         metrics: dict[str, Any] = {
             "column_fidelity": {what: float(np.mean(list(c.values()))) for what, c in columns.items()},
-            "pair_fidelity": {what: fidelity.by_pair(table, real, t) for what, t in compared.items()},
         }
         if len(table.numbers) > 1:
             error = {what: fidelity.correlation_error(table, real, t) for what, t in compared.items()}
             metrics["correlation_error"] = error
-        score = "balanced accuracy" if isinstance(_column(table, target), Category) else "R2"
-        metrics["utility"] = {
-            **{what: utility(table, t, real, target) for what, t in compared.items()},
-            "score": score,
-            "target": target,
-        }
+        if len(table.columns) > 1:
+            metrics["pair_fidelity"] = {what: fidelity.by_pair(table, real, t) for what, t in compared.items()}
+            score = "balanced accuracy" if isinstance(_column(table, target), Category) else "R2"
+            predicted = {what: utility(table, t, real, target) for what, t in compared.items()}
+            metrics["utility"] = {**predicted, "score": score, "target": target}
         points, unseen = features(table, data.train), features(table, real)
         found = audit(features(table, rows), points, unseen)
         trivial = audit(features(table, compared["baseline"]), points, unseen)
-        metrics["closest_distance_ratio"] = {
-            "value": found.distance_ratio,
-            "floor": 1.0,
-            "baseline": trivial.distance_ratio,
-        }
+        if found.distance_held_out > 0:  # 0 where most rows held out are rows of training too, as few categories are
+            ratio = {"value": found.distance_ratio, "floor": 1.0, "baseline": trivial.distance_ratio}
+            metrics["closest_distance_ratio"] = ratio
         metrics["near_share"] = {"value": found.share, "floor": found.expected, "baseline": trivial.share}
         metrics["copies"] = {"value": len(found.copies), "floor": 0, "p_value": found.p_value}
         each = [

@@ -47,7 +47,7 @@ def by_pair(table: Table, real: Columns, other: Columns) -> float:
     for i, j in combinations(range(len(wide)), 2):
         if j >= size:
             found.append(1 - total_variation(p[:, i] * wide[j] + p[:, j], q[:, i] * wide[j] + q[:, j]))
-    return float(np.mean(found)) if found else float("nan")
+    return float(np.mean(found))
 
 
 def correlation_error(table: Table, real: Columns, other: Columns) -> float:

@@ -45,10 +45,10 @@ class Generator:
     def draw(self, run: Run, n: int, given: Mapping[str, str]) -> Columns:
         """Rows with seeds ``cfg.seed``, ``cfg.seed + 1``, ...; the columns of ``given`` are as given."""
         cfg = run.cfg
-        mask, known_values, record = self._known(given)
+        mask, fixed, record = self._fixed(given)
         plan = plan_of(plugins_of(cfg), self.process, cfg)
         place = ready(self.model, cfg.device)
-        mask, known_values = ({k: v.to(place) for k, v in part.items()} for part in (mask, known_values))
+        mask, fixed = ({k: v.to(place) for k, v in part.items()} for part in (mask, fixed))
         parts: list[Mapping[str, torch.Tensor]] = []
         for first in run.progress(range(0, n, cfg.sample.batch), "drawing", unit="batch"):
             seeds = range(cfg.seed + first, cfg.seed + min(first + cfg.sample.batch, n))
@@ -56,7 +56,7 @@ class Generator:
             predict, condition = predictor(self.model, values, cfg.sample.guidance)
             # what is known of a category is seen by the network from the start, which makes the conditional exact;
             # what is known of a number it is told, and keeping it makes the column follow
-            predict = keep(predict, mask, known_values, reveal=["categories"])
+            predict = keep(predict, mask, fixed, reveal=["categories"])
             parts.append(run_plan(predict, self.process, plan, self.shape, seeds, condition, device=place))
         state = {name: torch.cat([part[name] for part in parts]).cpu() for name in self.shape}
         flag_broken(run, state)
@@ -65,7 +65,7 @@ class Generator:
             raise diffx.DataError(f"from={cfg.from_}: the network of these weights predicts nothing finite")
         return {**self.table.decode(state), **{name: [value] * n for name, value in given.items()}}
 
-    def _known(self, given: Mapping[str, str]) -> tuple[dict, dict, dict[str, float]]:
+    def _fixed(self, given: Mapping[str, str]) -> tuple[dict, dict, dict[str, float]]:
         """Mask and values of the leaves, and what the network is told."""
         told = set(self.trained.condition)
         mask = {name: torch.zeros(shape, dtype=torch.bool) for name, shape in self.shape.items()}

@@ -38,6 +38,6 @@ def _split(table: Table, columns: Columns, target: str) -> tuple[np.ndarray, np.
     for category, code in zip(table.categories, codes.T):
         if category.name == target:
             y = code
-        elif category.name != f"{target} missing":
+        else:
             parts += list(np.eye(len(category.levels))[code].T)
     return np.stack(parts, 1)[there], y[there]
