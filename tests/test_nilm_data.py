@@ -20,7 +20,7 @@ from diffx_nilm.activations import activations, residual
 from diffx_nilm.appliances import DEFAULT, DISHWASHER, KETTLE, MICROWAVE, WASHING_MACHINE, called, choose
 from diffx_nilm.features import maps
 from diffx_nilm.household import Household
-from diffx_nilm.mix import Mixture, Recipe, Windows, stretch
+from diffx_nilm.mix import Mixture, Recipe, Windows, lay, stretch
 from diffx_nilm.pack import load_packed, pack_house, save_packed
 from diffx_nilm.read import read
 from diffx_nilm.simulate import simulate
@@ -61,7 +61,7 @@ def test_the_three_maps_by_hand():
     assert np.isnan(log).tolist() == np.isnan(level).tolist() == [False] * 3 + [True] + [False] * 2
     assert np.isnan(step).tolist() == [False] * 3 + [True, True, False]
     falling = maps(np.array([3050, 50], np.float32))
-    assert falling[2, 1] == pytest.approx(-1)
+    assert falling[2].tolist() == [0, -1]
     batch = np.stack([m, m * 2])
     np.testing.assert_array_equal(maps(batch)[1], maps(m * 2))
     assert maps(batch).dtype == np.float32 and maps(batch).shape == (2, 3, 6)
@@ -233,6 +233,27 @@ def test_an_activation_is_laid_into_a_window_stretched_and_no_stronger(packed):
             whole += 1
             same += bool((np.abs(parts[0, laid[0] : laid[-1] + 1].mean() / means - 1) < 1e-5).any())
     assert whole > 80 and same > 0.9 * whole
+
+
+def test_what_sticks_out_of_the_window_is_cut_off():
+    target = np.zeros(5)
+    for at in (-2, 3, 1, -3, 5):
+        lay(target, np.array([1.0, 2, 3]), at)
+    assert target.tolist() == [3, 1, 2, 4, 2]
+    lay(target, np.array([9.0, 1]), 0, np.maximum)
+    assert target.tolist() == [9, 1, 2, 4, 2]
+
+
+def test_a_mixed_window_keeps_nothing_of_its_house_but_the_rest():
+    """A house of 100 W and kettles: without a laid kettle there is none, and the rest is changed as far as it says."""
+    part = np.zeros(4000, np.float32)
+    part[::10] = 2500
+    house = Household("h", pd.Timestamp("2024-01-01"), 30.0, part + 100, {"kettle": part})
+    recipe = Recipe(real=0, others=0, chance=(0,), most=(1,), spread=(0,))
+    mixture = Mixture([pack_house(house, [KETTLE])], [KETTLE], width=64, recipe=recipe)
+    means = [mixture.draw(i)[0].mean() for i in range(300)]
+    assert max(mixture.draw(i)[0].max() for i in range(300)) < (160 + 250) * 1.05 + 20
+    assert min(means) < 30 and max(means) > 300 and np.median(means) == pytest.approx(110, abs=15)
 
 
 def test_real_windows_lie_where_appliances_run(packed):

@@ -222,6 +222,13 @@ def test_periods_of_any_length_against_a_value_for_every_second():
         np.testing.assert_allclose(house.mains[: len(expected)], expected, rtol=1e-6)
 
 
+def test_rows_once_a_period_keep_their_own_times():
+    """At 7 s past the half minute, a grid of whole half minutes would mix each value with the next."""
+    house = read(pd.DataFrame({"mains": load()}, times(start="2014-03-03 00:00:07")))
+    same(house, load())
+    assert house.start == pd.Timestamp("2014-03-03 00:00:07")
+
+
 def test_a_gap_is_not_known_and_a_short_pause_is_bridged():
     when = times(1000)
     frame = pd.DataFrame({"mains": load(n=1000)}, when).drop(when[100:160]).drop(when[500:502])
@@ -378,8 +385,10 @@ def test_the_end_of_summer_time_in_naive_times(tmp_path):
     exact = read(file, Options(timezone=LONDON))
     assert exact.start == when[0] and len(exact) == 5760
     np.testing.assert_array_equal(exact.mains, power[::3].astype(np.float32))
-    parts = joined(stream(file, Options(timezone=LONDON), rows=333))
-    np.testing.assert_array_equal(parts.mains, exact.mains)
+    for rows in (333, 9000):  # one that ends where the clock is turned
+        parts = joined(stream(file, Options(timezone=LONDON), rows=rows))
+        np.testing.assert_array_equal(parts.mains, exact.mains)
+        np.testing.assert_array_equal(joined(stream(file, rows=rows)).mains, house.mains)
 
 
 def test_the_begin_of_summer_time_in_naive_times(tmp_path):
@@ -452,7 +461,58 @@ def test_refit(tmp_path):
     }  # fmt: skip
     assert np.isnan(house.parts["kettle"][-60:]).all() and (house.mains == 300).all()
     assert read(refit(tmp_path, "CLEAN_House4.csv")[0]).parts["washing_machine"][50] == 9  # sensors 4 and 5
-    assert len(SENSORS) == 20 and not read(refit(tmp_path, "mine.csv")[0]).parts
+    assert not read(refit(tmp_path, "mine.csv")[0]).parts
+
+
+def test_the_sensors_of_refit_once_more():
+    """Sensors 1 to 9 of each house: Washing machine, Dishwasher, Microwave, Kettle."""
+    table = [
+        "1",
+        "....WD...",
+        "2",
+        ".WD.M..K.",
+        "3",
+        "....DW.MK",
+        "4",
+        "...WW..MK",
+        "5",
+        "..WD..MK.",
+        "6",
+        ".WD..MK..",
+        "7",
+        "....WD..K",
+        "8",
+        "...W...MK",
+        "9",
+        "..WD.MK..",
+        "10",
+        "....WD.M.",
+        "11",
+        "..WD.MK..",
+        "12",
+        "..MK.....",
+        "13",
+        "..WD...MK",
+        "15",
+        "..WD..MK.",
+        "16",
+        "....WD...",
+        "17",
+        "...W..MK.",
+        "18",
+        "....WD..M",
+        "19",
+        ".W.MK....",
+        "20",
+        "...WD..MK",
+        "21",
+        "..WD..K..",
+    ]
+    letters = {"W": "washing_machine", "D": "dishwasher", "M": "microwave", "K": "kettle"}
+    for house, sensors in zip(table[::2], table[1::2]):
+        found = {letters[s]: tuple(i + 1 for i in range(9) if sensors[i] == s) for s in sensors if s != "."}
+        assert SENSORS[int(house)] == found, house
+    assert len(SENSORS) == len(table) / 2
 
 
 def channels(folder: Path, labels: dict[int, str], steps: dict[int, int], power: dict[int, float]) -> Path:

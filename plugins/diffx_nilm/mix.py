@@ -95,7 +95,7 @@ class Mixture:
             rest = np.maximum(rest + np.float32(rng.uniform(-80, 250)), 0)
         for _ in range(rng.poisson(self.recipe.others)):
             load = _other(rng)
-            _lay(rest, load, int(rng.integers(-len(load) + 1, self.width)))
+            lay(rest, load, int(rng.integers(-len(load) + 1, self.width)))
         # the two meters do not agree to some per cent, and the mains one is noisy
         noise = rng.standard_normal(self.width) * rng.choice([0, 1, 4])
         mains = (rest + parts.sum(0)) * rng.uniform(0.97, 1.05) + noise
@@ -134,7 +134,7 @@ class Mixture:
                 begin, end = source.runs[a][rng.integers(len(source.runs[a]))]
                 run = source.window(begin, end)[1][a]
                 run = stretch(run, rng.uniform(0.8, 1.25)) * np.float32(rng.uniform(1 - spread, 1 + spread))
-                _lay(parts[a], run, int(rng.integers(-len(run) + 1, self.width)), np.maximum)
+                lay(parts[a], run, int(rng.integers(-len(run) + 1, self.width)), np.maximum)
         return rest, parts
 
 
@@ -182,7 +182,7 @@ def _other(rng: Rng) -> np.ndarray:
     return load
 
 
-def _lay(target: np.ndarray, run: np.ndarray, at: int, how: np.ufunc = np.add) -> None:
+def lay(target: np.ndarray, run: np.ndarray, at: int, how: np.ufunc = np.add) -> None:
     """Lay a run over a window, in place, from ``at`` on; what sticks out is cut off."""
     low, high = max(at, 0), min(at + len(run), len(target))
     if low < high:
