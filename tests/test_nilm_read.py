@@ -466,53 +466,17 @@ def test_refit(tmp_path):
 
 def test_the_sensors_of_refit_once_more():
     """Sensors 1 to 9 of each house: Washing machine, Dishwasher, Microwave, Kettle."""
-    table = [
-        "1",
-        "....WD...",
-        "2",
-        ".WD.M..K.",
-        "3",
-        "....DW.MK",
-        "4",
-        "...WW..MK",
-        "5",
-        "..WD..MK.",
-        "6",
-        ".WD..MK..",
-        "7",
-        "....WD..K",
-        "8",
-        "...W...MK",
-        "9",
-        "..WD.MK..",
-        "10",
-        "....WD.M.",
-        "11",
-        "..WD.MK..",
-        "12",
-        "..MK.....",
-        "13",
-        "..WD...MK",
-        "15",
-        "..WD..MK.",
-        "16",
-        "....WD...",
-        "17",
-        "...W..MK.",
-        "18",
-        "....WD..M",
-        "19",
-        ".W.MK....",
-        "20",
-        "...WD..MK",
-        "21",
-        "..WD..K..",
-    ]
+    table = {
+        1: "....WD...", 2: ".WD.M..K.", 3: "....DW.MK", 4: "...WW..MK", 5: "..WD..MK.", 6: ".WD..MK..", 7: "....WD..K",
+        8: "...W...MK", 9: "..WD.MK..", 10: "....WD.M.", 11: "..WD.MK..", 12: "..MK.....", 13: "..WD...MK",
+        15: "..WD..MK.", 16: "....WD...", 17: "...W..MK.", 18: "....WD..M", 19: ".W.MK....", 20: "...WD..MK",
+        21: "..WD..K..",
+    }  # fmt: skip
     letters = {"W": "washing_machine", "D": "dishwasher", "M": "microwave", "K": "kettle"}
-    for house, sensors in zip(table[::2], table[1::2]):
+    for house, sensors in table.items():
         found = {letters[s]: tuple(i + 1 for i in range(9) if sensors[i] == s) for s in sensors if s != "."}
-        assert SENSORS[int(house)] == found, house
-    assert len(SENSORS) == len(table) / 2
+        assert SENSORS[house] == found, house
+    assert len(SENSORS) == len(table)
 
 
 def channels(folder: Path, labels: dict[int, str], steps: dict[int, int], power: dict[int, float]) -> Path:
