@@ -131,7 +131,7 @@ class SampleConfig:
     """How samples are drawn."""
 
     sampler: str = option(
-        "dpmpp_2m",
+        "unipc",
         help="the solver: ddpm, ddim, euler, euler_ancestral, heun, dpm2, dpmpp_2s, dpmpp_1m, dpmpp_2m, dpmpp_3m, "
         "unipc, unipc_3, ab2, ab3, ab4, lms, pndm, plms or an extension's",
     )

@@ -39,6 +39,7 @@ class BrainProcess(ProcessConfig):
 
 @dataclass
 class BrainSampling(SampleConfig):
+    sampler: str = option("dpmpp_2m", help="the solver, as for any plugin; the figures were measured with this one")
     steps: int = option(24, help="steps of the solver", min=1)
     # further down the shipped network adds speckle rather than folds
     stop: float = option(0.3, help="noise (sigma/alpha) at which the prediction is taken for the sample", min=0, max=10)
