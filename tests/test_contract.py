@@ -75,7 +75,8 @@ RANDOM_NET = """
     class Net(torch.nn.Module):
         def __init__(self):
             super().__init__()
-            self.scale = torch.nn.Parameter(torch.ones(()))
+            # one weight would not do: clipping leaves only the sign of its gradient, which may come out alike
+            self.scale = torch.nn.Parameter(torch.ones(16))
         def forward(self, x, level, condition):
             return self.scale * x{}
 
