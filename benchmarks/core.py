@@ -45,12 +45,13 @@ def brains(quick: bool) -> list[solvers.Error]:
 
     model, process, shape = load()
     records = [{"age": 30.0, "sex": "F"}, {"age": 70.0, "sex": "M"}]
-    counts, reference = ((10, 20, 30), 60) if quick else ((5, 8, 10, 15, 20, 30, 50), 120)
+    counts, reference = ((10, 20), 40) if quick else ((5, 8, 10, 15, 20, 30, 50), 120)
     rows = []
     for name, guidance, stop in (("mri-synth-ixi", 1.0, 0.0), ("mri-synth-ixi, guided, stop 0.3", 1.5, 0.3)):
         if quick and guidance != 1.0:
             continue
-        rows += solvers.trained(counts, model, process, shape, records, name, reference, guidance, stop)
+        chosen = solvers.SHORT if quick else solvers.CANDIDATES
+        rows += solvers.trained(counts, model, process, shape, records, name, reference, guidance, stop, chosen)
     return rows
 
 
@@ -97,7 +98,7 @@ def main() -> None:
     result |= {f"step_overhead_us_{peer}": steps[overhead.COMPARED[peer]] for peer in PEERS}
     print(table(["a step on a small state", "us"], [[k, v] for k, v in steps.items()]), "\n", flush=True)
 
-    nets = throughput.measure(3 if quick else 9)
+    nets = throughput.measure(3, ("fp32",)) if quick else throughput.measure(9)
     result["unets"] = nets
     for kind in ("forward", "train"):
         for peer in ("diffusers", "monai", "azula"):
@@ -110,7 +111,7 @@ def main() -> None:
     print(table(columns, [[row[c] for c in columns] for row in nets]), "\n", flush=True)
 
     result["memory_3d_train_mib"] = probe.memory_mib()
-    result["import_all_ms"] = probe.import_ms(3 if quick else 7)
+    result["import_all_ms"] = probe.import_ms(1 if quick else 7)
     result["import_ms"] = result["import_all_ms"]["diffx.sample"]
     print(table(["3-D training step", "MiB"], [[k, v] for k, v in result["memory_3d_train_mib"].items()]), "\n")
     print(table(["import", "CPU ms"], [[k, v] for k, v in result["import_all_ms"].items()]), "\n", flush=True)

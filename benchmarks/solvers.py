@@ -35,6 +35,7 @@ CANDIDATES = (
     ("ab2", "angle_least"),
     ("ab3", "angle_least"),
 )
+SHORT = (("dpmpp_2m", "karras"), ("unipc", "karras"), ("unipc", "angle"), ("ab2", "angle_least"))
 EXACT = {
     "N(0.7, 0.5^2)": (Mixture(), 0.86),
     "two modes": (Mixture((0.3, 0.7), (-1.0, 0.8), (0.3, 0.25)), 0.88),
@@ -53,8 +54,14 @@ class Error:
     error: float
 
 
-def _plans(schedule: Any, counts: tuple[int, ...], sigma_data: float, stop: float = 0.0) -> Iterator[tuple[str, Plan]]:
-    for sampler, grid in CANDIDATES:
+def _plans(
+    schedule: Any,
+    counts: tuple[int, ...],
+    sigma_data: float,
+    stop: float = 0.0,
+    chosen: tuple[tuple[str, str], ...] = CANDIDATES,
+) -> Iterator[tuple[str, Plan]]:
+    for sampler, grid in chosen:
         for count in counts:
             steps = (count + 1) // 2 if sampler == "heun" else count
             plan = make_plan(schedule, sampler, steps, grid, stop=stop, sigma_data=sigma_data)
@@ -108,7 +115,8 @@ def _peers(denoise: Callable[[np.ndarray, float], np.ndarray], start: np.ndarray
 
 
 def trained(counts: tuple[int, ...], model: Any, process: Any, shape: tuple[int, ...], records: list[dict[str, Any]],
-            name: str, reference: int, guidance: float = 1.0, stop: float = 0.0) -> list[Error]:  # fmt: skip
+            name: str, reference: int, guidance: float = 1.0, stop: float = 0.0,
+            chosen: tuple[tuple[str, str], ...] = CANDIDATES) -> list[Error]:  # fmt: skip
     """Relative RMS distance to where the probability flow ends, of the same starts: ||x_n - x*|| / ||x*||."""
     from diffx.tasks import predictor, ready
 
@@ -124,7 +132,7 @@ def trained(counts: tuple[int, ...], model: Any, process: Any, shape: tuple[int,
     scale = end.square().mean().sqrt()
     return [
         Error(name, label, len(plan), float((run(plan) - end).square().mean().sqrt() / scale))
-        for label, plan in _plans(process.schedule, counts, sigma_data, stop)
+        for label, plan in _plans(process.schedule, counts, sigma_data, stop, chosen)
     ]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -41,11 +41,12 @@ def _calls(build: Callable[[int], unets.Built], dims: int, dtype: Any) -> tuple[
     return sum(p.numel() for p in net.parameters()), {"forward": forward, "train": train}
 
 
-def measure(repeats: int, dims: tuple[int, ...] = (1, 2, 3)) -> list[dict[str, Any]]:
+def measure(repeats: int, precisions: Sequence[str] = tuple(PRECISIONS)) -> list[dict[str, Any]]:
     """One row a library, dimension, precision and kind of call."""
     rows = []
-    for d in dims:
-        for precision, dtype in PRECISIONS.items():
+    for d in unets.SHAPES:
+        for precision in precisions:
+            dtype = PRECISIONS[precision]
             built = {}
             for name, build in BUILDERS.items():
                 try:
