@@ -321,13 +321,18 @@ def test_the_cores_plans_keep_all_leaves_in_step() -> None:
     options = SampleConfig(steps=6)
     joint = plan_state(whole, options)
     assert joint.plans["number"] == plan_state(numbers["number"], options)
-    assert joint.plans["number"] == make_plan(EDM(), "dpmpp_2m", 6, sigma_data=1.3)
+    assert joint.plans["number"] == make_plan(EDM(), "unipc", 6, sigma_data=1.3)
     for row in joint.rows[1:]:  # the first lies above any training time, where all are at their last
         u = clock(whole.leaves["number"], [row.t["number"]])
         for name, leaf in whole.leaves.items():
             assert row.t[name] == pytest.approx(float(leaf.times(u)[0]), rel=1e-6)
     assert {name: plan.rows[-1].s for name, plan in joint.plans.items()} == dict.fromkeys(whole.leaves, 0.0)
     assert len(plan_state(process, SampleConfig(steps=6, sampler="heun")).rows) == 11
+    steps = plan_state(whole, SampleConfig(steps=6, sampler="ddim")).plans["turn"].rows
+    for sampler in ("unipc", "heun"):  # with rows that correct a number, during which a rotation waits
+        turned = plan_state(whole, SampleConfig(steps=6, sampler=sampler)).plans["turn"].rows
+        assert [(row.t, row.s, row.b) for row in turned if row.s != row.t] == [(row.t, row.s, row.b) for row in steps]
+        assert all((row.b, row.c) == ((), 0.0) for row in turned if row.s == row.t)
     tokens = plan_state(process.leaves["kind"], SampleConfig(steps=6, grid="uniform", eta=0.5))
     assert tokens == transitions(GRIDS["uniform"](RectifiedFlow(), 6), 0.5)
     walked = plan_state(turn, SampleConfig(steps=6, grid="uniform", eta=1.0))

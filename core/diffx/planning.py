@@ -8,7 +8,7 @@ from typing import Any
 
 from diffx.config import SampleConfig
 from diffx.errors import PluginError
-from diffx.plan import SOLVERS, JointPlan, Plan, follow, in_step, make_plan, transitions, walk
+from diffx.plan import SOLVERS, JointPlan, Plan, follow, in_step, make_plan, paced, transitions, walk
 from diffx.plan.grids import GRIDS
 from diffx.process import Gaussian, Geodesic, Product
 from diffx.process.discrete import Discrete
@@ -42,6 +42,8 @@ def plan_state(process: Any, options: SampleConfig, solvers: Solvers = SOLVERS) 
             plans[name] = plan
         elif isinstance(leaf, Discrete):
             plans[name] = follow(plan, lead, leaf)
+        elif isinstance(leaf, Geodesic):
+            plans[name] = paced(_leaf(leaf, options, solvers, in_step(times, lead, leaf)), plan)
         else:
             plans[name] = _leaf(leaf, options, solvers, in_step(times, lead, leaf))
     return JointPlan(plans)

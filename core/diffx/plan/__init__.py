@@ -14,7 +14,7 @@ from diffx.plan.resample import repaint
 from diffx.plan.single import ddim, ddpm, euler, euler_ancestral
 from diffx.plan.stages import dpm2, dpmpp_2s, heun
 from diffx.plan.table import JointPlan, JointRow, Plan, Row
-from diffx.plan.transitions import follow, in_step, transitions
+from diffx.plan.transitions import follow, in_step, paced, transitions
 from diffx.plan.unipc import unipc
 from diffx.plan.walk import temper, walk
 from diffx.process.schedule import Schedule
@@ -121,6 +121,7 @@ __all__ = [
     "in_step",
     "lms",
     "make_plan",
+    "paced",
     "pndm",
     "repaint",
     "temper",

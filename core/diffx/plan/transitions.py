@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -74,3 +75,24 @@ def follow(plan: Plan, lead: Process, leaf: Process, eta: float = 0.0, temperatu
         for t, s, row in zip(starts, ends, plan.rows, strict=True)
     ]
     return Plan(f"transitions in step with {plan.name}", tuple(rows))
+
+
+def paced(plan: Plan, like: Plan) -> Plan:
+    """The steps of ``plan`` on the rows of ``like``, for a :class:`JointPlan`.
+
+    A row of ``like`` that moves the clock takes the next step; one that does not, such as the second of Heun's two,
+    leaves the leaf as it is. A step without evaluation uses the last prediction, made where the leaf still is.
+
+    Raises:
+        ValueError: the numbers of steps differ, or a step needs more than the last prediction.
+    """
+    if sum(row.s != row.t for row in like.rows) != len(plan.rows):
+        raise ValueError(f"{plan.name} has {len(plan.rows)} steps, which are not those of {like.name}")
+    if any(len(row.b) > 1 or row.d for row in plan.rows):
+        raise ValueError(f"{plan.name} remembers earlier steps, between which {like.name} may evaluate more than once")
+    steps, rows, now = iter(plan.rows), [], plan.rows[0].t
+    for row in like.rows:
+        step = next(steps) if row.s != row.t else Row(now, now)
+        rows.append(replace(step, evaluate=row.evaluate))
+        now = step.s
+    return Plan(f"{plan.name} in step with {like.name}", tuple(rows))
