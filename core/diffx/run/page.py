@@ -54,7 +54,7 @@ def asked(cfg: Any) -> list[tuple[str, str]]:
     found = []
     for option in [*own, *always]:
         value = getattr(cfg, option.path[0])
-        if value is not None:
+        if value not in (None, [], ""):
             unit = "" if isinstance(value, bool) else option.unit
             found.append((option.key.replace("_", " "), f"{figure(value)} {unit}".strip()))
     return found
