@@ -4,30 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import nn
+from awake import awake, seeded  # noqa: F401
 from torch.distributions import Normal, kl_divergence
 
 from diffx.nets import AutoencoderKL, Posterior
 from diffx.nets.autoencoder import ChannelNorm, LocalBlock, Shrink
 from diffx.noise import Noise
-
-
-@pytest.fixture(autouse=True)
-def seeded():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        yield
-    torch.set_num_threads(before)
-
-
-def awake(net: nn.Module) -> nn.Module:
-    """Random values for all parameters: the zero-initialised ones would hide what is behind them."""
-    for parameter in net.parameters():
-        nn.init.normal_(parameter, std=0.3 if parameter.ndim < 2 else 0.7 / parameter[0].numel() ** 0.5)
-    return net.eval()
-
 
 #: dims, channels, factors, blocks
 SHAPES = [(1, (4, 4), (2,), 1), (1, (4, 4, 4), (2, 3), 1), (2, (4, 4), (5,), 0), (1, (4, 4, 4), (4, 1), 2)]

@@ -5,29 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import nn
+from awake import awake, seeded  # noqa: F401
 
 from diffx.condition import Condition
 from diffx.nets import UNet
 from diffx.nets.blocks import Attention, Downsample, ResBlock, Upsample, group_norm
-
-
-@pytest.fixture(autouse=True)
-def seeded():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        yield
-    torch.set_num_threads(before)
-
-
-def awake(net: nn.Module) -> nn.Module:
-    """Random values for all parameters: the zero-initialised ones would hide what is behind them."""
-    for parameter in net.parameters():
-        nn.init.normal_(parameter, std=0.3 if parameter.ndim < 2 else 0.7 / parameter[0].numel() ** 0.5)
-    return net.eval()
-
 
 SHAPES = [
     (1,), (2,), (3,), (4,), (5,), (17,), (64,),
