@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from diffx.cache import cache_folder as user_cache
 from diffx.errors import UsageError
 from diffx.noise import derive
 from diffx.weights import resolve_weights
@@ -46,8 +46,7 @@ def cache_folder(cfg: SynthConfig) -> Path:
     for path in filter(None, paths):
         facts = path.stat()
         sha.update(f"{path.resolve()} {facts.st_size} {facts.st_mtime_ns}".encode())
-    user = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "diffx" / "mri_synth"
-    return Path(cfg.data.cache or user) / sha.hexdigest()[:16]
+    return Path(cfg.data.cache or user_cache() / "mri_synth") / sha.hexdigest()[:16]
 
 
 def codec_source(cfg: SynthConfig) -> Path | None:
