@@ -15,6 +15,13 @@ def runs(on: np.ndarray) -> np.ndarray:
     return edge.reshape(-1, 2)
 
 
+def bridged(found: np.ndarray, longest: float) -> np.ndarray:
+    """Runs [n, 2] with pauses of at most ``longest`` periods between them made one."""
+    parted = found[1:, 0] - found[:-1, 1] > longest
+    first, last = (np.r_[True, parted], np.r_[parted, True]) if len(found) else ([], [])
+    return np.stack([found[first, 0], found[last, 1]], axis=1)
+
+
 def activations(power: np.ndarray, appliance: Appliance, period: float = 30.0) -> np.ndarray:
     """Whole runs of an appliance in its metered power [T], W: [n, 2] begin and end (exclusive), in periods.
 
@@ -25,8 +32,7 @@ def activations(power: np.ndarray, appliance: Appliance, period: float = 30.0) -
     found = runs(np.where(known, power, 0) > appliance.edge)
     if not len(found):
         return found
-    parted = (found[1:, 0] - found[:-1, 1]) * period > appliance.gap
-    found = np.stack([found[np.r_[True, parted], 0], found[np.r_[parted, True], 1]], axis=1)
+    found = bridged(found, appliance.gap / period)
     length = (found[:, 1] - found[:, 0]) * period
     # values not known up to the one before each position; outside nothing is known
     unknown = np.cumsum(np.concatenate([[0, 1], ~known, [1]]))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
 
 from diffx.errors import UsageError, did_you_mean
 
@@ -29,6 +30,7 @@ class Appliance:
     gap: float
     min_on: float
     max_on: float = 15_000
+    usage: tuple[float, float] = (0.02, 10.0)
     aliases: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -37,6 +39,21 @@ class Appliance:
             raise UsageError(f"{self.name}: {wrong[0]} is a positive number, not {positive[wrong[0]]}")
         if not 0 <= self.min_on <= self.max_on or self.gap < 0 or self.peak < 0:
             raise UsageError(f"{self.name}: 0 <= min_on <= max_on, and no negative gap or peak")
+        if not 0 < self.usage[0] < self.usage[1]:
+            raise UsageError(f"{self.name}: usage is from rarely to often, in runs a day")
+
+    @classmethod
+    def of_json(cls, facts: Mapping[str, Any]) -> Appliance:
+        """From what ``dataclasses.asdict`` made of one, as JSON gives it back. UsageError for fields it has not."""
+        known = {f.name for f in fields(cls)}
+        if unknown := sorted(set(facts) - known):
+            raise UsageError(f"an appliance has no {unknown[0]!r}{did_you_mean(unknown[0], sorted(known))}")
+        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in facts.items()})
+
+    @property
+    def usage_key(self) -> str:
+        """Field of a record that says how often it is used."""
+        return usage_key(self.key)
 
     def is_called(self, name: str) -> bool:
         """Whether a column or channel of this name is one: "Washing_Machine 2", "washingmachine", ..."""
@@ -47,7 +64,16 @@ class Appliance:
 # Thresholds of the protocol (kettle 2000, dishwasher 10, washing machine 20, microwave 200 W): Kelly and Knottenbelt
 # 2015, "Neural NILM", table 3.
 KETTLE = Appliance(
-    "kettle", "kettle", threshold=2000, scale=3000, edge=500, peak=2000, gap=60, min_on=30, aliases=("kettles",)
+    "kettle",
+    "kettle",
+    threshold=2000,
+    scale=3000,
+    edge=500,
+    peak=2000,
+    gap=60,
+    min_on=30,
+    usage=(0.1, 12),
+    aliases=("kettles",),
 )
 DISHWASHER = Appliance(
     "dish washer",
@@ -58,6 +84,7 @@ DISHWASHER = Appliance(
     peak=1000,
     gap=1200,
     min_on=600,
+    usage=(0.02, 2.5),
     aliases=("dishwasher", "dishwaser"),  # as REDD spells it
 )
 WASHING_MACHINE = Appliance(
@@ -69,6 +96,7 @@ WASHING_MACHINE = Appliance(
     peak=1000,
     gap=600,
     min_on=600,
+    usage=(0.02, 2.5),
     aliases=("washer", "clothes washer", "washer dryer"),
 )
 MICROWAVE = Appliance(
@@ -80,9 +108,16 @@ MICROWAVE = Appliance(
     peak=200,
     gap=60,
     min_on=30,
+    usage=(0.1, 10),
     aliases=("microwave oven", "combination microwave"),
 )
 DEFAULT = (KETTLE, DISHWASHER, WASHING_MACHINE, MICROWAVE)
+
+
+def usage_key(name: str) -> str:
+    """Field of a record that says how often the appliance of this name is used."""
+    known = called(name)
+    return f"{known.key if known else name}_usage"
 
 
 def plain(name: str) -> str:

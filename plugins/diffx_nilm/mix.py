@@ -9,45 +9,51 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from diffx.errors import DataError
 from diffx.noise import derive
 
 from .appliances import Appliance
 from .features import maps
+from .household import DAY
 from .pack import Packed
 
 Rng = np.random.Generator
-Item = dict[str, Tensor]
+Item = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Recipe:
     """How a mixed window comes about.
 
-    ``real``: share of windows left as they were measured, parts and rest together. ``active``: share of these placed
-    where an appliance runs. ``chance``, ``most``: of each appliance in a mixed window, and how many runs of it.
-    ``others``: mean number of other loads. ``ceiling``: W that the mains meter clips at.
+    ``real``: share of windows left as they were measured, parts and rest together. ``spread``: how much weaker or
+    stronger a run is laid in than it was, as a share. ``others``: mean number of other loads. ``ceiling``: W that the
+    mains meter clips at. ``gaps``: share of windows in which the mains are not known for a while. ``unsaid``: share in
+    which nobody says how often an appliance is used.
     """
 
-    real: float = 0.4
-    active: float = 0.75
-    chance: tuple[float, ...] = (0.6, 0.35, 0.35, 0.55)
-    most: tuple[int, ...] = (4, 1, 1, 4)
-    spread: tuple[float, ...] = (0.15, 0.15, 0.15, 0.25)
+    real: float = 0.3
+    spread: float = 0.2
     others: float = 0.8
     ceiling: float = 6000.0
+    gaps: float = 0.05
+    unsaid: float = 0.1
 
 
 class Mixture:
-    """Item number -> ``{"x": parts / scale [A, T], "mains": maps [3, T]}``, float32: a function of (seed, number).
+    """Item number -> ``{"x": parts / scale [A, T], "mains": maps [3, T], "<appliance>_usage": place}``.
+
+    Each is a function of (seed, number). The usage of an appliance, runs a day as :func:`place` scales them, is what the
+    window was drawn with: evenly, in the logarithm, from rarely to often for a mixed window, where runs come as a Poisson process of that rate; the house's own
+    for a measured one. So a network learns p(parts | mains, how often each is used), and is not tied to the habits of
+    the few homes that it was trained on.
 
     Args:
-        width: T, in periods. count: how many items the set has; each is another.
+        width: T, in periods. period: seconds. count: how many items the set has; each is another.
 
     Raises DataError where a house has no ``width`` known periods in a row, or nobody has a run of an appliance.
     """
@@ -57,15 +63,14 @@ class Mixture:
         houses: Sequence[Packed],
         appliances: Sequence[Appliance],
         width: int = 512,
+        period: float = 30.0,
         count: int = 1_000_000,
         seed: int = 0,
         recipe: Recipe | None = None,
     ):
         self.houses, self.appliances = tuple(houses), tuple(appliances)
-        self.width, self.count, self.seed = width, count, seed
+        self.width, self.period, self.count, self.seed = width, period, count, seed
         self.recipe = recipe or Recipe()
-        if {len(v) for v in (self.recipe.chance, self.recipe.most, self.recipe.spread)} != {len(self.appliances)}:
-            raise ValueError(f"chance, most and spread are of each of {len(self.appliances)} appliances")
         for house in self.houses:
             if len(house) < width or not (house.unknown[width:] == house.unknown[:-width]).any():
                 raise DataError(f"{house.name}: never {width} known periods in a row")
@@ -73,22 +78,36 @@ class Mixture:
         if lacking := [a.key for a, found in zip(self.appliances, self.sources, strict=True) if not found]:
             raise DataError(f"{', '.join(h.name for h in self.houses)}: no run of {', '.join(lacking)}")
         self.scale = np.array([[a.scale] for a in self.appliances], np.float32)
+        self.usage = {house.name: house.a_day(period) for house in self.houses}
+        self.longest = [
+            max(int(np.ptp(h.runs[a], axis=1).max()) for h in found) for a, found in enumerate(self.sources)
+        ]
 
     def __len__(self) -> int:
         return self.count
 
     def __getitem__(self, number: int) -> Item:
-        mains, parts = self.draw(number)
-        return {"x": torch.from_numpy(parts / self.scale), "mains": torch.from_numpy(maps(mains))}
+        mains, parts, usage = self.draw(number)
+        rng = self._rng("gaps", number)
+        if rng.random() < self.recipe.gaps:
+            length = int(np.exp(rng.uniform(0, np.log(self.width / 4))))
+            lay(mains, np.full(length, np.nan, np.float32), int(rng.integers(-length + 1, self.width)))
+        said = {
+            a.usage_key: rate if rng.random() >= self.recipe.unsaid else np.nan
+            for a, rate in zip(self.appliances, place(usage, self.appliances), strict=True)
+        }
+        return {"x": torch.from_numpy(parts / self.scale), "mains": torch.from_numpy(maps(mains)), **said}
 
-    def draw(self, number: int) -> tuple[np.ndarray, np.ndarray]:
-        """(mains [T], parts [A, T]) of an item, float32, W."""
-        rng = np.random.Generator(np.random.Philox(key=derive(self.seed, "mix", number)))
+    def draw(self, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(mains [T], parts [A, T], usage [A]) of an item, float32, W and runs a day."""
+        rng = self._rng("mix", number)
         house = self.houses[rng.integers(len(self.houses))]
         if rng.random() < self.recipe.real:
             rest, parts = self._measured(house, rng)
+            usage = np.array(self.usage[house.name])
         else:
-            rest, parts = self._mixed(house, rng)
+            usage = np.exp([rng.uniform(*np.log(a.usage)) for a in self.appliances])
+            rest, parts = self._mixed(house, usage, rng)
         if rng.random() < 0.5:
             rest = rest * np.float32(rng.uniform(0.5, 1.6))
         if rng.random() < 0.5:
@@ -99,51 +118,66 @@ class Mixture:
         # the two meters do not agree to some per cent, and the mains one is noisy
         noise = rng.standard_normal(self.width) * rng.choice([0, 1, 4])
         mains = (rest + parts.sum(0)) * rng.uniform(0.97, 1.05) + noise
-        return np.clip(mains, 0, self.recipe.ceiling).astype(np.float32), parts
+        return np.clip(mains, 0, self.recipe.ceiling).astype(np.float32), parts, usage.astype(np.float32)
+
+    def _rng(self, purpose: str, number: int) -> Rng:
+        return np.random.Generator(np.random.Philox(key=derive(self.seed, purpose, number)))
+
+    def _somewhere(self, house: Packed, rng: Rng) -> int:
+        """Where a window that is known throughout begins."""
+        while not house.clear(first := int(rng.integers(0, len(house) - self.width + 1)), self.width):
+            pass
+        return first
 
     def _measured(self, house: Packed, rng: Rng) -> tuple[np.ndarray, np.ndarray]:
         """A window as it was, every part stronger or weaker by up to a tenth."""
-        while True:
-            active = [runs for runs in house.runs if len(runs)] if rng.random() < self.recipe.active else []
-            if active:
-                runs = active[rng.integers(len(active))]
-                begin, end = runs[rng.integers(len(runs))]
-                first = int(np.clip(rng.integers(begin - self.width + 1, end), 0, len(house) - self.width))
-            else:
-                first = int(rng.integers(0, len(house) - self.width + 1))
-            if house.clear(first, self.width):
-                break
+        first = self._somewhere(house, rng)
         mains, parts = house.window(first, first + self.width)
         rest = np.maximum(mains - parts.sum(0), 0)
         return rest, parts * rng.uniform(0.9, 1.1, (len(parts), 1)).astype(np.float32)
 
-    def _mixed(self, house: Packed, rng: Rng) -> tuple[np.ndarray, np.ndarray]:
+    def _mixed(self, house: Packed, usage: np.ndarray, rng: Rng) -> tuple[np.ndarray, np.ndarray]:
         """What is left of one house, now and then backwards, and runs of any house laid over it."""
-        while not house.clear(first := int(rng.integers(0, len(house) - self.width + 1)), self.width):
-            pass
+        first = self._somewhere(house, rng)
         mains, own = house.window(first, first + self.width)
         rest = np.maximum(mains - own.sum(0), 0)
         if rng.random() < 0.3:
             rest = rest[::-1].copy()
         parts = np.zeros((len(self.appliances), self.width), np.float32)
-        for a, spread in enumerate(self.recipe.spread):
-            if rng.random() >= self.recipe.chance[a]:
-                continue
+        for a, rate in enumerate(usage):
             source = self.sources[a][rng.integers(len(self.sources[a]))]
-            for _ in range(rng.integers(1, self.recipe.most[a] + 1)):
+            strength = rng.uniform(1 - self.recipe.spread, 1 + self.recipe.spread)  # of the machine, not of each run
+            reach = round(1.25 * self.longest[a])  # a run that began before the window may last into it
+            for _ in range(rng.poisson(rate * (self.width + reach) * self.period / DAY)):
                 begin, end = source.runs[a][rng.integers(len(source.runs[a]))]
                 run = source.window(begin, end)[1][a]
-                run = stretch(run, rng.uniform(0.8, 1.25)) * np.float32(rng.uniform(1 - spread, 1 + spread))
-                lay(parts[a], run, int(rng.integers(-len(run) + 1, self.width)), np.maximum)
+                run = stretch(run, rng.uniform(0.8, 1.25)) * np.float32(strength * rng.uniform(0.96, 1.04))
+                at = int(rng.integers(-reach, self.width))
+                if not parts[a, max(at, 0) : max(at + len(run), 0)].any():  # nobody runs one machine twice at once
+                    lay(parts[a], run, at)
         return rest, parts
 
 
-class Windows:
-    """A house cut into windows of ``width`` periods every ``step``, those that are known throughout, as they were."""
+def place(usage: Sequence[float] | np.ndarray, appliances: Sequence[Appliance]) -> list[float]:
+    """Where runs a day lie between rarely (0) and often (1), in the logarithm and held inside."""
+    pairs = zip(usage, appliances, strict=True)
+    return [float(np.clip(np.log(max(u, 1e-9) / a.usage[0]) / np.log(a.usage[1] / a.usage[0]), 0, 1)) for u, a in pairs]
 
-    def __init__(self, houses: Sequence[Packed], appliances: Sequence[Appliance], width: int = 512, step: int = 448):
-        self.width = width
+
+class Windows:
+    """Houses cut into windows of ``width`` periods every ``step``, those that are known throughout, as they were."""
+
+    def __init__(
+        self,
+        houses: Sequence[Packed],
+        appliances: Sequence[Appliance],
+        width: int = 512,
+        period: float = 30.0,
+        step: int = 448,
+    ):
+        self.width, self.appliances = width, tuple(appliances)
         self.scale = np.array([[a.scale] for a in appliances], np.float32)
+        self.usage = {house.name: place(house.a_day(period), self.appliances) for house in houses}
         self.places = [
             (house, first)
             for house in houses
@@ -157,7 +191,8 @@ class Windows:
     def __getitem__(self, number: int) -> Item:
         house, first = self.places[number]
         mains, parts = house.window(first, first + self.width)
-        return {"x": torch.from_numpy(parts / self.scale), "mains": torch.from_numpy(maps(mains))}
+        said = {a.usage_key: rate for a, rate in zip(self.appliances, self.usage[house.name], strict=True)}
+        return {"x": torch.from_numpy(parts / self.scale), "mains": torch.from_numpy(maps(mains)), **said}
 
 
 def stretch(run: np.ndarray, factor: float) -> np.ndarray:

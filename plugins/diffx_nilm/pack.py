@@ -14,7 +14,7 @@ from diffx.errors import DataError
 
 from .activations import activations
 from .appliances import Appliance
-from .household import Household
+from .household import DAY, Household
 
 _UNIT = 0.1  # W
 _UNKNOWN = 2**16 - 1
@@ -47,6 +47,21 @@ class Packed:
         unit = np.float32(_UNIT)
         return self.mains[first:stop] * unit, self.parts[:, first:stop] * unit
 
+    def a_day(self, period: float) -> list[float]:
+        """Runs of each appliance in a day of known mains."""
+        days = (len(self) - int(self.unknown[-1])) * period / DAY
+        return [len(runs) / days for runs in self.runs]
+
+    def split(self, periods: int) -> tuple[Packed, Packed]:
+        """(what comes before the last ``periods``, those)."""
+        edge = max(len(self) - periods, 0)
+        return self._cut(0, edge), self._cut(edge, len(self))
+
+    def _cut(self, first: int, stop: int) -> Packed:
+        runs = tuple(r[(r[:, 0] >= first) & (r[:, 1] <= stop)] - first for r in self.runs)
+        unknown = self.unknown[first : stop + 1] - self.unknown[first]
+        return Packed(self.name, self.mains[first:stop], self.parts[:, first:stop], runs, unknown)
+
 
 def pack_house(house: Household, appliances: Sequence[Appliance]) -> Packed:
     """DataError where an appliance was not metered."""
@@ -75,7 +90,7 @@ def load_packed(path: str | Path) -> tuple[tuple[Packed, ...], tuple[Appliance, 
     tensors, meta = checkpoint.load(path)
     if meta.get("kind") != "nilm houses":
         raise DataError(f"{path}: holds no packed households")
-    appliances = tuple(Appliance(**{**a, "aliases": tuple(a["aliases"])}) for a in meta["appliances"])
+    appliances = tuple(map(Appliance.of_json, meta["appliances"]))
     houses = tuple(
         _made(name, tensors[f"{i}.mains"].numpy(), tensors[f"{i}.parts"].numpy(), appliances, meta["period"])
         for i, name in enumerate(meta["houses"])

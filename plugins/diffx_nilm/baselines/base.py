@@ -68,7 +68,7 @@ class Baseline(ABC):
         tensors, meta = checkpoint.load(path)
         if meta.get("kind") != cls.kind:
             raise DataError(f"{path}: holds no {cls.kind}")
-        appliances = tuple(Appliance(**{**a, "aliases": tuple(a["aliases"])}) for a in meta["appliances"])
+        appliances = tuple(map(Appliance.of_json, meta["appliances"]))
         return cls.restored(appliances, float(meta["period"]), tensors, meta["facts"])
 
 

@@ -1,0 +1,168 @@
+"""Bands that hold what they promise: widened until they do in homes that the network never saw.
+
+The members of the posterior agree with one another more than with a new home: its kettle is another kettle, its meter
+another meter, and a run may begin half a minute earlier. So the interval [l, h] of the members is widened, for each
+appliance and level on its own, over ``reach`` neighbouring periods and by a share g of itself,
+
+    [ min l / (1 + g), max h (1 + g) ],
+
+and the interval of a day's energies by a share and by some watt-hours. How much is enough is counted in metered homes,
+as in split conformal prediction (Papadopoulos et al. 2002): the least with which intervals of level p hold the truth
+in p of the active periods, where truth or upper end is above the threshold, and in p of the days.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from diffx.metrics import central_interval
+
+from .appliances import Appliance
+
+LEVELS = (0.5, 0.9)
+_MOST = 1.0  # a band may be doubled, not more
+
+
+@dataclass(frozen=True)
+class Band:
+    """``level`` of the members' central interval, ``reach`` in periods and ``gain`` g that make up for a level."""
+
+    level: float
+    reach: int = 0
+    gain: float = 0.0
+
+    def of(self, members: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Members [M, T], W -> ends [T], float32."""
+        low, high = around(members, self.level, self.reach)
+        return low / (1 + self.gain), high * (1 + self.gain)
+
+
+@dataclass(frozen=True)
+class Energy:
+    """``gain`` and ``slack`` in Wh of the 90 % interval of a day's energy."""
+
+    gain: float = 0.0
+    slack: float = 0.0
+
+    def of(self, members: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Energies [M, ...], Wh -> ends [...]."""
+        low, high = (end.numpy() for end in central_interval(members, 0.9)[:2])
+        return np.maximum(low / (1 + self.gain) - self.slack, 0), high * (1 + self.gain) + self.slack
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """``bands``: of each appliance, by level; ``energies``: of each appliance."""
+
+    bands: tuple[Mapping[float, Band], ...]
+    energies: tuple[Energy, ...]
+
+    @classmethod
+    def none(cls, appliances: int) -> Calibration:
+        """The members' own intervals."""
+        return cls(({level: Band(level) for level in LEVELS},) * appliances, (Energy(),) * appliances)
+
+    @classmethod
+    def of_json(cls, facts: Sequence[Mapping[str, Any]]) -> Calibration:
+        """From what :meth:`to_json` made."""
+        bands = tuple({float(level): Band(**band) for level, band in fact["bands"].items()} for fact in facts)
+        return cls(bands, tuple(Energy(**fact["energy"]) for fact in facts))
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """One mapping an appliance."""
+        return [
+            {"bands": {str(level): asdict(band) for level, band in bands.items()}, "energy": asdict(energy)}
+            for bands, energy in zip(self.bands, self.energies, strict=True)
+        ]
+
+    def bounds(self, members: np.ndarray) -> dict[float, tuple[np.ndarray, np.ndarray]]:
+        """Members [M, A, T] -> level -> ends, each float32 [A, T]."""
+        ends = {}
+        for level in LEVELS:
+            each = [bands[level].of(members[:, a]) for a, bands in enumerate(self.bands)]
+            low, high = zip(*each, strict=True)
+            ends[level] = np.stack(low), np.stack(high)
+        return ends
+
+    def energy(self, members: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Members' energies of a day [M, A], Wh -> ends of the 90 % interval, each [A]."""
+        low, high = zip(*(own.of(members[:, a]) for a, own in enumerate(self.energies)), strict=True)
+        return np.stack(low), np.stack(high)
+
+
+def around(members: np.ndarray, level: float, reach: int) -> tuple[np.ndarray, np.ndarray]:
+    """Ends of the central interval of members [M, T], the widest of ``reach`` periods before and after; NaN kept."""
+    low, high = (end.numpy().astype(np.float32) for end in central_interval(members, level)[:2])
+    gap, lows, highs = np.isnan(low), low.copy(), high.copy()
+    for k in range(1, reach + 1):
+        for ends, pick in ((lows, np.fmin), (highs, np.fmax)):
+            source = low if pick is np.fmin else high
+            ends[k:] = pick(ends[k:], source[:-k])
+            ends[:-k] = pick(ends[:-k], source[k:])
+    lows[gap] = highs[gap] = np.nan
+    return lows, highs
+
+
+def fit_band(pieces: Sequence[tuple[np.ndarray, np.ndarray]], appliance: Appliance, level: float) -> Band:
+    """The band of smallest mean width in active periods that holds ``level`` of them.
+
+    Args:
+        pieces: (members [M, T], truth [T]) of metered homes, W.
+
+    Where no band does, the one that holds most.
+    """
+    found: list[tuple[bool, float, Band]] = []
+    for start in (level, (1 + level) / 2, 0.999):
+        for reach in (0, 1, 2):
+            ends = [around(members, start, reach) for members, _ in pieces]
+            low, high = (np.concatenate(side) for side in zip(*ends, strict=True))
+            truth = np.concatenate([y for _, y in pieces])
+            good = np.isfinite(low) & np.isfinite(truth)
+            gain = _least_gain(low[good], high[good], truth[good], appliance.threshold, level)
+            held, width = coverage(low[good], high[good], truth[good], appliance.threshold, gain)
+            found.append((held < level, width if held >= level else -held, Band(start, reach, gain)))
+    return min(found, key=lambda one: one[:2])[2]
+
+
+def coverage(
+    low: np.ndarray, high: np.ndarray, truth: np.ndarray, threshold: float, gain: float
+) -> tuple[float, float]:
+    """(share of active periods that [low / (1 + gain), high (1 + gain)] holds, its mean width there); 1, 0 of none."""
+    low, high = low / (1 + gain), high * (1 + gain)
+    active = (truth > threshold) | (high > threshold)
+    if not active.any():
+        return 1.0, 0.0
+    inside = (low <= truth) & (truth <= high)
+    return float(inside[active].mean()), float((high - low)[active].mean())
+
+
+def _least_gain(low: np.ndarray, high: np.ndarray, truth: np.ndarray, threshold: float, level: float) -> float:
+    """By bisection; the largest there may be where none is enough."""
+    if coverage(low, high, truth, threshold, 0.0)[0] >= level:
+        return 0.0
+    few, many = 0.0, _MOST
+    for _ in range(12):
+        middle = (few + many) / 2
+        if coverage(low, high, truth, threshold, middle)[0] >= level:
+            many = middle
+        else:
+            few = middle
+    return many
+
+
+def fit_energy(members: np.ndarray, truth: np.ndarray, level: float = 0.9) -> Energy:
+    """The narrowest interval that holds ``level`` of the days: members' energies [M, D] and metered ones [D], Wh."""
+    best, narrowest = Energy(), math.inf
+    for gain in np.linspace(0, _MOST, 21):
+        low, high = Energy(float(gain)).of(members)
+        off = np.sort(np.maximum(np.maximum(low - truth, truth - high), 0))
+        slack = float(off[min(math.ceil(level * (len(off) + 1)) - 1, len(off) - 1)])
+        low, high = Energy(float(gain), slack).of(members)
+        if (width := float((high - low).mean())) < narrowest:
+            best, narrowest = Energy(float(gain), slack), width
+    return best

@@ -1,0 +1,84 @@
+"""Options of nilm."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from diffx.config import DataConfig, NetConfig, ProcessConfig, RunConfig, SampleConfig, TrainConfig, option
+
+
+@dataclass
+class PowerData(DataConfig):
+    """A household's power, and how to read it."""
+
+    file: str | None = option(
+        None, help="mains to disaggregate: CSV, TSV, Parquet, REFIT, UK-DALE or REDD folder, NILMTK HDF5"
+    )
+    root: str | None = option(None, help="folder of metered houses (Time, Aggregate, appliances), or a packed file")
+    houses: list[str] = option([], help="of those in root, by file name without its ending; empty: all")
+    time: str | None = option(None, help="column of the time; by default guessed, and said")
+    mains: str | None = option(None, help="column of the whole household's power; by default guessed, and said")
+    unit: str | None = option(None, help="of the power columns", choices=("W", "kW"))
+    power: str | None = option(None, help="which power to read where there are two", choices=("active", "apparent"))
+    timezone: str | None = option(None, help="of times without offset, and of the days energy is counted in")
+    separator: str | None = option(None, help="between the columns of a text file; by default guessed")
+    day_first: bool | None = option(None, help="whether 01/02/2014 is in February")
+    period: float = option(30.0, help="the grid on which power is read, learnt and given", unit="s", min=1, max=3600)
+    building: int = option(1, help="of a NILMTK file", min=1)
+    holdout: float = option(14.0, help="end of each house kept for validation in training", unit="days", min=0)
+    days: float = option(0.0, help="evaluate on the last days of each house only; 0 is all", unit="days", min=0)
+
+
+@dataclass
+class PowerNet(NetConfig):
+    channels: list[int] = option([48, 64, 96, 128, 160], help="width of each resolution, finest first", min=4)
+    blocks: int = option(1, help="residual blocks a resolution", min=1)
+    attention: list[int] = option([4], help="resolutions with attention, 0 the finest", min=0)
+    window: int = option(512, help="periods that the network looks at together", min=64)
+
+
+@dataclass
+class PowerProcess(ProcessConfig):
+    # off nearly always, and about 1 when on
+    sigma_data: float = option(0.2, help="standard deviation of the clean state", min=1e-6)
+    sigma_max: float = option(20.0, help="noise where sampling starts, for schedule edm", min=1)
+    level_mean: float = option(-1.4, help="mean of log(sigma/alpha) of the training noise")
+    level_std: float = option(1.5, help="standard deviation of log(sigma/alpha) of the training noise", min=0.01)
+
+
+@dataclass
+class PowerSampling(SampleConfig):
+    sampler: str = option("dpmpp_2m", help="the solver, as for any plugin; the figures were measured with this one")
+    steps: int = option(12, help="steps of the solver", min=1)
+    stop: float = option(
+        0.01, help="noise (sigma/alpha) at which the prediction is taken for the sample", min=0, max=10
+    )
+    batch: int = option(32, help="windows in one evaluation; changes the speed, not the samples", min=1)
+
+
+@dataclass
+class PowerTraining(TrainConfig):
+    steps: int = option(20_000, help="optimiser steps", min=1)
+    batch: int = option(24, help="windows in one forward pass", min=1)
+    lr: float = option(6e-4, help="peak learning rate", min=0)
+    cond_dropout: float = option(0.0, help="share of windows trained without condition", min=0, max=1)
+
+
+@dataclass
+class PowerConfig(RunConfig):
+    """Power of each appliance from the power of the household."""
+
+    n: int = option(32, help="samples of the household; the bands and medians are theirs", min=2, max=1000)
+    appliances: list[str] = option(
+        ["kettle", "dishwasher", "washing_machine", "microwave"], help="what to train on, by NILM Metadata names"
+    )
+    describe: str | None = option(None, help="YAML file that describes further appliances: thresholds, lengths, ...")
+    usage: list[float] = option(
+        [], help="runs a day of each appliance, where you know them; by default learnt from the mains", min=0, max=100
+    )
+    folds: list[str] = option([], help="calibrate: weights@house for weights that never saw that house")
+    data: PowerData = field(default_factory=PowerData)
+    net: PowerNet = field(default_factory=PowerNet)
+    process: PowerProcess = field(default_factory=PowerProcess)
+    train: PowerTraining = field(default_factory=PowerTraining)
+    sample: PowerSampling = field(default_factory=PowerSampling)

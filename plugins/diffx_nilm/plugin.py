@@ -1,0 +1,45 @@
+"""The hooks of nilm."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import diffx
+from diffx.condition import Map, Number
+from diffx.spec import Spec
+
+from .appliances import usage_key
+from .config import PowerConfig
+from .features import MAPS
+
+
+@diffx.hookimpl
+def diffx_config() -> type[PowerConfig]:
+    return PowerConfig
+
+
+@diffx.hookimpl
+def diffx_data(cfg: PowerConfig, split: str) -> Any:
+    from . import data
+    from .mix import Mixture, Windows
+
+    houses = data.split(cfg, data.packed(cfg), split)
+    appliances = data.appliances_of(cfg)
+    if split == "train":
+        return Mixture(houses, appliances, cfg.net.window, cfg.data.period, seed=cfg.seed)
+    return Windows(houses, appliances, cfg.net.window, cfg.data.period)
+
+
+@diffx.hookimpl
+def diffx_conditioning(cfg: PowerConfig, spec: Spec) -> Mapping[str, Any]:
+    usage = {usage_key(name): Number(0, 1, cfg.net.condition) for name in cfg.appliances}
+    return {"mains": Map(MAPS, spec.size), **usage}
+
+
+@diffx.hookimpl
+def diffx_tasks() -> Mapping[str, Callable[[Any], None]]:
+    from .tasks.calibrate import calibrate
+    from .tasks.train import train
+
+    return {"train": train, "calibrate": calibrate}

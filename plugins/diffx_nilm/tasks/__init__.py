@@ -1,0 +1,1 @@
+"""What `diffx run plugin=nilm task=` can be: one file a task."""

@@ -1,0 +1,58 @@
+"""`task=calibrate`: measure in metered houses how wide the bands have to be, and write weights that know it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from diffx import checkpoint
+from diffx.errors import UsageError
+from diffx.weights import resolve_weights
+
+from ..data import metered, sources
+from ..evidence import Evidence, calibrated, gather
+from ..face import PLUGIN, Disaggregator
+from ..household import Household
+
+
+def calibrate(run: Any) -> None:
+    """Disaggregate the last ``data.days`` days of metered houses, and widen the bands of ``from=`` accordingly.
+
+    Bands are for homes that the network never saw. So the houses are those of ``data.root`` where it was trained on
+    others; where it was trained on these, ``folds`` names weights that were not, and the house that each never saw.
+    """
+    cfg = run.cfg
+    if not cfg.from_:
+        raise UsageError("from= says which weights to calibrate")
+    source = resolve_weights(cfg.from_, PLUGIN)
+    folds = [fold.rpartition("@")[::2] for fold in cfg.folds]
+    if wrong := [fold for fold, (weights, house) in zip(cfg.folds, folds, strict=True) if not weights or not house]:
+        raise UsageError(f"folds: {wrong[0]!r} is not weights@house")
+    houses = cfg.data.houses or (list(sources(cfg.data.root)) if cfg.data.root else [])
+    seen: list[dict[str, Evidence]] = []
+    for weights, name in folds or [(source, name) for name in houses]:
+        face = Disaggregator.load(weights, cfg.device, cfg.extensions)
+        cfg.data.houses = [name]
+        for house in metered(cfg, face.appliances, run.log):
+            run.log(f"{house.name}: {min(cfg.data.days or house.days, house.days):.0f} days with {weights}")
+            opened = face.open(last(house, cfg.data.days), seed=cfg.seed)
+            seen.append(gather(face.pieces(opened, cfg.n, cfg.seed, cfg.sample)))
+    calibration = calibrated(seen, face.appliances)
+    tensors, meta = checkpoint.load(source)
+    meta = {key: value for key, value in meta.items() if key != "sha256"} | {"calibration": calibration.to_json()}
+    path = run.checkpoints / "weights.safetensors"
+    checkpoint.save(path, tensors, meta)
+    run.report.table(
+        "Bands",
+        [
+            {"appliance": a.key, "level": level, "members' interval": b.level, "periods": b.reach, "widened by": b.gain}
+            for a, bands in zip(face.appliances, calibration.bands, strict=True)
+            for level, b in bands.items()
+        ],
+        "The least widening with which they hold what they promise in these houses.",
+    )
+    run.log(f"weights: {path}")
+
+
+def last(house: Household, days: float) -> Household:
+    """The last ``days`` days of it; all of it for 0."""
+    return house.last(days)[1] if days and house.days > days else house

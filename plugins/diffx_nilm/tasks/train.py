@@ -1,0 +1,30 @@
+"""`task=train`: learn from metered houses."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from diffx import tasks as core
+
+from ..data import appliances_of, packed
+
+
+def train(run: Any) -> None:
+    """Train on the houses of ``data.root``; the weights say what each appliance is."""
+    cfg = run.cfg
+    appliances = appliances_of(cfg)
+    houses = packed(cfg, run.log)
+    run.report.table(
+        "Houses",
+        [
+            {
+                "house": house.name,
+                "days known": round((len(house) - int(house.unknown[-1])) * cfg.data.period / 86_400, 1),
+                **{f"{a.key} runs": len(runs) for a, runs in zip(appliances, house.runs, strict=True)},
+            }
+            for house in houses
+        ],
+        "Runs of each appliance that its own meter saw whole.",
+    )
+    core.train(run, meta={"appliances": [asdict(a) for a in appliances]})

@@ -1,0 +1,61 @@
+"""How often this household uses each appliance, learnt from its mains alone.
+
+What a bump in the mains is depends on how often there is one of its kind: a home that washes twice a day is not one
+that washes twice a month. The network is told the usage, so it can be found by expectation and maximisation: sample
+runs given a usage, count them, take the usage that they speak for, and again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from diffx.noise import derive
+
+from .activations import bridged, runs
+from .appliances import Appliance
+from .ensemble import Ensemble, spread
+from .household import DAY
+from .mix import place
+
+ROUNDS, WINDOWS, MEMBERS = 3, 60, 2
+
+
+def prior(appliance: Appliance) -> float:
+    """Runs a day before anything is seen: half way, in the logarithm, from rarely to often."""
+    return float(np.sqrt(appliance.usage[0] * appliance.usage[1]))
+
+
+def adapted(ensemble: Ensemble, mains: np.ndarray, seed: int = 0) -> list[float]:
+    """Runs a day of each appliance in a home with these mains [T], W.
+
+    A run is counted where it begins. With n runs in d days the usage is (1 + n) / (1 / prior + d): the mean of the
+    posterior of a Poisson rate that was exponential before, so that a single day does not say "never".
+    """
+    usage = [prior(a) for a in ensemble.appliances]
+    seen = np.repeat(spread(mains, ensemble.window, WINDOWS), MEMBERS, axis=0)
+    if not len(seen):
+        return usage
+    days = len(seen) * ensemble.window * ensemble.period / DAY
+    for _ in range(ROUNDS):
+        told = place(usage, ensemble.appliances)
+        # the same noise each time: what changes is the usage alone
+        drawn = ensemble.windows(seen, told, [derive(seed, "usage", i) for i in range(len(seen))])
+        counts = [sum(begun(p, a, ensemble.period) for p in drawn[:, i]) for i, a in enumerate(ensemble.appliances)]
+        usage = updated(counts, days, MEMBERS, ensemble.appliances)
+    return usage
+
+
+def updated(counts: Sequence[float], days: float, members: int, appliances: Sequence[Appliance]) -> list[float]:
+    """Runs a day after ``counts`` of them in ``days`` days of sampled mains, of which ``members`` are the same days."""
+    pairs = zip(counts, appliances, strict=True)
+    return [(1 + n / members) / (1 / prior(a) + days / members) for n, a in pairs]
+
+
+def begun(power: np.ndarray, appliance: Appliance, period: float) -> int:
+    """How many runs begin inside of a window of power [T], W: above the edge for ``min_on``, to the peak at least."""
+    begin, end = bridged(runs(power > appliance.edge), appliance.gap / period).T
+    long = ((end - begin) * period >= appliance.min_on) | (end == len(power))
+    high = np.array([power[b:e].max() >= appliance.peak for b, e in zip(begin, end, strict=True)], dtype=bool)
+    return int(((begin > 0) & long & high).sum())
