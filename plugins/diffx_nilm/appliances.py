@@ -48,7 +48,8 @@ class Appliance:
         known = {f.name for f in fields(cls)}
         if unknown := sorted(set(facts) - known):
             raise UsageError(f"an appliance has no {unknown[0]!r}{did_you_mean(unknown[0], sorted(known))}")
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in facts.items()})
+        values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in facts.items()}
+        return cls(**values)
 
     @property
     def usage_key(self) -> str:

@@ -22,7 +22,7 @@ _ENDINGS = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".pq", ".h5", ".hd
 
 def appliances_of(cfg: PowerConfig) -> tuple[Appliance, ...]:
     """The appliances that a configuration names; those of its ``describe`` file go before the known ones."""
-    known = DEFAULT
+    known: tuple[Appliance, ...] = DEFAULT
     if cfg.describe:
         try:
             entries = yaml.safe_load(Path(cfg.describe).read_text(encoding="utf-8"))

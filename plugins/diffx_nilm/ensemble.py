@@ -13,7 +13,7 @@ from torch import Tensor
 from diffx.blend import windows_of
 from diffx.model import Model
 from diffx.noise import derive
-from diffx.plan import Plan
+from diffx.plan import JointPlan, Plan
 from diffx.sample import sample
 from diffx.selfcondition import clean
 from diffx.windows import windowed
@@ -36,7 +36,7 @@ class Ensemble:
 
     model: Model
     process: Any
-    plan: Plan
+    plan: Plan | JointPlan
     appliances: tuple[Appliance, ...]
     window: int
     period: float
@@ -93,8 +93,7 @@ class Ensemble:
 
 def stretches(mains: np.ndarray, longest: int) -> Iterator[tuple[int, int]]:
     """Begin and end of what lies between gaps of more than ``longest`` periods."""
-    for first, stop in bridged(runs(np.isfinite(mains)), longest).tolist():
-        yield first, stop
+    yield from bridged(runs(np.isfinite(mains)), longest).tolist()
 
 
 def spread(mains: np.ndarray, window: int, most: int) -> np.ndarray:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -38,12 +38,12 @@ PLUGIN = "nilm"
 WEIGHTS = "nilm-refit"  # shipped with the package
 DAYS = 7.0  # of a piece
 
-Source = str | Path | pd.DataFrame | Household
+Source: TypeAlias = str | Path | pd.DataFrame | Household
 
 
 @dataclass(frozen=True)
 class Opened:
-    """A household that has been looked over: its ``usage`` in runs a day, and its pieces as often as they are wanted."""
+    """A household that was looked over: its ``usage`` in runs a day, and its stretches as often as they are wanted."""
 
     usage: Mapping[str, float]
     households: Callable[[], Iterator[Household]]

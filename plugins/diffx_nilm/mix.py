@@ -47,10 +47,10 @@ class Recipe:
 class Mixture:
     """Item number -> ``{"x": parts / scale [A, T], "mains": maps [3, T], "<appliance>_usage": place}``.
 
-    Each is a function of (seed, number). The usage of an appliance, runs a day as :func:`place` scales them, is what the
-    window was drawn with: evenly, in the logarithm, from rarely to often for a mixed window, where runs come as a Poisson process of that rate; the house's own
-    for a measured one. So a network learns p(parts | mains, how often each is used), and is not tied to the habits of
-    the few homes that it was trained on.
+    Each is a function of (seed, number). The usage of an appliance, runs a day as :func:`place` scales them, is what
+    the window was drawn with: evenly, in the logarithm, from rarely to often for a mixed window, where runs come as a
+    Poisson process of that rate; the house's own for a measured one. So a network learns p(parts | mains, how often
+    each is used), and is not tied to the habits of the few homes that it was trained on.
 
     Args:
         width: T, in periods. period: seconds. count: how many items the set has; each is another.
