@@ -78,7 +78,6 @@ class Mixture:
         if lacking := [a.key for a, found in zip(self.appliances, self.sources, strict=True) if not found]:
             raise DataError(f"{', '.join(h.name for h in self.houses)}: no run of {', '.join(lacking)}")
         self.scale = np.array([[a.scale] for a in self.appliances], np.float32)
-        self.usage = {house.name: house.a_day(period) for house in self.houses}
         self.longest = [
             max(int(np.ptp(h.runs[a], axis=1).max()) for h in found) for a, found in enumerate(self.sources)
         ]
@@ -104,7 +103,7 @@ class Mixture:
         house = self.houses[rng.integers(len(self.houses))]
         if rng.random() < self.recipe.real:
             rest, parts = self._measured(house, rng)
-            usage = np.array(self.usage[house.name])
+            usage = np.array(house.a_day(self.period))
         else:
             usage = np.exp([rng.uniform(*np.log(a.usage)) for a in self.appliances])
             rest, parts = self._mixed(house, usage, rng)
@@ -175,9 +174,8 @@ class Windows:
         period: float = 30.0,
         step: int = 448,
     ):
-        self.width, self.appliances = width, tuple(appliances)
+        self.width, self.period, self.appliances = width, period, tuple(appliances)
         self.scale = np.array([[a.scale] for a in appliances], np.float32)
-        self.usage = {house.name: place(house.a_day(period), self.appliances) for house in houses}
         self.places = [
             (house, first)
             for house in houses
@@ -191,7 +189,8 @@ class Windows:
     def __getitem__(self, number: int) -> Item:
         house, first = self.places[number]
         mains, parts = house.window(first, first + self.width)
-        said = {a.usage_key: rate for a, rate in zip(self.appliances, self.usage[house.name], strict=True)}
+        usage = place(house.a_day(self.period), self.appliances)
+        said = {a.usage_key: rate for a, rate in zip(self.appliances, usage, strict=True)}
         return {"x": torch.from_numpy(parts / self.scale), "mains": torch.from_numpy(maps(mains)), **said}
 
 

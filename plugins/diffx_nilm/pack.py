@@ -48,9 +48,9 @@ class Packed:
         return self.mains[first:stop] * unit, self.parts[:, first:stop] * unit
 
     def a_day(self, period: float) -> list[float]:
-        """Runs of each appliance in a day of known mains."""
+        """Runs of each appliance in a day of known mains; 0 where nothing is known."""
         days = (len(self) - int(self.unknown[-1])) * period / DAY
-        return [len(runs) / days for runs in self.runs]
+        return [len(runs) / days if days else 0.0 for runs in self.runs]
 
     def split(self, periods: int) -> tuple[Packed, Packed]:
         """(what comes before the last ``periods``, those)."""
