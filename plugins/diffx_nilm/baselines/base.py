@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
-from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from torch import Tensor
 
-from diffx import checkpoint
 from diffx.errors import DataError
 from diffx.noise import derive
 
@@ -54,22 +51,6 @@ class Baseline(ABC):
         cls, appliances: tuple[Appliance, ...], period: float, tensors: dict[str, Tensor], facts: dict[str, Any]
     ) -> Self:
         """What :meth:`state` was taken from."""
-
-    def save(self, path: str | Path) -> None:
-        """Write one safetensors file."""
-        tensors, facts = self.state()
-        appliances = [asdict(appliance) for appliance in self.appliances]
-        meta = {"kind": self.kind, "appliances": appliances, "period": self.period, "facts": facts}
-        checkpoint.save(path, tensors, meta)
-
-    @classmethod
-    def load(cls, path: str | Path) -> Self:
-        """Read what :meth:`save` wrote; DataError for another file."""
-        tensors, meta = checkpoint.load(path)
-        if meta.get("kind") != cls.kind:
-            raise DataError(f"{path}: holds no {cls.kind}")
-        appliances = tuple(map(Appliance.of_json, meta["appliances"]))
-        return cls.restored(appliances, float(meta["period"]), tensors, meta["facts"])
 
 
 def one_period(houses: Sequence[Household]) -> float:

@@ -30,6 +30,7 @@ class Trees:
 
     Nodes of all trees in a row: of node i ``feature``, ``threshold`` (x <= threshold goes ``left``), ``missing_left``
     (where NaN goes), ``left``, ``right`` (a leaf points to itself) and ``value`` (of a leaf). ``root`` [trees].
+    Features are float32, so thresholds rounded down to float32 part them as the fitted ones do.
     """
 
     feature: np.ndarray
@@ -52,18 +53,18 @@ class Trees:
         leaf, itself = flat["is_leaf"].astype(bool), np.arange(len(flat))
         return cls(
             feature=np.where(leaf, 0, flat["feature_idx"]).astype(np.int16),
-            threshold=flat["num_threshold"].astype(np.float64),
+            threshold=_rounded_down(flat["num_threshold"]),
             missing_left=flat["missing_go_to_left"].astype(bool),
-            left=np.where(leaf, itself, flat["left"] + own).astype(np.int32),
-            right=np.where(leaf, itself, flat["right"] + own).astype(np.int32),
-            value=flat["value"].astype(np.float64),
-            root=root.astype(np.int32),
+            left=_smallest(np.where(leaf, itself, flat["left"] + own)),
+            right=_smallest(np.where(leaf, itself, flat["right"] + own)),
+            value=flat["value"].astype(np.float32),
+            root=_smallest(root),
             start=float(np.ravel(fitted._baseline_prediction)[0]),
             depth=int(flat["depth"].max()),
         )
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
-        """Predictions [n] for features [F, n]."""
+        """Predictions [n] for features [F, n], float32."""
         out = np.full(x.shape[1], self.start)
         column = np.arange(x.shape[1])
         gaps = bool(np.isnan(x).any())
@@ -77,6 +78,17 @@ class Trees:
                 node = np.where(left, self.left[node], self.right[node])
             out += self.value[node]
         return out
+
+
+def _rounded_down(values: np.ndarray) -> np.ndarray:
+    """The greatest float32 that is not more."""
+    near = values.astype(np.float32)
+    return np.where(near > values, np.nextafter(near, np.float32(-np.inf)), near)
+
+
+def _smallest(index: np.ndarray) -> np.ndarray:
+    """Indices in 16 bits where they fit."""
+    return index.astype(np.int16 if index.max() < 2**15 else np.int32)
 
 
 def around(mains: np.ndarray, at: np.ndarray, half: int) -> np.ndarray:
