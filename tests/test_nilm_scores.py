@@ -127,6 +127,34 @@ def test_stretches_add_up_to_the_whole():
         gathered.add(truth[:5], members, 0)
 
 
+def test_houses_are_pooled_and_days_resampled():
+    """Pooled figures are those of all periods in a row, though both houses know the same dates."""
+    rng = np.random.default_rng(4)
+    day = np.repeat(np.arange(60), 48)
+    homes, truths, saids = [], [], []
+    for home in range(2):
+        truth = np.where(rng.random(2880) < 0.2, 2000.0, 0)
+        said = np.clip(truth[None] + rng.normal(0, 900 + 900 * home, (5, 2880)), 0, None)
+        homes.append(Score(1000, period=1800))
+        homes[-1].add(truth, said, day)
+        truths.append(truth)
+        saids.append(said)
+    pooled = Score.pooled(homes)
+    whole = score(np.concatenate(truths), np.concatenate(saids, 1), 1000, 1800, np.arange(5760) // 48)
+    assert pooled.result() == pytest.approx(whole) and whole["n_days"] == 120
+    assert set(pooled.days()) == {(home, date) for home in (0, 1) for date in range(60)}
+    misplaced = pooled.misplaced()
+    assert misplaced[1, 7] == pytest.approx(np.abs(np.median(saids[1], 0) - truths[1])[day == 7].sum() / 2)
+    # the error of a day is a mean over independent periods: its standard error is known
+    spans, each = pooled.spans(resamples=400), np.array(list(misplaced.values())) * 2 / 48
+    error = each.std() / np.sqrt(120)
+    assert spans["mae"] == pytest.approx((each.mean() - 1.96 * error, each.mean() + 1.96 * error), abs=error / 3)
+    assert spans["f1"][0] < whole["f1"] < spans["f1"][1] and spans["f1"][1] - spans["f1"][0] < 0.06
+    single = Score(1000, period=1800)
+    single.add(truths[0][:48], saids[0][0, :48])
+    assert single.spans() == {}
+
+
 def test_the_energy_of_days_lies_in_its_interval_as_often_as_it_should():
     """400 days of 100 periods; members and truth share one level a day, so that their energies are exchangeable."""
     rng = np.random.default_rng(2)
