@@ -80,7 +80,7 @@ def prepare(
         fail=fail,
     )
     packed = read_latents(latents)
-    _split(packed, cfg.data.split, cfg.seed)
+    hold_out(packed.rows, cfg.data.split, cfg.seed)
     for row in packed.rows:
         if row["age"] is not None and not AGES[0] <= row["age"] <= AGES[1]:
             if not row["flipped"]:
@@ -107,11 +107,11 @@ def _root(cfg: SynthConfig) -> str:
     return cfg.data.root
 
 
-def _split(packed: Packed, share: float, seed: int) -> None:
-    """Hold out a share of the subjects where participants.tsv does not say who is held out."""
-    if any(row["split"] for row in packed.rows):
+def hold_out(rows: list[dict[str, Any]], share: float, seed: int) -> None:
+    """Hold out a share of the subjects where participants.tsv does not say who is held out: sets "split" of rows."""
+    if any(row["split"] for row in rows):
         return
-    subjects = sorted({row["subject"] for row in packed.rows}, key=lambda name: derive(seed, "split", name))
+    subjects = sorted({row["subject"] for row in rows}, key=lambda name: derive(seed, "split", name))
     held_out = set(subjects[: round(share * len(subjects))])
-    for row in packed.rows:
+    for row in rows:
         row["split"] = "val" if row["subject"] in held_out else "train"
