@@ -25,6 +25,8 @@ from diffx.metrics import central_interval
 from .appliances import Appliance
 
 LEVELS = (0.5, 0.9)
+_STARTS = (0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.999)  # levels of the members' interval to start from
+_FURTHEST = 2  # periods
 _MOST = 1.0  # a band may be doubled, not more
 
 
@@ -38,7 +40,7 @@ class Band:
 
     def of(self, members: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Members [M, T], W -> ends [T], float32."""
-        low, high = around(members, self.level, self.reach)
+        low, high = around(*interval(members, self.level), self.reach)
         return low / (1 + self.gain), high * (1 + self.gain)
 
 
@@ -95,36 +97,41 @@ class Calibration:
         return np.stack(low), np.stack(high)
 
 
-def around(members: np.ndarray, level: float, reach: int) -> tuple[np.ndarray, np.ndarray]:
-    """Ends of the central interval of members [M, T], the widest of ``reach`` periods before and after; NaN kept."""
-    low, high = (end.numpy().astype(np.float32) for end in central_interval(members, level)[:2])
-    gap, lows, highs = np.isnan(low), low.copy(), high.copy()
+def interval(members: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
+    """Ends of the central interval of members [M, T], each float32 [T]; NaN where a member is."""
+    gap = np.isnan(members).any(0)
+    ends = central_interval(np.where(gap, 0, members), level)[:2]
+    low, high = (np.where(gap, np.nan, end.numpy()).astype(np.float32) for end in ends)
+    return low, high
+
+
+def around(low: np.ndarray, high: np.ndarray, reach: int) -> tuple[np.ndarray, np.ndarray]:
+    """The least low and the greatest high of ``reach`` periods before and after, [T]; NaN stays where it is."""
+    gap, least, greatest = np.isnan(low), low.copy(), high.copy()
     for k in range(1, reach + 1):
-        for ends, pick in ((lows, np.fmin), (highs, np.fmax)):
-            source = low if pick is np.fmin else high
+        for ends, source, pick in ((least, low, np.fmin), (greatest, high, np.fmax)):
             ends[k:] = pick(ends[k:], source[:-k])
             ends[:-k] = pick(ends[:-k], source[k:])
-    lows[gap] = highs[gap] = np.nan
-    return lows, highs
+    least[gap] = greatest[gap] = np.nan
+    return least, greatest
 
 
 def fit_band(pieces: Sequence[tuple[np.ndarray, np.ndarray]], appliance: Appliance, level: float) -> Band:
-    """The band of smallest mean width in active periods that holds ``level`` of them.
+    """The narrowest band that holds ``level`` of the active periods; where none does, the one that holds most.
 
     Args:
         pieces: (members [M, T], truth [T]) of metered homes, W.
-
-    Where no band does, the one that holds most.
     """
+    truth = np.concatenate([y for _, y in pieces])
     found: list[tuple[bool, float, Band]] = []
-    for start in (level, (1 + level) / 2, 0.999):
-        for reach in (0, 1, 2):
-            ends = [around(members, start, reach) for members, _ in pieces]
-            low, high = (np.concatenate(side) for side in zip(*ends, strict=True))
-            truth = np.concatenate([y for _, y in pieces])
+    for start in _STARTS:
+        ends = [interval(members, start) for members, _ in pieces]
+        for reach in range(_FURTHEST + 1):
+            low, high = (np.concatenate(side) for side in zip(*(around(*end, reach) for end in ends), strict=True))
             good = np.isfinite(low) & np.isfinite(truth)
-            gain = _least_gain(low[good], high[good], truth[good], appliance.threshold, level)
-            held, width = coverage(low[good], high[good], truth[good], appliance.threshold, gain)
+            fit = (low[good], high[good], truth[good], appliance.threshold)
+            gain = _least_gain(*fit, level)
+            held, width = coverage(*fit, gain)
             found.append((held < level, width if held >= level else -held, Band(start, reach, gain)))
     return min(found, key=lambda one: one[:2])[2]
 
@@ -132,13 +139,11 @@ def fit_band(pieces: Sequence[tuple[np.ndarray, np.ndarray]], appliance: Applian
 def coverage(
     low: np.ndarray, high: np.ndarray, truth: np.ndarray, threshold: float, gain: float
 ) -> tuple[float, float]:
-    """(share of active periods that [low / (1 + gain), high (1 + gain)] holds, its mean width there); 1, 0 of none."""
+    """(share of active periods, 1 of none, that [low / (1 + gain), high (1 + gain)] holds; its mean width)."""
     low, high = low / (1 + gain), high * (1 + gain)
     active = (truth > threshold) | (high > threshold)
-    if not active.any():
-        return 1.0, 0.0
     inside = (low <= truth) & (truth <= high)
-    return float(inside[active].mean()), float((high - low)[active].mean())
+    return float(inside[active].mean()) if active.any() else 1.0, float((high - low).mean())
 
 
 def _least_gain(low: np.ndarray, high: np.ndarray, truth: np.ndarray, threshold: float, level: float) -> float:

@@ -41,7 +41,7 @@ class Ensemble:
     window: int
     period: float
     batch: int = 32
-    overlap: int = 96
+    overlap: int = 102
 
     def members(self, mains: np.ndarray, usage: Sequence[float], seeds: Sequence[int]) -> np.ndarray:
         """Mains [T], W, and the usage of each appliance from 0 to 1 -> [M, A, T] float32, W; NaN where mains are.
@@ -93,7 +93,7 @@ class Ensemble:
 
 def stretches(mains: np.ndarray, longest: int) -> Iterator[tuple[int, int]]:
     """Begin and end of what lies between gaps of more than ``longest`` periods."""
-    yield from bridged(runs(np.isfinite(mains)), longest).tolist()
+    yield from map(tuple, bridged(runs(np.isfinite(mains)), longest).tolist())
 
 
 def spread(mains: np.ndarray, window: int, most: int) -> np.ndarray:

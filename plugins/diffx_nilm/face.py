@@ -28,7 +28,7 @@ from .appliances import Appliance, choose
 from .calibration import Calibration
 from .config import PowerConfig, PowerSampling
 from .ensemble import Ensemble
-from .household import Household
+from .household import DAY, Household
 from .mix import place
 from .read import Options, stream
 from .result import Piece, Result, joined
@@ -43,10 +43,11 @@ Source: TypeAlias = str | Path | pd.DataFrame | Household
 
 @dataclass(frozen=True)
 class Opened:
-    """A household that was looked over: its ``usage`` in runs a day, and its stretches as often as they are wanted."""
+    """A household that was looked over: ``usage`` in runs a day, stretches as often as they are wanted, ``days``."""
 
     usage: Mapping[str, float]
     households: Callable[[], Iterator[Household]]
+    days: float
 
 
 class Disaggregator:
@@ -135,7 +136,9 @@ class Disaggregator:
         rates = adapted(self.ensemble(), mains, seed) if set(usage or {}) != {a.key for a in self.appliances} else []
         learnt = dict(zip((a.key for a in self.appliances), rates, strict=False))
         return Opened(
-            {a.key: float((usage or {}).get(a.key, learnt.get(a.key, 0))) for a in self.appliances}, households
+            {a.key: float((usage or {}).get(a.key, learnt.get(a.key, 0))) for a in self.appliances},
+            households,
+            len(mains) * self.period / DAY,
         )
 
     def pieces(
@@ -155,9 +158,8 @@ class Disaggregator:
         config = replace(self.config, sample=options or PowerSampling())
         plan = plan_of(plugins.load(PLUGIN, tuple(config.extensions)), self.process, config)
         ready(self.model, config.device)
-        return Ensemble(
-            self.model, self.process, plan, self.appliances, config.net.window, self.period, config.sample.batch
-        )
+        window, batch = config.net.window, config.sample.batch
+        return Ensemble(self.model, self.process, plan, self.appliances, window, self.period, batch, window // 5)
 
 
 def parts(house: Household, days: float = DAYS) -> Iterator[Household]:

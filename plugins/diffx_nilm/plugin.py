@@ -24,8 +24,8 @@ def diffx_data(cfg: PowerConfig, split: str) -> Any:
     from . import data
     from .mix import Mixture, Windows
 
-    houses = data.split(cfg, data.packed(cfg), split)
-    appliances = data.appliances_of(cfg)
+    houses, appliances = data.packed(cfg)
+    houses = data.split(cfg, houses, split)
     if split == "train":
         return Mixture(houses, appliances, cfg.net.window, cfg.data.period, seed=cfg.seed)
     return Windows(houses, appliances, cfg.net.window, cfg.data.period)
@@ -40,6 +40,9 @@ def diffx_conditioning(cfg: PowerConfig, spec: Spec) -> Mapping[str, Any]:
 @diffx.hookimpl
 def diffx_tasks() -> Mapping[str, Callable[[Any], None]]:
     from .tasks.calibrate import calibrate
+    from .tasks.disaggregate import disaggregate
+    from .tasks.evaluate import evaluate
+    from .tasks.simulate import simulate
     from .tasks.train import train
 
-    return {"train": train, "calibrate": calibrate}
+    return {"disaggregate": disaggregate, "simulate": simulate, "train": train, "evaluate": evaluate, "calibrate": calibrate}

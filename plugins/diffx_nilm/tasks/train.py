@@ -7,14 +7,13 @@ from typing import Any
 
 from diffx import tasks as core
 
-from ..data import appliances_of, packed
+from ..data import packed
 
 
 def train(run: Any) -> None:
     """Train on the houses of ``data.root``; the weights say what each appliance is."""
     cfg = run.cfg
-    appliances = appliances_of(cfg)
-    houses = packed(cfg, run.log)
+    houses, appliances = packed(cfg, run.log)
     run.report.table(
         "Houses",
         [
