@@ -65,6 +65,15 @@ class PowerTraining(TrainConfig):
 
 
 @dataclass
+class SimulateConfig:
+    """The household that is made up where nobody brought one."""
+
+    days: float = option(7.0, help="how much of it", unit="days", min=0.1, max=3660)
+    start: str = option("2024-01-15", help="its first day; winters have longer evenings and colder water")
+    missing: float = option(0.0, help="share of the time that its mains meter does not know", min=0, max=0.9)
+
+
+@dataclass
 class PowerConfig(RunConfig):
     """Power of each appliance from the power of the household."""
 
@@ -77,7 +86,12 @@ class PowerConfig(RunConfig):
         [], help="runs a day of each appliance, where you know them; by default learnt from the mains", min=0, max=100
     )
     folds: list[str] = option([], help="calibrate: weights@house for weights that never saw that house")
+    format: str = option("csv", help="of the files of power", choices=("csv", "parquet"))
+    baselines: str | None = option(
+        None, help="for evaluate: a file of fitted baselines, or a folder of houses to fit them on; by default shipped"
+    )
     data: PowerData = field(default_factory=PowerData)
+    simulate: SimulateConfig = field(default_factory=SimulateConfig)
     net: PowerNet = field(default_factory=PowerNet)
     process: PowerProcess = field(default_factory=PowerProcess)
     train: PowerTraining = field(default_factory=PowerTraining)
