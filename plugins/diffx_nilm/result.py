@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,6 @@ import pandas as pd
 from .appliances import Appliance
 from .calibration import Calibration
 from .household import DAY, Household
-
-LEVELS = (0.5, 0.9)
 
 
 @dataclass(frozen=True)
@@ -30,21 +29,26 @@ class Piece:
     members: np.ndarray
     bounds: Mapping[float, tuple[np.ndarray, np.ndarray]]
 
-    @property
+    @cached_property
     def median(self) -> np.ndarray:
         """[A, T], W: of the smallest expected absolute error."""
         return np.median(self.members, axis=0)
 
-    @property
+    @cached_property
     def mean(self) -> np.ndarray:
         """[A, T], W: what energies add up from."""
         return self.members.mean(axis=0)
 
-    @property
+    @cached_property
     def on(self) -> np.ndarray:
         """Probability that each appliance is on, [A, T]."""
         threshold = np.array([[a.threshold] for a in self.appliances], np.float32)
         return np.where(np.isnan(self.members[0]), np.nan, (self.members > threshold).mean(axis=0)).astype(np.float32)
+
+    def cut(self, first: int, stop: int) -> Piece:
+        """Periods ``first`` to ``stop``, with bounds as in a slice."""
+        ends = {level: (low[:, first:stop], high[:, first:stop]) for level, (low, high) in self.bounds.items()}
+        return Piece(self.household.cut(first, stop), self.appliances, self.members[:, :, first:stop], ends)
 
     def frame(self) -> pd.DataFrame:
         """Time, Aggregate, and of each appliance its median, ``_low`` and ``_high`` (5 and 95 %) and ``_on``."""
@@ -56,46 +60,55 @@ class Piece:
         return pd.DataFrame(columns)
 
 
+@dataclass
+class _Day:
+    """``known`` periods, and in them the energies of mains and members [M, A], Wh."""
+
+    known: int = 0
+    mains: float = 0.0
+    members: Any = 0.0
+
+
 class Energies:
     """Energy of each day, gathered piece by piece."""
 
     def __init__(self, appliances: Sequence[Appliance], calibration: Calibration):
         self.appliances, self.calibration = tuple(appliances), calibration
-        self._days: dict[np.datetime64, tuple[int, int, float, np.ndarray]] = {}
+        self._days: dict[np.datetime64, _Day] = {}
+        self._period, self._zone = 0.0, None
 
     def add(self, piece: Piece) -> None:
         """Count a piece; a day may lie in several."""
         house = piece.household
-        local = house.index.tz_localize(None).to_numpy().astype("datetime64[D]")
+        self._period, self._zone = house.period, house.start.tz
+        local = dates(house)
         hours = house.period / 3600
         known = np.isfinite(piece.members[0, 0])
         for day in np.unique(local):
-            at = local == day
-            periods, count, mains, members = self._days.get(day, (0, 0, 0.0, 0.0))
-            at_known = at & known
-            more = piece.members[:, :, at_known].sum(-1, dtype=np.float64) * hours
-            self._days[day] = (
-                periods + int(at.sum()),
-                count + int(at_known.sum()),
-                mains + float(house.mains[at_known].sum(dtype=np.float64)) * hours,
-                members + more,
-            )
-        self._period = house.period
+            at = (local == day) & known
+            kept = self._days.setdefault(day, _Day())
+            kept.known += int(at.sum())
+            kept.mains += float(house.mains[at].sum(dtype=np.float64)) * hours
+            kept.members = kept.members + piece.members[:, :, at].sum(-1, dtype=np.float64) * hours
 
     def table(self) -> pd.DataFrame:
         """One row a day and appliance: Date, appliance, kWh, kWh_low and kWh_high (90 %), mains_kWh, known.
 
-        ``known``: share of the day's mains that were known; what was not is in none of the energies.
+        ``kWh`` is the expected energy, which adds up over days; where a rare use lifts it out of the interval, the
+        interval reaches as far. ``known``: share of the day's mains that were known, of 23 or 25 hours where the clock
+        is changed; what was not is in none of the energies, and NaN where nothing was.
         """
         rows = []
-        for day, (_, count, mains, members) in sorted(self._days.items()):
-            known = count * self._period / DAY
-            low, high = self.calibration.energy(members)
+        for day, kept in sorted(self._days.items()):
+            known = min(kept.known * self._period / seconds(day, self._zone), 1.0)
+            low, high = (
+                self.calibration.energy(kept.members) if kept.known else (np.full(len(self.appliances), np.nan),) * 2
+            )
             for a, appliance in enumerate(self.appliances):
-                energy = float(members[:, a].mean())
+                energy = float(kept.members[:, a].mean()) if kept.known else np.nan
                 row = {"Date": pd.Timestamp(day), "appliance": appliance.key, "kWh": energy / 1000}
-                row |= {"kWh_low": low[a] / 1000, "kWh_high": high[a] / 1000}
-                rows.append({**row, "mains_kWh": mains / 1000, "known": min(known, 1.0)})
+                row |= {"kWh_low": min(low[a], energy) / 1000, "kWh_high": max(high[a], energy) / 1000}
+                rows.append({**row, "mains_kWh": kept.mains / 1000 if kept.known else np.nan, "known": known})
         return pd.DataFrame(rows)
 
 
@@ -128,14 +141,41 @@ def joined(
         appliances = piece.appliances
     if energies is None:
         raise ValueError("no piece to join")
-    first = houses[0]
-    whole = Household(
-        first.name,
-        first.start,
-        first.period,
-        np.concatenate([house.mains for house in houses]),
-        {key: np.concatenate([house.parts[key] for house in houses]) for key in first.parts},
-        first.power,
-        tuple(dict.fromkeys(note for house in houses for note in house.notes)),
+    return Result(
+        one_household(houses), appliances, pd.concat(frames, ignore_index=True), energies.table(), usage, facts
     )
-    return Result(whole, appliances, pd.concat(frames, ignore_index=True), energies.table(), usage, facts)
+
+
+def one_household(houses: Sequence[Household]) -> Household:
+    """Consecutive stretches as one."""
+    return replace(
+        houses[0],
+        mains=np.concatenate([house.mains for house in houses]),
+        parts={key: np.concatenate([house.parts[key] for house in houses]) for key in houses[0].parts},
+        notes=tuple(dict.fromkeys(note for house in houses for note in house.notes)),
+    )
+
+
+def one_piece(pieces: Sequence[Piece]) -> Piece:
+    """Consecutive pieces as one, members and all."""
+    ends = {
+        level: tuple(np.concatenate([p.bounds[level][side] for p in pieces], axis=1) for side in (0, 1))
+        for level in pieces[0].bounds
+    }
+    members = np.concatenate([p.members for p in pieces], axis=2)
+    return Piece(one_household([p.household for p in pieces]), pieces[0].appliances, members, ends)  # type: ignore[arg-type]
+
+
+def dates(house: Household) -> np.ndarray:
+    """The day, local where there is a time zone, that each period begins in: datetime64[D] [T]."""
+    return house.index.tz_localize(None).to_numpy().astype("datetime64[D]")
+
+
+def seconds(day: np.datetime64, zone: Any = None) -> float:
+    """Length of a local day, s."""
+    if zone is None:
+        return DAY
+    begin, end = (
+        pd.Timestamp(d).tz_localize(zone, ambiguous=True, nonexistent="shift_forward") for d in (day, day + 1)
+    )
+    return (end - begin).total_seconds()
