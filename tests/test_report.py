@@ -147,6 +147,8 @@ def test_metric_columns_that_nothing_fills_are_left_out():
     assert bare.columns == ["metric", "value"]
     assert bare.rows == [["mae", "1"], ["lost", "not finite"]]
     assert metrics_section({}) is None
+    deep = metrics_section({"a": {"b": {"c": 1, "d": {"e": 2}}}, "mae": 3})
+    assert deep.rows == [["a.b.c", "1"], ["mae", "3"]]
 
 
 def test_curves_take_the_later_of_two_records_and_skip_what_is_not_a_number():

@@ -60,6 +60,8 @@ def honesty(trials: Sequence[Trial], figures: Sequence[Mapping[str, Any]]) -> An
     Args:
         figures: of each, with ``coverage50`` and ``coverage90``, which the calibrated intervals hold.
     """
+    from matplotlib.lines import Line2D
+
     tint = colours([trial.appliance for trial in trials])
     with sheet(11, 4.6) as figure:
         left, right = figure.subplots(1, 2)
@@ -82,4 +84,9 @@ def honesty(trials: Sequence[Trial], figures: Sequence[Mapping[str, Any]]) -> An
         left.legend(loc="upper left")
         right.set(xlabel="asked: level of the interval", ylabel="held: share of the truth inside")
         right.set_title("Do intervals hold what they promise?")
+        marks = [
+            Line2D([], [], color=MUTED, linewidth=1.1, marker="o", ms=3, label="of the samples themselves"),
+            Line2D([], [], color=MUTED, linewidth=0, marker="o", ms=7, mec="white", label="calibrated"),
+        ]
+        right.legend(handles=marks, loc="lower right")
     return figure

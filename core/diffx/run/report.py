@@ -76,7 +76,8 @@ def _is_number(value: Any) -> bool:
 def metrics_section(metrics: Mapping[str, Any]) -> Section | None:
     """The table of final figures: value beside trivial baseline and real-against-real floor; None without metrics.
 
-    Columns that no metric fills are left out; groups are flattened to dotted names.
+    Columns that no metric fills are left out; groups are flattened to dotted names. What lies more than three names
+    deep (appliance, method, figure, ...) would be hundreds of rows: it is for metrics.json and the task's own tables.
     """
     rows = [_metric_row(name, value) for name, value in _flat(metrics)]
     if not rows:
@@ -86,11 +87,11 @@ def metrics_section(metrics: Mapping[str, Any]) -> Section | None:
     return table("Metrics", [{column: row.get(column) for column in filled} for row in rows])
 
 
-def _flat(metrics: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+def _flat(metrics: Mapping[str, Any], prefix: str = "", depth: int = 3) -> list[tuple[str, Any]]:
     found: list[tuple[str, Any]] = []
     for name, value in metrics.items():
         if isinstance(value, Mapping) and "value" not in value:
-            found += _flat(value, f"{prefix}{name}.")
+            found += _flat(value, f"{prefix}{name}.", depth - 1) if depth > 1 else []
         else:
             found.append((f"{prefix}{name}", value))
     return found
