@@ -7,7 +7,7 @@ another's mains, with other loads thrown in (as Kelly and Knottenbelt 2015 do fo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from diffx.noise import derive
 from .appliances import Appliance
 from .features import maps
 from .household import DAY
+from .machines import MACHINES, over
 from .pack import Packed
 
 Rng = np.random.Generator
@@ -30,13 +31,15 @@ Item = dict[str, Any]
 class Recipe:
     """How a mixed window comes about.
 
-    ``real``: share of windows left as they were measured, parts and rest together. ``spread``: how much weaker or
-    stronger a run is laid in than it was, as a share. ``others``: mean number of other loads. ``ceiling``: W that the
-    mains meter clips at. ``gaps``: share of windows in which the mains are not known for a while. ``unsaid``: share in
-    which nobody says how often an appliance is used.
+    ``real``: share of windows left as they were measured, parts and rest together. ``made_up``: share of the
+    appliances in the others that are machines of :mod:`.machines`. ``spread``: how much weaker or stronger a metered
+    run is laid in than it was, as a share. ``others``: mean number of other loads. ``ceiling``: W that the mains meter
+    clips at. ``gaps``: share of windows in which the mains are not known for a while. ``unsaid``: share in which nobody
+    says how often an appliance is used.
     """
 
     real: float = 0.3
+    made_up: float = 0.4
     spread: float = 0.2
     others: float = 0.8
     ceiling: float = 6000.0
@@ -144,17 +147,30 @@ class Mixture:
             rest = rest[::-1].copy()
         parts = np.zeros((len(self.appliances), self.width), np.float32)
         for a, rate in enumerate(usage):
-            source = self.sources[a][rng.integers(len(self.sources[a]))]
-            strength = rng.uniform(1 - self.recipe.spread, 1 + self.recipe.spread)  # of the machine, not of each run
+            use = self._machine(a, rng)
             reach = round(1.25 * self.longest[a])  # a run that began before the window may last into it
             for _ in range(rng.poisson(rate * (self.width + reach) * self.period / DAY)):
-                begin, end = source.runs[a][rng.integers(len(source.runs[a]))]
-                run = source.window(begin, end)[1][a]
-                run = stretch(run, rng.uniform(0.8, 1.25)) * np.float32(strength * rng.uniform(0.96, 1.04))
+                run = use(rng)
                 at = int(rng.integers(-reach, self.width))
                 if not parts[a, max(at, 0) : max(at + len(run), 0)].any():  # nobody runs one machine twice at once
                     lay(parts[a], run, at)
         return rest, parts
+
+    def _machine(self, a: int, rng: Rng) -> Callable[[Rng], np.ndarray]:
+        """One appliance of a home: metered, somewhat stronger or weaker, or made up. Each call of it is one run."""
+        key = self.appliances[a].key
+        if key in MACHINES and rng.random() < self.recipe.made_up:
+            cycle = MACHINES[key](rng)
+            return lambda rng: over(cycle(rng), self.period, rng)
+        source = self.sources[a][rng.integers(len(self.sources[a]))]
+        strength = rng.uniform(1 - self.recipe.spread, 1 + self.recipe.spread)
+
+        def metered(rng: Rng) -> np.ndarray:
+            begin, end = source.runs[a][rng.integers(len(source.runs[a]))]
+            run = stretch(source.window(begin, end)[1][a], rng.uniform(0.8, 1.25))
+            return run * np.float32(strength * rng.uniform(0.96, 1.04))
+
+        return metered
 
 
 def place(usage: Sequence[float] | np.ndarray, appliances: Sequence[Appliance]) -> list[float]:
