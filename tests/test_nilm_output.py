@@ -110,7 +110,7 @@ def test_what_is_not_known_is_in_no_energy():
 def test_intervals_are_the_calibrations_and_hold_the_expectation():
     home = house(kettle=block(8, 9, 2000))
     sure = certain(home, 40)
-    wide = Calibration(PLAIN.bands, (Energy(gain=0.25, slack=100), *[Energy()] * 3))
+    wide = replace(PLAIN, energies=(Energy(gain=0.25, slack=100), *[Energy()] * 3))
     row = energies(sure, calibration=wide).iloc[0]
     np.testing.assert_allclose(row[["kWh", "kWh_low", "kWh_high"]].tolist(), [2, 2 / 1.25 - 0.1, 2 * 1.25 + 0.1])
     rare = replace(sure, members=sure.members.copy())

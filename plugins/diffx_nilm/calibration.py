@@ -9,6 +9,9 @@ appliance and level on its own, over ``reach`` neighbouring periods and by a sha
 and the interval of a day's energies by a share and by some watt-hours. How much is enough is counted in metered homes,
 as in split conformal prediction (Papadopoulos et al. 2002): the least with which intervals of level p hold the truth
 in p of the active periods, where truth or upper end is above the threshold, and in p of the days.
+
+An appliance is said to be on where that is more probable than a certain share. One half does not make the best F1: the
+best share is half the F1 that can be had (Lipton, Elkan and Narayanaswamy 2014), so it is counted in these homes, too.
 """
 
 from __future__ import annotations
@@ -59,27 +62,34 @@ class Energy:
 
 @dataclass(frozen=True)
 class Calibration:
-    """``bands``: of each appliance, by level; ``energies``: of each appliance."""
+    """Of each appliance ``bands`` by level, ``energies``, and ``likely``: the probability above which it is said to be
+    on; None: where the median is above the threshold."""
 
     bands: tuple[Mapping[float, Band], ...]
     energies: tuple[Energy, ...]
+    likely: tuple[float | None, ...]
 
     @classmethod
     def none(cls, appliances: int) -> Calibration:
         """The members' own intervals."""
-        return cls(({level: Band(level) for level in LEVELS},) * appliances, (Energy(),) * appliances)
+        bands = {level: Band(level) for level in LEVELS}
+        return cls((bands,) * appliances, (Energy(),) * appliances, (None,) * appliances)
 
     @classmethod
     def of_json(cls, facts: Sequence[Mapping[str, Any]]) -> Calibration:
         """From what :meth:`to_json` made."""
         bands = tuple({float(level): Band(**band) for level, band in fact["bands"].items()} for fact in facts)
-        return cls(bands, tuple(Energy(**fact["energy"]) for fact in facts))
+        return cls(bands, tuple(Energy(**fact["energy"]) for fact in facts), tuple(fact["likely"] for fact in facts))
 
     def to_json(self) -> list[dict[str, Any]]:
         """One mapping an appliance."""
         return [
-            {"bands": {str(level): asdict(band) for level, band in bands.items()}, "energy": asdict(energy)}
-            for bands, energy in zip(self.bands, self.energies, strict=True)
+            {
+                "bands": {str(level): asdict(band) for level, band in bands.items()},
+                "energy": asdict(energy),
+                "likely": likely,
+            }
+            for bands, energy, likely in zip(self.bands, self.energies, self.likely, strict=True)
         ]
 
     def bounds(self, members: np.ndarray) -> dict[float, tuple[np.ndarray, np.ndarray]]:
@@ -90,6 +100,17 @@ class Calibration:
             low, high = zip(*each, strict=True)
             ends[level] = np.stack(low), np.stack(high)
         return ends
+
+    def said(self, members: np.ndarray, appliances: Sequence[Appliance]) -> np.ndarray:
+        """Members [M, A, T], W -> whether each appliance is said to be on, bool [A, T]."""
+        rows = []
+        for a, (appliance, likely) in enumerate(zip(appliances, self.likely, strict=True)):
+            own = members[:, a]
+            if likely is None:
+                rows.append(np.median(own, axis=0) > appliance.threshold)
+            else:
+                rows.append((own > appliance.threshold).mean(axis=0) > likely)
+        return np.stack(rows)
 
     def energy(self, members: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Members' energies of a day [M, A], Wh -> ends of the 90 % interval, each [A]."""
@@ -171,3 +192,21 @@ def fit_energy(members: np.ndarray, truth: np.ndarray, level: float = 0.9) -> En
         if (width := float((high - low).mean())) < narrowest:
             best, narrowest = Energy(float(gain), slack), width
     return best
+
+
+def fit_likely(pieces: Sequence[tuple[np.ndarray, np.ndarray]], appliance: Appliance) -> float:
+    """The probability, from 0.1 to 0.6, above which saying that it is on has the best F1.
+
+    Args:
+        pieces: (members [M, T], truth [T]) of metered homes, W.
+    """
+    share = np.concatenate([(members > appliance.threshold).mean(axis=0) for members, _ in pieces])
+    truth = np.concatenate([y for _, y in pieces])
+    good = np.isfinite(truth) & np.concatenate([np.isfinite(members[0]) for members, _ in pieces])
+    share, on = share[good], truth[good] > appliance.threshold
+
+    def f1(least: float) -> float:
+        said = share > least
+        return 2 * float((said & on).sum()) / max(float(said.sum() + on.sum()), 1.0)
+
+    return float(max(np.linspace(0.1, 0.6, 11).round(2), key=f1))

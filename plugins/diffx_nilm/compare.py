@@ -55,7 +55,7 @@ class Trial:
         truth = np.where(good, truth, np.nan)
         day = dates(piece.household).astype(np.int64)
         bounds = {level: (low[a], high[a]) for level, (low, high) in piece.bounds.items()}
-        self._score(OURS).add(truth, members, day, bounds)
+        self._score(OURS).add(truth, members, day, bounds, None if piece.said is None else piece.said[a])
         for name, power in rivals.items():
             self._score(name).add(truth, power, day)
         self._honesty(members[:, good], truth[good])

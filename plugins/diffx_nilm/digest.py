@@ -161,7 +161,8 @@ class Metered:
         house = piece.household
         truth, members = house.parts[self.appliance.key], piece.members[:, a]
         bounds = {level: (low[a], high[a]) for level, (low, high) in piece.bounds.items()}
-        self.score.add(truth, members, dates(house).astype(np.int64), bounds)
+        said = None if piece.said is None else piece.said[a]
+        self.score.add(truth, members, dates(house).astype(np.int64), bounds, said)
         self.habits.add(Piece(house, (self.appliance,), truth[None, None], {}))
         both = np.isfinite(truth) & np.isfinite(members).all(0)
         sums = truth[both].sum(dtype=np.float64), members[:, both].sum(dtype=np.float64) / len(members)

@@ -23,6 +23,7 @@ from .appliances import Appliance
 from .features import maps
 from .whole import within
 
+FLOOR = 0.01  # of an appliance's scale: less than that is the network's last noise, not power
 LONG_GAP = 3600.0  # seconds without mains after which what comes is a household of its own
 
 
@@ -67,7 +68,7 @@ class Ensemble:
         predict = within(predict, torch.from_numpy(padded.astype(np.float32)).to(device), scale)
         shape = (len(self.appliances), len(padded))
         x = clean(self.process, sample(predict, self.process, self.plan, shape, seeds, condition, device=device))
-        return (x * scale[:, None]).cpu().numpy()[:, :, : len(mains)]
+        return _watts(x, scale)[:, :, : len(mains)]
 
     def windows(self, mains: np.ndarray, usage: Sequence[float], seeds: Sequence[int]) -> np.ndarray:
         """Windows [n, window] of mains, one sample each -> [n, A, window], W."""
@@ -80,7 +81,7 @@ class Ensemble:
             condition = self._told(maps(part), usage, len(part))
             own = seeds[first : first + self.batch]
             x = clean(self.process, sample(predict, self.process, self.plan, shape, own, condition, device=device))
-            out.append((x * scale[:, None]).cpu().numpy())
+            out.append(_watts(x, scale))
         return np.concatenate(out)
 
     @torch.no_grad()
@@ -89,6 +90,11 @@ class Ensemble:
         values: dict[str, Tensor] = {"mains": torch.from_numpy(seen).expand(n, -1, -1)}
         values |= {a.usage_key: torch.full((n,), float(u)) for a, u in zip(self.appliances, usage, strict=True)}
         return self.model.conditioning(values)
+
+
+def _watts(x: Tensor, scale: Tensor) -> np.ndarray:
+    """Parts in units of scale [..., A, T] -> W, off where they are below the floor."""
+    return (x.where(x >= FLOOR, 0) * scale[:, None]).cpu().numpy()
 
 
 def stretches(mains: np.ndarray, longest: int) -> Iterator[tuple[int, int]]:

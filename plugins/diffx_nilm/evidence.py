@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .appliances import Appliance
-from .calibration import LEVELS, Calibration, fit_band, fit_energy
+from .calibration import LEVELS, Calibration, fit_band, fit_energy, fit_likely
 from .result import Piece
 from .scores import Score
 
@@ -51,14 +51,15 @@ def gather(pieces: Iterable[Piece]) -> dict[str, Evidence]:
 def calibrated(houses: Sequence[dict[str, Evidence]], appliances: Sequence[Appliance]) -> Calibration:
     """The calibration that all houses together speak for; an appliance that none metered keeps the members' bands."""
     plain = Calibration.none(len(appliances))
-    bands, energies = list(plain.bands), list(plain.energies)
+    bands, energies, likely = list(plain.bands), list(plain.energies), list(plain.likely)
     for a, appliance in enumerate(appliances):
         own = [house[appliance.key] for house in houses if appliance.key in house]
         if not own:
             continue
         pieces = [(each.members.astype(np.float32), each.truth) for each in own]
+        likely[a] = fit_likely(pieces, appliance)
         bands[a] = {level: fit_band(pieces, appliance, level) for level in LEVELS}
         energies[a] = fit_energy(
             np.concatenate([each.energies for each in own], axis=1), np.concatenate([each.metered for each in own])
         )
-    return Calibration(tuple(bands), tuple(energies))
+    return Calibration(tuple(bands), tuple(energies), tuple(likely))

@@ -151,7 +151,8 @@ class Disaggregator:
             mains = np.concatenate([before, house.mains, after])
             seeds = [derive(seed, "member", i, house.start.isoformat()) for i in range(n)]
             members = ensemble.members(mains, usage, seeds)[:, :, len(before) : len(before) + len(house)]
-            yield Piece(house, self.appliances, members, self.calibration.bounds(members))
+            said = self.calibration.said(members, self.appliances)
+            yield Piece(house, self.appliances, members, self.calibration.bounds(members), said)
 
     def ensemble(self, options: PowerSampling | None = None) -> Ensemble:
         """The network, ready, and how it is asked."""

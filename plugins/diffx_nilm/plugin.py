@@ -45,4 +45,10 @@ def diffx_tasks() -> Mapping[str, Callable[[Any], None]]:
     from .tasks.simulate import simulate
     from .tasks.train import train
 
-    return {"disaggregate": disaggregate, "simulate": simulate, "train": train, "evaluate": evaluate, "calibrate": calibrate}
+    return {
+        "disaggregate": disaggregate,
+        "simulate": simulate,
+        "train": train,
+        "evaluate": evaluate,
+        "calibrate": calibrate,
+    }

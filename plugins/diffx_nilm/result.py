@@ -21,13 +21,15 @@ class Piece:
 
     ``household``: mains, and the metered parts where there are any. ``members``: samples of the parts, float32
     [M, A, T], W. ``bounds``: level -> calibrated ends (low, high) of the central interval, each float32 [A, T], W.
-    All are NaN where the mains are not known.
+    All are NaN where the mains are not known. ``said``: whether each is said to be on, bool [A, T]; None: where the
+    median is above its threshold.
     """
 
     household: Household
     appliances: tuple[Appliance, ...]
     members: np.ndarray
     bounds: Mapping[float, tuple[np.ndarray, np.ndarray]]
+    said: np.ndarray | None = None
 
     @cached_property
     def median(self) -> np.ndarray:
@@ -48,7 +50,8 @@ class Piece:
     def cut(self, first: int, stop: int) -> Piece:
         """Periods ``first`` to ``stop``, with bounds as in a slice."""
         ends = {level: (low[:, first:stop], high[:, first:stop]) for level, (low, high) in self.bounds.items()}
-        return Piece(self.household.cut(first, stop), self.appliances, self.members[:, :, first:stop], ends)
+        said = None if self.said is None else self.said[:, first:stop]
+        return Piece(self.household.cut(first, stop), self.appliances, self.members[:, :, first:stop], ends, said)
 
     def frame(self) -> pd.DataFrame:
         """Time, Aggregate, and of each appliance its median, ``_low`` and ``_high`` (5 and 95 %) and ``_on``."""
@@ -163,7 +166,9 @@ def one_piece(pieces: Sequence[Piece]) -> Piece:
         for level in pieces[0].bounds
     }
     members = np.concatenate([p.members for p in pieces], axis=2)
-    return Piece(one_household([p.household for p in pieces]), pieces[0].appliances, members, ends)  # type: ignore[arg-type]
+    said = None if pieces[0].said is None else np.concatenate([p.said for p in pieces], axis=1)  # type: ignore[misc]
+    house = one_household([p.household for p in pieces])
+    return Piece(house, pieces[0].appliances, members, ends, said)  # type: ignore[arg-type]
 
 
 def dates(house: Household) -> np.ndarray:

@@ -8,7 +8,7 @@ a year needs little memory, houses can be pooled, and days resampled. With y the
 mae                 mean |p - y|, W
 sae                 |E' - E| / E of the total energies: E' is the mean of the members' (Zhang et al. 2018)
 sae_of_median       the same with E' the energy of p
-precision, recall   of p > c for y > c; f1 = 2 tp / (2 tp + fp + fn)
+precision, recall   of said to be on (p > c unless given) for y > c; f1 = 2 tp / (2 tp + fp + fn)
 teca                1 - sum |p - y| / (2 sum y), of this appliance (Kolter and Johnson 2011)
 nde                 sum (p - y)^2 / sum y^2 (Kolter and Jaakkola 2012, without its root)
 match_rate          sum min(p, y) / sum max(p, y) (Mayhorn et al. 2016)
@@ -72,6 +72,7 @@ class Score:
         predicted: np.ndarray,
         day: np.ndarray | int = 0,
         bounds: Bounds | None = None,
+        said: np.ndarray | None = None,
     ) -> None:
         """Count a stretch.
 
@@ -80,6 +81,7 @@ class Score:
                 the period is not counted. day: number of the day that each period lies in, int [T].
             bounds: ends of the intervals of the levels 0.5 and 0.9 where they are not those of the members (because
                 they were calibrated).
+            said: where it is said to be on, bool [T]; where p is above the threshold unless given.
         """
         members = np.asarray(predicted, np.float64)
         members = members[None] if members.ndim == 1 else members
@@ -99,7 +101,9 @@ class Score:
             ends = {level: tuple(e.numpy() for e in central_interval(members[:, good], level)[:2]) for level in LEVELS}
         days, which = np.unique(np.broadcast_to(np.asarray(day), good.shape)[good], return_inverse=True)
         y, members = y[good], members[:, good]
-        columns = self._powers(y, members) | (self._intervals(y, ends) if ends else {})
+        columns = self._powers(y, members, None if said is None else said[good]) | (
+            self._intervals(y, ends) if ends else {}
+        )
         sums = np.stack(
             [
                 np.bincount(which, columns[name], len(days)) if name in columns else np.zeros(len(days))
@@ -113,10 +117,10 @@ class Score:
             self._sums[number] = self._sums.get(number, 0) + own
             self._energies[number] = self._energies.get(number, 0) + of_members
 
-    def _powers(self, y: np.ndarray, members: np.ndarray) -> dict[str, np.ndarray]:
+    def _powers(self, y: np.ndarray, members: np.ndarray, said: np.ndarray | None) -> dict[str, np.ndarray]:
         """What adds up, in each period [T]."""
         p, on = np.median(members, axis=0), y > self.threshold
-        said = p > self.threshold
+        said = p > self.threshold if said is None else said
         return {
             "n": np.ones(len(y)),
             "off": np.abs(p - y),
