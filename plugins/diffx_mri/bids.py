@@ -38,7 +38,7 @@ def find_scans(root: str | Path) -> tuple[list[Scan], list[str]]:
     root = Path(root)
     if not root.is_dir():
         raise DataError(f"{root}: no such folder; data.root must be a BIDS folder")
-    people, problems = _participants(root / "participants.tsv")
+    people, problems = participants(root / "participants.tsv")
     masks = _masks(root / "derivatives")
     scans = []
     for folder in sorted([*root.glob("sub-*/anat"), *root.glob("sub-*/ses-*/anat")]):
@@ -55,7 +55,7 @@ def find_scans(root: str | Path) -> tuple[list[Scan], list[str]]:
     return scans, problems
 
 
-def _participants(path: Path) -> tuple[dict[str, dict], list[str]]:
+def participants(path: Path) -> tuple[dict[str, dict], list[str]]:
     if not path.is_file():
         return {}, [f"{path}: not there; age and sex are unknown"]
     people: dict[str, dict] = {}

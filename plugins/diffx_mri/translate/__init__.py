@@ -1,0 +1,1 @@
+"""mri_translate: a contrast that was not acquired, from one that was, slice by slice."""

@@ -1,0 +1,124 @@
+"""Figures of a translation against the truth, beside a copy, a single sample and a regression."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from diffx.metrics import bootstrap
+
+from .config import SliceSampling
+from .face import Translator, summary
+from .intensity import head_mask, matched
+from .pack import Slices
+from .pictures import Row
+from .scores import ause, mae, peak, psnr, rank_correlation, spread_skill, ssim
+
+Measure = Callable[[np.ndarray, np.ndarray, np.ndarray, float], float]
+IMAGE_SCORES: dict[str, Measure] = {"psnr": psnr, "ssim": ssim, "mae": mae}
+ESTIMATE = "mean"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A held-out subject in one direction: ``scores`` of each method, what the ``uncertainty`` is worth, a picture."""
+
+    subject: str
+    scores: Mapping[str, Mapping[str, float]]
+    uncertainty: Mapping[str, float]
+    row: Row
+
+
+def cases(
+    translator: Translator,
+    rival: Translator | None,
+    slices: Slices,
+    given: str,
+    wanted: str,
+    n: int,
+    seed: int,
+    options: SliceSampling,
+    advance: Callable[[int], None] = lambda done: None,
+) -> Iterator[Case]:
+    """Each held-out scan that has both contrasts. rival: a regression."""
+    for row in slices.select("val"):
+        if given in row["has"] and wanted in row["has"]:
+            yield _case(translator, rival, slices, row, given, wanted, n, seed, options, advance)
+
+
+def _case(
+    translator: Translator, rival: Translator | None, slices: Slices, row: Mapping[str, Any], given: str, wanted: str,
+    n: int, seed: int, options: SliceSampling, advance: Callable[[int], None],
+) -> Case:  # fmt: skip
+    source, truth = slices.scan(row, given), slices.scan(row, wanted)
+    # what is shown to the model is the source alone; the truth's own head only says where to score
+    mask, scored = head_mask(source), head_mask(truth)
+    about = (source, mask, row["thickness"], given, wanted)
+    drawn = translator.draw(*about, n, seed, options, advance)
+    middle, spread = summary(drawn, ESTIMATE)
+    methods = {
+        "diffusion": middle,
+        "one_sample": drawn[0],
+        "one_evaluation": translator.draw(*about, 1, seed, replace(options, steps=1), advance)[0],
+        "copy": matched(source, translator.quantiles[given], translator.quantiles[wanted]),
+    }
+    if rival is not None:
+        methods["regression"] = rival.draw(*about, 1, seed, options, advance)[0]
+    top = peak(truth, scored)
+    scores = {
+        method: {name: of(image, truth, scored, top) for name, of in IMAGE_SCORES.items()}
+        for method, image in methods.items()
+    }
+    error = np.abs(middle - truth)
+    shown = row["lesion"] if row["lesion"] is not None else (row["low"] + row["high"]) // 2
+    columns = {"source": source, "synthetic": middle, "synthetic, one": drawn[0], "truth": truth, "error": error}
+    known: dict[str, float] = {}
+    if spread is not None:
+        known = {
+            "rank_correlation": rank_correlation(spread[scored], error[scored]),
+            "rank_correlation_of_brightness": rank_correlation(middle[scored], error[scored]),
+            "ause": ause(spread[scored], error[scored]),
+            "ause_of_brightness": ause(middle[scored], error[scored]),
+            "spread_skill": spread_skill(spread[scored], error[scored], n),
+        }
+        columns["uncertainty"] = spread
+    note = f"{row['subject']}, slice {shown + 1} of {row['count']}, {scores['diffusion']['psnr']:.1f} dB"
+    return Case(row["subject"], scores, known, Row(note, {name: image[shown] for name, image in columns.items()}))
+
+
+def figures(found: list[Case]) -> dict[str, Any]:
+    """Means over the cases: psnr, ssim and mae with 95 % interval (bootstrap over subjects), copy and rivals; and what
+    the uncertainty is worth, beside the brightness of the image itself as a trivial guess at where errors are."""
+    out: dict[str, Any] = {}
+    for name in IMAGE_SCORES:
+        of = {method: [case.scores[method][name] for case in found] for method in found[0].scores}
+        rest = {method: float(np.mean(values)) for method, values in of.items()}
+        out[name] = {
+            "value": rest.pop("diffusion"),
+            "interval": _interval(of["diffusion"]),
+            "baseline": rest.pop("copy"),
+            **rest,
+            "n": len(found),
+        }
+    known = {name: float(np.mean([case.uncertainty[name] for case in found])) for name in found[0].uncertainty}
+    for name in ("rank_correlation", "ause"):
+        if name in known:
+            values = [case.uncertainty[name] for case in found]
+            out[f"uncertainty_{name}"] = {
+                "value": known[name],
+                "interval": _interval(values),
+                "baseline": known[f"{name}_of_brightness"],
+            }
+    if "spread_skill" in known:
+        out["uncertainty_spread_skill"] = known["spread_skill"]
+    return out
+
+
+def _interval(values: list[float]) -> list[float] | None:
+    if len(values) < 3:
+        return None
+    found = bootstrap(lambda sample: float(sample.mean()), np.array(values))
+    return [found.low, found.high]

@@ -1,0 +1,186 @@
+"""A BIDS folder as one file of slices: read once, small enough to be carried to another machine."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from diffx.errors import DataError, UsageError
+from diffx.run.files import atomic
+
+from ..bids import participants
+from ..pack import HELD_OUT
+from ..volume import Volume, load, resample
+from .contrast import Contrast, Session, find_contrast, sessions
+from .grid import SliceGrid
+from .intensity import LEVELS, STEPS, normalise
+
+FORMAT = "diffx-slices-1"
+
+
+@dataclass
+class Slices:
+    """Scans of several contrasts on one grid.
+
+    ``images``: of each contrast uint8 [N, size, size], ``STEPS`` to one unit of normalised intensity, all scans one
+    after the other, 0 where a scan lacks the contrast. ``rows``: per scan subject, session, split, first and count (of
+    its slices), thickness (mm), has (contrasts), low and high (first and last slice with head), lesion (the slice with
+    the largest lesion, None where no mask is known). ``quantiles``: of each contrast [101], over heads of "train".
+    """
+
+    images: Mapping[str, torch.Tensor]
+    quantiles: Mapping[str, np.ndarray]
+    rows: list[dict[str, Any]]
+    grid: SliceGrid
+    licence: str = ""
+
+    @property
+    def contrasts(self) -> list[str]:
+        return list(self.images)
+
+    def select(self, split: str) -> list[dict[str, Any]]:
+        """The scans of "train" (everything not held out) or "val" (val, test, ...)."""
+        return [row for row in self.rows if ((row["split"] or "train").lower() in HELD_OUT) == (split != "train")]
+
+    def scan(self, row: Mapping[str, Any], contrast: str) -> np.ndarray:
+        """Normalised slices [Z, size, size], float32."""
+        part = self.images[contrast][row["first"] : row["first"] + row["count"]]
+        return part.numpy().astype(np.float32) / STEPS
+
+
+def pack(
+    root: str | Path,
+    file: str | Path,
+    contrasts: list[str],
+    grid: SliceGrid,
+    log: Callable[[str], None] = print,
+    fail: Callable[[str, str], None] = lambda item, reason: None,
+) -> Path:
+    """Write the slices of every session that has at least two of the contrasts. Scans that are unusable are told to
+    ``fail(item, reason)`` and left out.
+
+    Raises:
+        DataError: no folder, or no session with two of the contrasts. UsageError: fewer than two contrasts.
+    """
+    kinds = [Contrast.of(name) for name in contrasts]
+    if len({kind.name for kind in kinds}) < 2:
+        raise UsageError("data.contrasts: translation takes at least two different contrasts")
+    people, problems = participants(Path(root) / "participants.tsv")
+    for problem in problems:
+        log(problem)
+    found = {kind.name: find_contrast(root, kind) for kind in kinds}
+    rows: list[dict[str, Any]] = []
+    images: dict[str, list[np.ndarray]] = {kind.name: [] for kind in kinds}
+    shares: dict[str, list[np.ndarray]] = {kind.name: [] for kind in kinds}
+    for session in sessions(root):
+        files = {name: paths[session] for name, paths in found.items() if session in paths}
+        split = people.get(session[0], {}).get("split")
+        try:
+            read = dict(_read(files, grid))
+        except DataError as error:
+            fail("_".join(filter(None, session)), str(error))
+            continue
+        if len(read) < 2:
+            continue
+        first = next(iter(read.values()))
+        filled = np.flatnonzero(np.any([one.mask.any((1, 2)) for one in read.values()], axis=0))
+        rows.append(
+            {
+                "subject": session[0],
+                "session": session[1],
+                "split": split,
+                "first": sum(row["count"] for row in rows),
+                "count": len(first.slices),
+                "thickness": first.thickness,
+                "has": list(read),
+                "low": int(filled[0]),
+                "high": int(filled[-1]),
+                "lesion": _largest_lesion(Path(root), session, len(first.slices)),
+            }
+        )
+        for name in images:
+            one = read[name].slices if name in read else np.zeros_like(first.slices)
+            images[name].append(np.clip(np.rint(one * STEPS), 0, 255).astype(np.uint8))
+            if name in read and (split or "train").lower() not in HELD_OUT:
+                shares[name].append(np.percentile(one[read[name].mask], LEVELS))
+    if not rows:
+        raise DataError(f"{root}: no session has two of the contrasts {', '.join(images)}")
+    log(f"{len(rows)} sessions with {' and '.join(images)}, {rows[-1]['first'] + rows[-1]['count']} slices")
+    tensors = {f"images.{name}": torch.from_numpy(np.concatenate(parts)).contiguous() for name, parts in images.items()}
+    for name, parts in shares.items():
+        tensors[f"quantiles.{name}"] = torch.from_numpy(np.mean(parts, 0) if parts else np.zeros(len(LEVELS)))
+    about = {"grid": grid.__dict__, "rows": rows, "contrasts": list(images), "licence": stated_licence(root)}
+    with atomic(file) as temporary:
+        save_file(tensors, temporary, {"format": FORMAT, "about": json.dumps(about)})
+    return Path(file)
+
+
+def read_slices(file: str | Path) -> Slices:
+    """What :func:`pack` wrote. Raises DataError when the file is missing, broken or something else."""
+    try:
+        with safe_open(file, "pt") as opened:
+            header = opened.metadata() or {}
+            if header.get("format") != FORMAT:
+                raise DataError(f"{file}: not packed slices of format {FORMAT}")
+            about = json.loads(header["about"])
+            images = {name: opened.get_tensor(f"images.{name}") for name in about["contrasts"]}
+            quantiles = {name: opened.get_tensor(f"quantiles.{name}").numpy() for name in about["contrasts"]}
+    except DataError:
+        raise
+    except Exception as error:  # of safetensors, and of a header that is not what it says
+        raise DataError(f"{file}: not a file of packed slices ({error})") from None
+    return Slices(images, quantiles, about["rows"], SliceGrid(**about["grid"]), about["licence"])
+
+
+@dataclass(frozen=True)
+class _Read:
+    slices: np.ndarray
+    mask: np.ndarray
+    thickness: float
+
+
+def _read(files: Mapping[str, Path], grid: SliceGrid) -> Iterator[tuple[str, _Read]]:
+    """Each contrast of a session, normalised, on the slices of the first."""
+    frame: Volume | None = None
+    for name, path in files.items():
+        scan = load(path)
+        frame = frame or scan
+        slices, mask, _ = normalise(grid.slices(on_grid_of(scan, frame)))
+        yield name, _Read(slices, mask, float(frame.spacing[2]))
+
+
+def on_grid_of(scan: Volume, frame: Volume) -> Volume:
+    """The scan on another's voxels, by the world coordinates of both headers; itself where they agree."""
+    if scan.data.shape == frame.data.shape and np.allclose(scan.affine, frame.affine, atol=1e-3):
+        return scan
+    return resample(scan, frame.affine, frame.data.shape)
+
+
+def _largest_lesion(root: Path, session: Session, count: int) -> int | None:
+    name = "_".join(filter(None, session))
+    masks = sorted((root / "derivatives").rglob(f"{name}_*lesion*mask.nii*")) if (root / "derivatives").is_dir() else []
+    for path in masks:
+        try:
+            area = load(path).data.sum((0, 1))
+        except DataError:  # no lesion: all voxels alike
+            continue
+        return int(area.argmax()) if len(area) == count else None
+    return None
+
+
+def stated_licence(root: str | Path) -> str:
+    """The licence that a folder's dataset_description.json states; "" where it states none."""
+    try:
+        stated = json.loads((Path(root) / "dataset_description.json").read_text(encoding="utf-8"))["License"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+    return re.sub(r"\s+", " ", str(stated)).strip()

@@ -1,0 +1,64 @@
+"""The hooks of mri_translate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import nn
+
+import diffx
+from diffx import defaults
+from diffx.condition import Conditioning, Label, Map, Number
+from diffx.process import Gaussian
+from diffx.spec import Spec
+
+from .config import TranslateConfig
+from .contrast import Contrast
+from .net import slice_net
+from .regression import Regression
+
+
+@diffx.hookimpl
+def diffx_config() -> type[TranslateConfig]:
+    return TranslateConfig
+
+
+@diffx.hookimpl
+def diffx_data(cfg: TranslateConfig, split: str) -> Any:
+    from .data import Pairs, prepare
+
+    return Pairs(prepare(cfg), split)
+
+
+@diffx.hookimpl
+def diffx_conditioning(cfg: TranslateConfig, spec: Spec) -> Mapping[str, Any]:
+    names = [Contrast.of(name).name for name in cfg.data.contrasts]
+    return {
+        "source": Map(3, spec.size),
+        "given": Label(names, cfg.net.condition),
+        "wanted": Label(names, cfg.net.condition),
+        "height": Number(0.0, 1.0, cfg.net.condition),
+    }
+
+
+@diffx.hookimpl
+def diffx_denoiser(cfg: TranslateConfig, spec: Spec, conditioning: Conditioning) -> nn.Module | None:
+    if cfg.net.name != "unet":
+        return None  # the core answers
+    return slice_net(cfg, spec, conditioning)
+
+
+@diffx.hookimpl
+def diffx_process(cfg: TranslateConfig, spec: Spec) -> Gaussian:
+    process = defaults.diffx_process(cfg, spec)
+    if not cfg.regression:
+        return process
+    return Regression(process.schedule, process.sigma_data, process.levels, process.weight)
+
+
+@diffx.hookimpl
+def diffx_tasks() -> Mapping[str, Callable[[Any], None]]:
+    from . import tasks
+
+    return {"translate": tasks.translate, "train": tasks.train, "evaluate": tasks.evaluate, "pack": tasks.pack}

@@ -1,0 +1,34 @@
+"""The rival of a diffusion model: the same network, shown no noise, trained by absolute error."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from diffx.noise import Noise
+from diffx.process import Gaussian, Noisy
+
+
+@dataclass(frozen=True)
+class Regression(Gaussian):
+    """A process that hides the state altogether: x_t = 0 at the last time, and the loss is |x_0-hat - x_0|.
+
+    So a denoiser of the same size, with the same condition, the same data and the same training, becomes a regression
+    of the conditional median. Its answer is its prediction for ``prior`` at ``schedule.t_max``.
+    """
+
+    def prior(self, shape: tuple[int, ...], noise: Noise, t: float | None = None) -> Tensor:
+        """Nothing: zeros [B, *shape]."""
+        return torch.zeros(len(noise.seeds), *shape, device=noise.device)
+
+    def corrupt(self, x0: Tensor, t: np.ndarray, noise: Noise) -> Noisy:
+        """Nothing is left of x0 [B, ...], whatever the times."""
+        last = np.full(len(x0), float(self.schedule.t_max))
+        return Noisy(torch.zeros_like(x0), last, x0, torch.ones(len(x0), device=x0.device))
+
+    def loss(self, prediction: Tensor, noisy: Noisy) -> Tensor:
+        """Mean absolute error of each sample, [B]."""
+        return (prediction.float() - noisy.target).abs().flatten(1).mean(1)

@@ -1,0 +1,167 @@
+"""What `diffx run plugin=mri_translate` does."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from itertools import permutations
+from typing import Any
+
+import numpy as np
+import torch
+
+from diffx import tasks as core
+from diffx.errors import DataError, UsageError
+from diffx.run import Run
+from diffx.weights import resolve_weights, shipped
+
+from .contrast import Contrast, contrasts_in, find_contrast
+from .data import Pairs, grid_of, prepare
+from .evaluate import IMAGE_SCORES, cases, figures
+from .face import PLUGIN, WEIGHTS, Translation, Translator, summary
+from .intensity import head_mask
+from .pack import pack as write_slices
+from .pictures import Row, sheet
+from .write import TranslationWriter
+
+REGRESSION = f"{WEIGHTS}-l1"  # the rival, shipped or not
+_SHOWN = 6  # rows of a picture
+
+
+def train(run: Run) -> None:
+    """Pack the scans of ``data.root`` and train on their slices; ``regression=true`` trains the rival."""
+    slices = prepare(run.cfg, run.log, run.fail)
+    run.report.facts({"training scans": len(slices.select("train")), "held out": len(slices.select("val"))})
+    tensors = {f"quantiles.{name}": torch.from_numpy(values).float() for name, values in slices.quantiles.items()}
+    meta = {"licence": slices.licence, "contrasts": slices.contrasts}
+    core.train(run, tensors, meta, {name: Pairs(slices, name) for name in ("train", "val")})
+
+
+def pack(run: Run) -> None:
+    """Write the slices of ``data.root`` as one file in the run folder, for ``data.root=`` of another machine."""
+    cfg = run.cfg
+    if not cfg.data.root:
+        raise UsageError("data.root= says which BIDS folder to pack")
+    file = run.samples / "slices.safetensors"
+    write_slices(cfg.data.root, file, cfg.data.contrasts, grid_of(cfg), run.log, run.fail)
+    run.log(f"{file}: data.root= takes it")
+
+
+def translate(run: Run) -> None:
+    """``target`` for each subject of ``data.root`` that has ``source``, as a BIDS-derivatives folder."""
+    cfg = run.cfg
+    for name in ("source", "target"):
+        if not getattr(cfg, name):
+            raise UsageError(f"{name}= says which contrast, as in source=FLAIR target=T1ce")
+    if not cfg.data.root:
+        raise UsageError("data.root= says which BIDS folder holds the scans")
+    translator = Translator.load(cfg.from_, cfg.device, cfg.extensions, run.log)
+    given, wanted = translator.check(cfg.source, cfg.target)
+    scans = find_contrast(cfg.data.root, Contrast.of(given))
+    if not scans:
+        found = ", ".join(contrasts_in(cfg.data.root)) or "no NIfTI file"
+        raise DataError(f"{cfg.data.root}: no {given} scan in it (found: {found})")
+    out = TranslationWriter(run.samples, given, wanted, translator.licence)
+    made = {"Weights": cfg.from_ or WEIGHTS, "Samples": cfg.n, "Seed": cfg.seed, "Estimate": cfg.estimate}
+    if translator.licence:
+        made["WeightsLicence"] = translator.licence
+    options = asdict(cfg.sample)
+    rows: list[Row] = []
+    seconds: list[float] = []
+    for session, scan in run.progress(scans.items(), "translating", unit="scan"):
+        name = "_".join(filter(None, session))
+        try:
+            result = translator.translate(scan, given, wanted, cfg.n, cfg.seed, cfg.estimate, **options)
+        except DataError as error:
+            run.fail(name, str(error))
+            continue
+        _check(run, name, result)
+        files = out.write(session, scan, result, {**made, "Sampling": options})
+        run.log_only(f"{', '.join(file.name for file in files)}: {result.seconds:.1f} s")
+        seconds.append(result.seconds)
+        if len(rows) < _SHOWN:
+            rows.append(_middle_slice(name, result))
+    if not seconds:
+        raise DataError(f"{cfg.data.root}: none of {len(scans)} {given} scans could be translated")
+    run.metric("seconds_per_volume", sum(seconds) / len(seconds))
+    run.report.facts({"volumes": len(seconds), "source": given, "target": wanted, "samples of each": cfg.n})
+    what = "Middle slices. The synthetic image is no measurement: what the source does not show - uptake of a contrast "
+    run.report.picture(
+        f"{wanted} made of {given}",
+        sheet(rows),
+        f"{what}agent, say - is guessed from other heads; the uncertainty map says where. Not for diagnosis.",
+    )
+
+
+def _check(run: Run, name: str, result: Translation) -> None:
+    if not np.isfinite(result.samples).all():
+        run.flag(f"{name}: the synthetic image is not finite")
+    elif result.samples[0].std() == 0:
+        run.flag(f"{name}: the synthetic image is constant")
+
+
+def _middle_slice(name: str, result: Translation) -> Row:
+    filled = np.flatnonzero(head_mask(result.source).any((1, 2)))
+    k = int(filled[len(filled) // 2])
+    middle, spread = summary(result.samples)
+    columns = {"source": result.source[k], "synthetic": middle[k]}
+    if spread is not None:
+        columns |= {"synthetic, one": result.samples[0, k], "uncertainty": spread[k]}
+    return Row(name, columns)
+
+
+def evaluate(run: Run) -> None:
+    """Held-out subjects of ``data.root`` in each direction: the figures of ``metrics.json`` under ``translate``."""
+    cfg = run.cfg
+    translator = Translator.load(cfg.from_, cfg.device, cfg.extensions, run.log)
+    cfg.data.contrasts, cfg.data.size = translator.config.data.contrasts, translator.config.data.size
+    cfg.data.spacing, cfg.data.gap = translator.config.data.spacing, translator.config.data.gap
+    rival = _rival(run)
+    slices = prepare(cfg, run.log, run.fail)
+    if cfg.source or cfg.target:
+        if not (cfg.source and cfg.target):
+            raise UsageError("give both source= and target=, or neither for every direction")
+        directions = [translator.check(cfg.source, cfg.target)]
+    else:
+        directions = list(permutations(translator.contrasts, 2))
+    metrics: dict[str, Any] = {}
+    for given, wanted in directions:
+        scans = [r for r in slices.select("val") if given in r["has"] and wanted in r["has"]]
+        if not scans:
+            run.flag(f"no held-out subject has both {given} and {wanted}")
+            continue
+        found = []
+        todo = cases(translator, rival, slices, given, wanted, cfg.n, cfg.seed, cfg.sample)
+        with run.progress(len(scans), f"{given} to {wanted}", unit="scan") as bar:
+            for case in todo:
+                found.append(case)
+                bar.advance()
+        found.sort(key=lambda case: case.scores["diffusion"]["psnr"])
+        metrics[f"{given}_to_{wanted}"] = figures(found)
+        run.metric("translate", metrics)
+        run.report.picture(
+            f"{given} to {wanted}, worst first",
+            sheet([case.row for case in found[:_SHOWN]]),
+            f"Held-out subjects, the slice with the largest lesion where its mask is known. Synthetic: mean of {cfg.n} "
+            "samples, and one of them. Error: |synthetic - truth|; uncertainty: standard deviation over the samples; "
+            "both of a row on one scale.",
+        )
+        table = [
+            {"subject": c.subject, **{f"{m} {s}": c.scores[m][s] for s in IMAGE_SCORES for m in c.scores}}
+            for c in found
+        ]
+        run.report.table(f"{given} to {wanted}", table, "psnr in dB; mae as a share of the truth's 99.5th percentile.")
+    if not metrics:
+        raise DataError(f"{cfg.data.root}: no held-out subject has two of {', '.join(translator.contrasts)}")
+
+
+def _rival(run: Run) -> Translator | None:
+    """The regression to compare with: ``baseline``, or the shipped one beside the shipped weights."""
+    cfg = run.cfg
+    name = cfg.baseline or (REGRESSION if not cfg.from_ and any(w.id == REGRESSION for w in shipped()) else None)
+    if name is None:
+        run.flag("no regression to compare with: baseline= names the weights of a run with regression=true")
+        return None
+    rival = Translator.load(name, cfg.device, cfg.extensions, run.log)
+    if not rival.config.regression:
+        raise UsageError(f"baseline={name}: {resolve_weights(name, PLUGIN)} is no regression (regression=true)")
+    return rival
