@@ -3,11 +3,12 @@
 Shape: a stationary velocity field v [3, *grid] in mm whose exponential takes template space to the rigidly aligned
 brain, head size included. Appearance: what the brain would look like in template space, as principal components of
 4x4x4 patches of its difference from the mean brain. Both are standardised node by node. Position and tilt of the head
-in the scanner are nuisance and are removed.
+in the scanner are nuisance and are removed. What age and sex explain of it is known in closed form (`trend`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,11 @@ from .geometry import Geometry
 from .patches import from_patches, to_patches
 from .pull import on_canvas, posed, pull_back, push
 from .register import pool, register_affine, register_velocity
+from .trend import FEWEST, features, fit_slopes, population
 from .volume import Volume
 
-FORMAT = "diffx-brain-codec-1"
+FORMAT = "diffx-brain-codec-2"
+_OLDER = ("diffx-brain-codec-1",)  # without a trend, its support not in bits
 _SILENT = 0.06  # decoded values below this are background; 1.0 is the 99th percentile of the brain
 
 
@@ -34,7 +37,7 @@ class BrainCodec(torch.nn.Module):
     Buffers: `template` [*box] mean brain, `support` [*box] where any brain was seen, `mean`, `deviation` [3+K, *grid],
     `basis` [K, cell^3], `signs` [3+K] of the channels under a mirror, `lapping` [cell^3, K, 27] what neighbouring
     nodes add to a patch, `head` [*canvas/2] mean whole head in template space, `head_brain` [*canvas/2] the probability
-    of brain there.
+    of brain there, `trend` [3, 3+K, *grid] slopes of the latent on age and sex; empty where none was fitted.
     """
 
     template: torch.Tensor
@@ -46,13 +49,14 @@ class BrainCodec(torch.nn.Module):
     lapping: torch.Tensor
     head: torch.Tensor
     head_brain: torch.Tensor
+    trend: torch.Tensor
     points: torch.Tensor
 
     def __init__(self, geometry: Geometry, tensors: dict[str, torch.Tensor], facts: dict | None = None) -> None:
         super().__init__()
         self.geometry = geometry
         self.facts = dict(facts or {})
-        for name, tensor in tensors.items():
+        for name, tensor in {"trend": torch.empty(0), **tensors}.items():
             self.register_buffer(name, tensor)
 
     @property
@@ -77,6 +81,36 @@ class BrainCodec(torch.nn.Module):
         """
         coarse = {"head": pool(head[None, None], 2)[0, 0], "head_brain": pool(brain[None, None], 2)[0, 0]}
         return BrainCodec(self.geometry, {**self.state_dict(), **storable(coarse)}, self.facts)
+
+    # --- age and sex ---
+
+    @property
+    def people(self) -> dict[str, Any] | None:
+        """Facts of the population the trend was fitted to (`trend.population`); None without a trend."""
+        return self.facts.get("people") if self.trend.numel() else None
+
+    def with_trend(self, z: torch.Tensor, ages: Sequence[float | None], sexes: Sequence[str | None]) -> BrainCodec:
+        """This codec with the trend of latents z [N, 3+K, *grid] over age and sex; mirror images are implied.
+
+        Those of unknown age or sex are passed over; without `trend.FEWEST` others this codec is returned as it is.
+        """
+        known = [i for i, (age, sex) in enumerate(zip(ages, sexes, strict=True)) if age is not None and sex is not None]
+        if len(known) < FEWEST:
+            return self
+        ages, sexes = [ages[i] for i in known], [sexes[i] for i in known]
+        facts = population(ages, sexes)  # type: ignore[arg-type]
+        even = torch.stack([(one + self.flip(one)) / 2 for one in (z[i].float() for i in known)])
+        slopes = storable({"trend": fit_slopes(even, features(ages, sexes, facts))})
+        return BrainCodec(self.geometry, {**self.state_dict(), **slopes}, {**self.facts, "people": facts})
+
+    def expected(self, ages: Sequence[float | None], sexes: Sequence[str | None]) -> torch.Tensor:
+        """Mean latent of each age (years) and sex ("F", "M"), [N, 3+K, *grid]; None is the mean over the unknown.
+
+        0 for a codec without a trend.
+        """
+        if self.people is None:
+            return self.mean.new_zeros(len(ages), *self.shape)
+        return torch.einsum("np,pcxyz->ncxyz", features(ages, sexes, self.people).to(self.trend), self.trend)
 
     # --- scan to latent ---
 
@@ -153,21 +187,25 @@ class BrainCodec(torch.nn.Module):
         return bool(self.facts.get("whole_head", False))
 
     def to_tensors(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-        """(tensors, JSON-able facts) to keep in a file: statistics fp16, images and probabilities uint8.
+        """(tensors, JSON-able facts) to keep in a file: statistics fp16, images and probabilities uint8, support bits.
 
         `from_tensors` of them is this codec to the bit.
         """
         tensors = {name: _narrow(name, tensor) for name, tensor in self.state_dict().items()}
+        tensors["support"] = torch.from_numpy(np.packbits(tensors["support"].cpu().numpy()))
         return tensors, {"codec": FORMAT, "geometry": self.geometry.to_dict(), "facts": self.facts}
 
     @classmethod
     def from_tensors(cls, tensors: dict[str, torch.Tensor], facts: dict[str, Any]) -> BrainCodec:
         """Inverse of `to_tensors`. Raises DataError for another format."""
-        if facts.get("codec") != FORMAT:
+        if facts.get("codec") not in (FORMAT, *_OLDER):
             raise DataError(f"this is not a brain codec of format {FORMAT}")
-        return cls(
-            Geometry.from_dict(facts["geometry"]), {name: _widen(t) for name, t in tensors.items()}, facts["facts"]
-        )
+        geometry = Geometry.from_dict(facts["geometry"])
+        wide = {name: _widen(tensor) for name, tensor in tensors.items() if name != "support"}
+        support = tensors["support"].cpu().numpy()
+        if facts["codec"] == FORMAT:
+            support = np.unpackbits(support, count=int(np.prod(geometry.box))).reshape(geometry.box)
+        return cls(geometry, {**wide, "support": torch.from_numpy(support).float()}, facts["facts"])
 
     @classmethod
     def of_weights(cls, path: str | Path) -> BrainCodec:
@@ -194,6 +232,7 @@ class BrainCodec(torch.nn.Module):
 
 _BYTES = ("template", "head", "head_brain")  # images: uint8 in steps of 1/170, up to 1.5
 _STEP = 1 / 170
+_HALVES = ("mean", "deviation", "lapping", "trend")
 
 
 def _narrow(name: str, tensor: torch.Tensor) -> torch.Tensor:
@@ -201,7 +240,7 @@ def _narrow(name: str, tensor: torch.Tensor) -> torch.Tensor:
         return (tensor / _STEP).round().clamp(0, 255).to(torch.uint8)
     if name == "support":
         return tensor.to(torch.bool)
-    return tensor.to(torch.float16).contiguous() if name in ("mean", "deviation", "lapping") else tensor.contiguous()
+    return tensor.to(torch.float16).contiguous() if name in _HALVES else tensor.contiguous()
 
 
 def _widen(tensor: torch.Tensor) -> torch.Tensor:

@@ -16,6 +16,7 @@ from ..bids import find_scans
 from ..codec import BrainCodec
 from ..geometry import Geometry
 from ..pack import FORMAT, Packed, pack, read_latents
+from ..trend import FEWEST
 from .config import AGES, SynthConfig
 
 # A head with skin, ears and some neck is 19 x 24 x 19 cm; it may be a little larger than the template's.
@@ -23,17 +24,21 @@ HEAD = Geometry(box=(96, 120, 96), canvas=(112, 136, 112))
 
 
 class Latents:
-    """Items ``{"x": [3+K, *grid] float32, "age": years or None, "sex": "F", "M" or None}`` of one split."""
+    """Items ``{"x": [3+K, *grid] float32, "age": years or None, "sex": "F", "M" or None}`` of one split.
 
-    def __init__(self, packed: Packed, index: list[int]):
-        self.packed, self.index = packed, index
+    x is the latent less what is expected of that age and sex: the process learns how people differ from it.
+    """
+
+    def __init__(self, packed: Packed, index: list[int], codec: BrainCodec):
+        self.packed, self.index, self.codec = packed, index, codec
 
     def __len__(self) -> int:
         return len(self.index)
 
     def __getitem__(self, number: int) -> dict[str, Any]:
         row = self.packed.rows[self.index[number]]
-        return {"x": self.packed.z[self.index[number]].float(), "age": row["age"], "sex": row["sex"]}
+        x = self.packed.z[self.index[number]].float() - self.codec.expected([row["age"]], [row["sex"]])[0]
+        return {"x": x, "age": row["age"], "sex": row["sex"]}
 
 
 def cache_folder(cfg: SynthConfig) -> Path:
@@ -86,7 +91,24 @@ def prepare(
             if not row["flipped"]:
                 log(f"{row['subject']}: age {row['age']:g} is outside {AGES[0]} to {AGES[1]} years; taken as unknown")
             row["age"] = None
-    return BrainCodec.load(codec_file), packed
+    return _with_trend(BrainCodec.load(codec_file), packed, log), packed
+
+
+def _with_trend(codec: BrainCodec, packed: Packed, log: Callable[[str], None]) -> BrainCodec:
+    """The codec with the trend of the training scans, unless it brings its own; the same each time, for resuming."""
+    if codec.people is not None:
+        return codec
+    chosen = [i for i in packed.select("train") if not packed.rows[i]["flipped"]]
+    rows = [packed.rows[i] for i in chosen]
+    codec = codec.with_trend(packed.z[chosen], [row["age"] for row in rows], [row["sex"] for row in rows])
+    if codec.people is None:
+        log(f"fewer than {FEWEST} scans of known age and sex: what these explain is left to the network")
+    else:
+        x = codec.expected([row["age"] for row in rows], [row["sex"] for row in rows])
+        z = packed.z[chosen].float()
+        shape, rest = (1 - ((z - x)[:, c].square().sum() / z[:, c].square().sum()) for c in (slice(3), slice(3, None)))
+        log(f"age and sex explain {shape:.1%} of shape and {rest:.1%} of appearance, by regression")
+    return codec
 
 
 def shipped_codec() -> BrainCodec | None:

@@ -20,6 +20,7 @@ from diffx import plugins
 from diffx.build import restore
 from diffx.errors import DataError, UsageError
 from diffx.model import Model
+from diffx.noise import Noise
 from diffx.process import Gaussian
 from diffx.sample import sample as run_plan
 from diffx.selfcondition import clean
@@ -29,6 +30,7 @@ from diffx.train.precision import pick_device
 from diffx.weights import resolve_weights
 
 from ..codec import BrainCodec
+from ..trend import somebody
 from .config import BrainSampling, SynthConfig
 
 PLUGIN = "mri_synth"
@@ -46,7 +48,10 @@ class Person:
 
 @dataclass(frozen=True)
 class Brain:
-    """A drawn brain: ``data`` float32 [X, Y, Z], 1.0 near its 99th percentile; ``affine`` index to RAS+ mm; seconds."""
+    """A drawn brain: ``data`` float32 [X, Y, Z], 1.0 near its 99th percentile; ``affine`` index to RAS+ mm; seconds.
+
+    ``person`` has the age and the sex that were drawn where any was asked for.
+    """
 
     person: Person
     data: np.ndarray
@@ -88,6 +93,16 @@ class BrainSynth:
         codec = BrainCodec.from_tensors(extra, meta["codec"]).to(place)
         return cls(model.to(place), process, codec, replace(config, device=device), {**meta, "path": str(path)})
 
+    def somebody(self, person: Person) -> Person:
+        """The person with the age and the sex left open drawn from the training population, by the seed.
+
+        Weights without a trend know no population: there what is open stays open.
+        """
+        if self.codec.people is None or None not in (person.age, person.sex):
+            return person
+        age, sex = somebody(self.codec.people, Noise([person.seed])["person"].uniform(2)[0].tolist())
+        return replace(person, age=age if person.age is None else person.age, sex=person.sex or sex)
+
     def brains(
         self,
         people: Sequence[Person],
@@ -105,6 +120,7 @@ class BrainSynth:
         """
         config = replace(self.config, sample=options or BrainSampling())
         plan = plan_of(plugins.load(PLUGIN, tuple(config.extensions)), self.process, config)
+        people = [self.somebody(person) for person in people]
         try:
             values = self.model.conditioning.collate([{"age": p.age, "sex": p.sex} for p in people])
         except ValueError as error:
@@ -116,14 +132,15 @@ class BrainSynth:
             began = time.perf_counter()
             told = each(lambda field, chosen=chosen: field[chosen], values)
             predict, condition = predictor(self.model, told, config.sample.guidance)
+            expected = self.codec.expected([p.age for p in part], [p.sex for p in part])
 
-            def tell(step: int, x: Tensor, prediction: Tensor, first: int = first) -> None:
+            def tell(step: int, x: Tensor, prediction: Tensor, first: int = first, expected: Tensor = expected) -> None:
                 if on_prediction is not None and first == 0:
-                    on_prediction(step, prediction)
+                    on_prediction(step, prediction + expected)
 
             seeds = [p.seed for p in part]
             z = run_plan(predict, self.process, plan, self.codec.shape, seeds, condition, device=device, callback=tell)
-            decoded = self.codec.decode(clean(self.process, z)).float().cpu().numpy()
+            decoded = self.codec.decode(clean(self.process, z) + expected).float().cpu().numpy()
             seconds = (time.perf_counter() - began) / len(part)
             for person, data in zip(part, decoded, strict=True):
                 yield Brain(person, data, self.codec.affine, seconds)
@@ -134,7 +151,7 @@ class BrainSynth:
         """One brain as a nibabel image.
 
         Args:
-            age: years, 18 to 90; None: any. sex: "F" or "M"; None: any.
+            age: years, 18 to 90. sex: "F" or "M". None: drawn by the seed as the training set has it.
             seed: the same seed, age and sex give the same brain.
             options: steps, guidance, sampler, grid, eta, stop, as ``sample.*`` on the command line.
         """

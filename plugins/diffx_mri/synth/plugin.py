@@ -24,8 +24,8 @@ def diffx_config() -> type[SynthConfig]:
 def diffx_data(cfg: SynthConfig, split: str) -> Any:
     from .data import Latents, prepare
 
-    _, packed = prepare(cfg)
-    return Latents(packed, packed.select(split))
+    codec, packed = prepare(cfg)
+    return Latents(packed, packed.select(split), codec)
 
 
 @diffx.hookimpl

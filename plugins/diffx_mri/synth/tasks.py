@@ -145,4 +145,5 @@ def train(run: Run) -> None:
     run.report.facts({"training scans": len({(r["subject"], r["session"]) for r in rows})})
     tensors, facts = codec.to_tensors()
     meta = {"codec": facts, "ages": [min(ages), max(ages)] if ages else None}
-    core.train(run, tensors, meta, {split: Latents(packed, packed.select(split)) for split in ("train", "val")})
+    splits = {split: Latents(packed, packed.select(split), codec) for split in ("train", "val")}
+    core.train(run, tensors, meta, splits)
