@@ -291,6 +291,11 @@ def test_beside_a_meter_by_hand():
     assert made.habits.a_day[0] == pytest.approx(2 / (23.5 / 24)) and list(made.energy()) == [
         np.datetime64("2024-03-04")
     ]
+    left = charts.honesty([made], [{"coverage50": 0.4, "coverage90": 0.8, "energy_coverage90": 1.0}]).axes
+    np.testing.assert_allclose(left[0].lines[1].get_xydata(), [[0, 0], [0.25, 0.5], [0.75, 1]])
+    np.testing.assert_allclose([bar.get_height() for bar in left[1].patches], [0.4, 0.8, 1.0])
+    made.said[2] = 9  # too few to tell
+    assert len(charts.honesty([made], [made.figures(Energy())]).axes[0].lines[1].get_xdata()) == 3
     figures = made.figures(Energy(slack=1e6))
     assert figures["recall"] == 0.5 and figures["energy_coverage90"] == 1 and made.figures(Energy())["n_days"] == 1
 

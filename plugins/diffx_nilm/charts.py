@@ -12,6 +12,7 @@ from .appliances import Appliance
 from .digest import Metered
 from .pictures import FAINT, INK, LINE, MUTED, STYLE, colours, sheet, titled
 
+_FEW = 10  # periods of which no share is told
 _SPANS = ((62, "D", "day"), (430, "W-MON", "week"), (100_000, "MS", "month"))  # at most so many days
 
 
@@ -64,7 +65,7 @@ def energy(
                 )
             axes.set_title(titled(appliance))
             axes.set_ylabel(f"kWh a {span}")
-            axes.set_ylim(0, max(axes.get_ylim()[1], 0.05))
+            axes.set_ylim(0, max(1.06 * axes.get_ylim()[1], 0.05))
             axes.grid(axis="y", color=FAINT, linewidth=0.6)
         first, last = table["Date"].min(), table["Date"].max()
         rows[-1].set_xlim(first, last + pd.Timedelta(days=width))
@@ -122,7 +123,8 @@ def honesty(metered: Sequence[Metered], figures: Sequence[Mapping[str, float]], 
         left, right = figure.subplots(1, 2)
         left.plot([0, 1], [0, 1], color=LINE, linewidth=0.9, linestyle=(0, (4, 3)))
         for one in metered:
-            said, was, count = curve(one, bins)
+            points = np.stack(curve(one, bins))
+            said, was, count = points[:, points[2] >= _FEW]
             size = 12 + 10 * np.log10(np.maximum(count, 1))
             left.plot(said, was, color=tint[one.appliance.key], linewidth=1.2, label=titled(one.appliance))
             left.scatter(said, was, size, color=tint[one.appliance.key], linewidth=0, zorder=3)

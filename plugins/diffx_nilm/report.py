@@ -49,8 +49,8 @@ def write(run: Any, digest: Digest, facts: Mapping[str, Any], weights: Mapping[s
     if simulated:
         report.text("A simulated household", SIMULATED)
     calibrated = bool(weights.get("calibration"))
-    caption = f"Expected energy and its 90 % interval. {BANDS if calibrated else RAW} That of the total adds up those "
-    caption += "of the days, as if all were wrong in the same way."
+    caption = f"Expected energy and its 90 % interval. {BANDS if calibrated else RAW} The total's adds up "
+    caption += "those of the days, as if all days were wrong in the same way."
     report.table("Energy by appliance", _energy_rows(digest, whole), caption)
     days = digest.days.list()
     if days:
@@ -66,7 +66,8 @@ def write(run: Any, digest: Digest, facts: Mapping[str, Any], weights: Mapping[s
         )
         report.table("Beside the meters", [_figure_row(digest, key, of) for key, of in figures.items()], _FIGURES)
     if digest.notes:
-        report.text("How the data was read", "\n\n".join(note[:1].upper() + note[1:] + "." for note in digest.notes))
+        notes = [note.removeprefix(f"{digest.first.name}: ") for note in digest.notes] if digest.first else []
+        report.text("How the data was read", "; ".join(notes) + ".")
     report.table("Weights", _weights(weights, calibrated))
 
 
@@ -121,7 +122,7 @@ def _pictures(report: Any, digest: Digest, table: pd.DataFrame, days: list) -> N
     report.picture(
         f"Energy by {span}",
         charts.energy(table, appliances, {key: one.energy() for key, one in metered.items()}),
-        f"Expected energy with 90 % intervals.{dots} Hatched: less than half of the mains is known. What is not known "
+        f"Expected energy with 90 % intervals.{dots} Hatched: less than half of the day is known. What is not known "
         "is in none of the energies.",
     )
     below = " Below the line, on the same scale: what the meters said." if metered else ""
