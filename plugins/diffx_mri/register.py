@@ -20,11 +20,18 @@ SQUARINGS = 5
 _RADIUS = 60.0  # mm; makes an entry of the affine matrix and a translation move a cortex voxel by like amounts
 
 
-def ncc(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """Global normalised cross-correlation per item, [B], of [B, 1, x, y, z] with [1 or B, 1, x, y, z]."""
-    a = (a - a.mean((1, 2, 3, 4), keepdim=True)).flatten(1)
-    b = (b - b.mean((1, 2, 3, 4), keepdim=True)).flatten(1)
-    return (a * b).sum(1) / (a.norm(dim=1) * b.norm(dim=1)).clamp_min(1e-6)
+def ncc(a: torch.Tensor, b: torch.Tensor, weight: torch.Tensor | None = None) -> torch.Tensor:
+    """Global normalised cross-correlation per item, [B], of [B, 1, x, y, z] with [1 or B, 1, x, y, z].
+
+    weight [B, 1, x, y, z], 0 to 1: how much a voxel counts.
+    """
+    if weight is None:
+        a = (a - a.mean((1, 2, 3, 4), keepdim=True)).flatten(1)
+        b = (b - b.mean((1, 2, 3, 4), keepdim=True)).flatten(1)
+        return (a * b).sum(1) / (a.norm(dim=1) * b.norm(dim=1)).clamp_min(1e-6)
+    total = weight.sum((1, 2, 3, 4), keepdim=True).clamp_min(1e-6)
+    a, b = ((v - (weight * v).sum((1, 2, 3, 4), keepdim=True) / total) * weight.sqrt() for v in (a, b))
+    return (a * b).flatten(1).sum(1) / (a.flatten(1).norm(dim=1) * b.flatten(1).norm(dim=1)).clamp_min(1e-6)
 
 
 def pool(images: torch.Tensor, factor: int) -> torch.Tensor:
@@ -45,11 +52,13 @@ def register_affine(
     steps: int = 40,
     rate: float = 1.0,
     chunk: int = 16,
+    weight: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Twelve-parameter maps from template to scans.
 
     moving [N, 1, x, y, z] covers the canvas, template [1, 1, x', y', z'] the box, at one spacing; start [N, 4, 4] (mm).
-    `rate` is Adam's step in mm at the cortex, falling to a tenth.
+    `rate` is Adam's step in mm at the cortex, falling to a tenth. `weight`, of the shape of `moving`: how much each
+    voxel of a scan counts, 0 for those to be left out.
     Returns the matrices [N, 4, 4] and the final correlation [N].
     """
     spacing = geometry.spacing * geometry.box[0] / template.shape[-3]
@@ -62,18 +71,28 @@ def register_affine(
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda i: 1 - 0.9 * i / max(steps, 1))
         for _ in range(steps):
             current = _compose(begin, delta)
-            warped = geometry.warp(images, affine_points(current, points))
-            score = ncc(warped, template)
+            where = affine_points(current, points)
+            score = ncc(geometry.warp(images, where), template, _counting(weight, first, chunk, geometry, where))
             optimiser.zero_grad()
             (-score.sum()).backward()
             optimiser.step()
             schedule.step()
         with torch.no_grad():
             current = _compose(begin, delta)
-            warped = geometry.warp(images, affine_points(current, points))
-            scores.append(ncc(warped, template))
+            where = affine_points(current, points)
+            weights = _counting(weight, first, chunk, geometry, where)
+            scores.append(ncc(geometry.warp(images, where), template, weights))
             matrices.append(current)
     return torch.cat(matrices), torch.cat(scores)
+
+
+def _counting(
+    weight: torch.Tensor | None, first: int, chunk: int, geometry: Geometry, where: torch.Tensor
+) -> torch.Tensor | None:
+    """Weights of a chunk at points of its scans; held while the gradient is taken. Beyond the scan all counts."""
+    if weight is None:
+        return None
+    return (1 - geometry.warp(1 - weight[first : first + chunk], where.detach())).clamp(0, 1)
 
 
 def _compose(begin: torch.Tensor, delta: torch.Tensor) -> torch.Tensor:
@@ -125,11 +144,13 @@ def register_velocity(
     refine: int = 1,
     chunk: int = 8,
     progress: Callable[[int], None] | None = None,
+    weight: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Residual velocities r so that moving(exp(base + r)(x)) resembles template(x).
 
     moving [N, 1, ...] covers the canvas, template [1, 1, ...] the box, at one spacing; base, start [N, 3, *grid] mm.
     Loss: mean squared difference + stiffness * roughness of r. `rate` (mm) is Adam's step, falling to a tenth.
+    `weight`, of the shape of `moving`: how much each voxel of a scan counts, 0 for those to be left out.
     Returns r [N, 3, *grid] and the final mean squared difference [N].
     """
     spacing = geometry.spacing * geometry.box[0] / template.shape[-3]
@@ -142,9 +163,12 @@ def register_velocity(
         optimiser = torch.optim.Adam([residual], lr=rate)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda i: 1 - 0.9 * i / max(steps, 1))
 
-        def mismatch(residual: torch.Tensor, images=images, linear=linear) -> torch.Tensor:
+        def mismatch(residual: torch.Tensor, images=images, linear=linear, first=first) -> torch.Tensor:
             inside = geometry.crop(exponential(linear + residual, geometry, refine))
-            return (geometry.warp(images, displaced(inside, points, shape)) - template).square().mean((1, 2, 3, 4))
+            where = displaced(inside, points, shape)
+            squares = (geometry.warp(images, where) - template).square()
+            counting = _counting(weight, first, chunk, geometry, where)
+            return (squares if counting is None else squares * counting).mean((1, 2, 3, 4))
 
         for _ in range(steps):
             loss = (mismatch(residual) + stiffness * roughness(residual)).sum()

@@ -1,0 +1,81 @@
+"""A NIfTI file as it was stored, so that some of its voxels can be replaced and the others keep their bits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+
+from diffx.run.files import atomic
+
+from .volume import Volume, load
+
+_RAS = np.array([[0, 1], [1, 1], [2, 1]])
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A scan as a RAS `volume` in mm, and the voxels behind it: `raw` in the file's own type and order; value =
+    slope * raw + inter. `turn` is the orientation that takes the file's axes to RAS."""
+
+    volume: Volume
+    raw: np.ndarray
+    header: nib.Nifti1Header
+    slope: float
+    inter: float
+    turn: np.ndarray
+
+    @classmethod
+    def read(cls, path: str | Path) -> Stored:
+        """Any file that `volume.load` takes. Raises DataError, naming the file."""
+        volume = load(path)
+        image = nib.load(path)
+        proxy = image.dataobj
+        raw = np.asanyarray(proxy.get_unscaled())
+        return cls(volume, raw, image.header, float(proxy.slope), float(proxy.inter), nib.io_orientation(image.affine))
+
+    @property
+    def code(self) -> int:
+        """The coded meaning of the world: 1 scanner, 2 aligned, 3 Talairach, 4 MNI; of the sform if it is coded."""
+        return int(self.header["sform_code"]) or int(self.header["qform_code"])
+
+    @property
+    def quantum(self) -> float:
+        """Half the step between two values that can be stored: the largest error of rounding; 0 for floats."""
+        return abs(self.slope) / 2 if np.issubdtype(self.raw.dtype, np.integer) else 0.0
+
+    def to_file_order(self, data: np.ndarray) -> np.ndarray:
+        """An array [X, Y, Z] in RAS order in the file's order and shape."""
+        back = nib.orientations.ornt_transform(_RAS, self.turn)
+        return nib.orientations.apply_orientation(data, back).reshape(self.raw.shape)
+
+    def replaced(self, values: np.ndarray, where: np.ndarray, description: str = "") -> nib.Nifti1Image:
+        """The file with other values [X, Y, Z] (RAS) at the voxels `where` is True; everything else keeps its bits.
+
+        Same type, scaling, header and extensions but for `description` (79 bytes). Rounded to the nearest value that
+        can be stored, and cut off at the largest.
+        """
+        chosen = self.to_file_order(np.asarray(where, dtype=bool))
+        new = (self.to_file_order(np.asarray(values, dtype=np.float64))[chosen] - self.inter) / self.slope
+        if np.issubdtype(self.raw.dtype, np.integer):
+            limits = np.iinfo(self.raw.dtype)
+            new = np.clip(np.rint(new), limits.min, limits.max)
+        raw = self.raw.copy()
+        raw[chosen] = new.astype(raw.dtype)
+        kind = nib.Nifti2Image if isinstance(self.header, nib.Nifti2Header) else nib.Nifti1Image
+        image = kind(raw, None, self.header)
+        if description:
+            image.header["descrip"] = description.encode()[:79]
+        image.header.set_slope_inter(self.slope, self.inter)
+        return image
+
+
+def write(image: nib.Nifti1Image, path: str | Path) -> Path:
+    """Write .nii or .nii.gz, whole or not at all, the voxels as they are."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic(path) as temporary:
+        nib.save(image, temporary)
+    return path
