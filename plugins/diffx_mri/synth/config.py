@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 from diffx.config import DataConfig, NetConfig, ProcessConfig, RunConfig, SampleConfig, TrainConfig, option
 
+from .restoring import BrainRestoring
+
 AGES = (18, 90)  # years that the network can be told
 
 
@@ -13,10 +15,14 @@ AGES = (18, 90)  # years that the network can be told
 class BrainData(DataConfig):
     """A BIDS folder of T1-weighted scans."""
 
-    root: str | None = option(None, help="BIDS folder with T1w scans; task=train reads it")
+    root: str | None = option(None, help="BIDS folder with T1w scans; every task but sample reads it")
     head: bool = option(False, help="keep skull and skin; by default the brain alone, by mask derivative or atlas mask")
     components: int = option(16, help="principal components of a 4x4x4 patch that a new codec keeps", min=4, max=64)
     cache: str | None = option(None, help="folder for the encoded scans; by default the user's cache folder")
+    file: str | None = option(None, help="inpaint, superres: a T1w scan to work on (NIfTI)")
+    mask: str | None = option(None, help="inpaint: what to fill in data.file, a mask in the scan's space")
+    brain: str | None = option(None, help="inpaint, superres: brain mask of data.file; by default made with the atlas")
+    voxel: float = option(2.0, help="superres: longest edge of a voxel that is not divided", unit="mm", min=0.3, max=8)
     split: float = option(0.1, help="share held out where participants.tsv has no split column", min=0, max=0.5)
 
 
@@ -66,3 +72,4 @@ class SynthConfig(RunConfig):
     process: BrainProcess = field(default_factory=BrainProcess)
     train: BrainTraining = field(default_factory=BrainTraining)
     sample: BrainSampling = field(default_factory=BrainSampling)
+    restore: BrainRestoring = field(default_factory=BrainRestoring)

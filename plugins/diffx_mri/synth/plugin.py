@@ -44,5 +44,6 @@ def diffx_denoiser(cfg: SynthConfig, spec: Spec, conditioning: Conditioning) -> 
 @diffx.hookimpl
 def diffx_tasks() -> Mapping[str, Callable[[Any], None]]:
     from . import tasks
+    from .restore import TASKS
 
-    return {"sample": tasks.sample, "train": tasks.train}
+    return {"sample": tasks.sample, "train": tasks.train, **TASKS}
