@@ -260,6 +260,25 @@ def test_probabilities_are_counted_beside_what_happened():
     assert made.coverage() == pytest.approx({level: level for level in compare.RAW}, abs=0.025)
 
 
+def test_all_methods_are_judged_by_the_same_periods_and_houses_are_pooled():
+    """What a baseline does not know counts for nobody; k of M members on, and on indeed, add up over houses."""
+    trials = []
+    for on, known in ((100, 1500), (300, 2880)):
+        truth = np.where(np.arange(DAY) < on, 2500.0, 0)
+        house = Household("h", pd.Timestamp("2024-01-01"), 30.0, truth + 100, {"kettle": truth})
+        members = np.stack([truth, truth * 0, truth])[:, None]  # two of three say that it is on, and it is
+        ends = dict.fromkeys((0.5, 0.9), (members.min(0), members.max(0)))
+        trials.append(Trial(KETTLE, 30.0))
+        rival = np.where(np.arange(DAY) < known, 7.0, np.nan)
+        trials[-1].add(Piece(house, (KETTLE,), members, ends), 0, {"rival": rival})
+        figures = trials[-1].figures(Calibration.none(1).energies[0])
+        assert figures["rival"]["n_samples"] == figures["diffx"]["n_samples"] == known
+    pooled = Trial.pooled(trials)
+    assert pooled.said.tolist() == [4380 - 400, 0, 400, 0] and pooled.was.tolist() == [0, 0, 400, 0]
+    assert pooled.coverage() == dict.fromkeys(compare.RAW, 1.0)
+    assert np.concatenate(pooled.curve(3)) == pytest.approx([0, 2 / 3, 0, 1, 3980, 400])
+
+
 def test_a_day_in_two_pieces_is_one_day_and_the_worst_come_first():
     times = pd.Timestamp("2024-01-01")
     truth = np.zeros(4 * DAY, np.float32)
