@@ -148,14 +148,15 @@ def test_runs_that_begin_in_a_window_are_counted():
 
 def test_usage_is_the_posterior_mean_of_a_poisson_rate():
     half = prior(DISHWASHER)
-    assert half == pytest.approx(np.sqrt(0.02 * 2.5))
-    # nothing seen: the prior. Nothing found in d days: 1 / (1 / prior + d)
+    assert half == DISHWASHER.typical == 0.6
+    assert prior(replace(DISHWASHER, typical=None)) == pytest.approx(np.sqrt(0.02 * 2.5))
+    # nothing seen: the prior. Nothing found in d days: 3 / (3 / prior + d)
     assert updated([0], 0, 1, [DISHWASHER]) == pytest.approx([half])
-    assert updated([0], 10, 1, [DISHWASHER]) == pytest.approx([1 / (1 / half + 10)])
+    assert updated([0], 4, 1, [DISHWASHER]) == pytest.approx([3 / (3 / half + 4)])
     # 200 samples of each day are no more days
-    assert updated([600], 2000, 200, [DISHWASHER]) == pytest.approx([(1 + 3) / (1 / half + 10)])
-    # many days: the rate itself
-    assert updated([5000], 10_000, 1, [DISHWASHER]) == pytest.approx([0.5], rel=1e-3)
+    assert updated([600], 1000, 200, [DISHWASHER]) == pytest.approx([(3 + 3) / (3 / half + 5)])
+    # many days weigh as much as a week
+    assert updated([5000], 10_000, 1, [DISHWASHER]) == pytest.approx([(3 + 3.5) / (3 / half + 7)])
 
 
 def test_the_mains_say_how_often_and_the_network_is_told():
@@ -167,10 +168,10 @@ def test_the_mains_say_how_often_and_the_network_is_told():
     found = adapted(ensemble, mains, seed=1)
     days = len(mains) * 30 / 86_400
     inside = sum(begun(w * 0.1, KETTLE, 30.0) for w in mains.reshape(30, 96))
-    assert found[0] == pytest.approx((1 + inside) / (1 / prior(KETTLE) + days), rel=1e-6)
+    assert found[0] == pytest.approx((3 + inside) / (3 / prior(KETTLE) + days), rel=1e-6)
     assert len(found) == 4
     told = [float(values[0]) for values in ensemble.model.conditioning.seen]
-    assert told[0] == pytest.approx(0.5) and told[-1] == pytest.approx(1.0)  # half way first, then as often as there is
+    assert told[0] == pytest.approx(np.log(4 / 0.1) / np.log(12 / 0.1)) and told[-1] == pytest.approx(1.0)
     assert adapted(ensemble, mains[:50]) == [prior(a) for a in DEFAULT]
 
 

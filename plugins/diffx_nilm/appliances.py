@@ -18,7 +18,9 @@ class Appliance:
     other names that it goes by, spelt in any way. ``threshold``: W above which it is on, for every figure. ``scale``:
     W that the network calls 1. ``edge``: W above which a run of it is taken out of a submeter; lower than the threshold
     where a mean over 30 s dilutes the ends of a run. ``peak``: W that a run reaches at least. ``gap``: seconds off that
-    do not end a run. ``min_on``, ``max_on``: seconds that a run takes.
+    do not end a run. ``min_on``, ``max_on``: seconds that a run takes. ``usage``: runs a
+    day in a home that rarely uses it, and in one that does so often; ``typical``: in most homes, by default half way
+    between these in the logarithm.
     """
 
     name: str
@@ -31,6 +33,7 @@ class Appliance:
     min_on: float
     max_on: float = 15_000
     usage: tuple[float, float] = (0.02, 10.0)
+    typical: float | None = None
     aliases: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -41,6 +44,8 @@ class Appliance:
             raise UsageError(f"{self.name}: 0 <= min_on <= max_on, and no negative gap or peak")
         if not 0 < self.usage[0] < self.usage[1]:
             raise UsageError(f"{self.name}: usage is from rarely to often, in runs a day")
+        if self.typical is not None and not self.usage[0] <= self.typical <= self.usage[1]:
+            raise UsageError(f"{self.name}: the typical usage is between rarely and often")
 
     @classmethod
     def of_json(cls, facts: Mapping[str, Any]) -> Appliance:
@@ -74,6 +79,7 @@ KETTLE = Appliance(
     gap=60,
     min_on=30,
     usage=(0.1, 12),
+    typical=4,
     aliases=("kettles",),
 )
 DISHWASHER = Appliance(
@@ -86,6 +92,7 @@ DISHWASHER = Appliance(
     gap=1200,
     min_on=600,
     usage=(0.02, 2.5),
+    typical=0.6,
     aliases=("dishwasher", "dishwaser"),  # as REDD spells it
 )
 WASHING_MACHINE = Appliance(
@@ -98,6 +105,7 @@ WASHING_MACHINE = Appliance(
     gap=600,
     min_on=600,
     usage=(0.02, 2.5),
+    typical=0.6,
     aliases=("washer", "clothes washer", "washer dryer"),
 )
 MICROWAVE = Appliance(
@@ -110,6 +118,7 @@ MICROWAVE = Appliance(
     gap=60,
     min_on=30,
     usage=(0.1, 10),
+    typical=2,
     aliases=("microwave oven", "combination microwave"),
 )
 DEFAULT = (KETTLE, DISHWASHER, WASHING_MACHINE, MICROWAVE)

@@ -27,7 +27,7 @@ def fit_all(
     seed: int = 0,
     say: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Baseline]:
-    """Every baseline, by name, fitted on the same houses: some seven minutes on one core."""
+    """Every baseline, by name, fitted on the same houses: some five minutes on one core."""
     return {name: kind.fit(houses, appliances, seed, say) for name, kind in BASELINES.items()}
 
 
