@@ -1,0 +1,1 @@
+"""Synthetic brains against real ones: the measures (segmenter, encoder, age regression), the figures, the pictures."""

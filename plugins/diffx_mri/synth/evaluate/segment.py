@@ -1,0 +1,114 @@
+"""A small tissue segmenter: what measures ventricles, grey and white matter in brains that nobody labelled."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from diffx.noise import Noise, derive
+
+from .scans import STEP
+from .tissues import CLASSES
+
+SIDE = 64  # voxels a side of a training crop
+BATCH = 2
+
+
+def segmenter() -> nn.Module:
+    """U-Net (Ronneberger et al. 2015) of half a million weights, [B, 1, X, Y, Z] -> logits [B, 5, X, Y, Z].
+
+    Its first convolution halves the grid: at 2 mm that costs a hundredth of Dice and saves three quarters of the time.
+    """
+    from monai.networks.nets import UNet
+
+    return UNet(3, 1, len(CLASSES), channels=(24, 48, 64, 96), strides=(2, 2, 2), num_res_units=0, norm="instance")
+
+
+@torch.no_grad()
+def segment(net: nn.Module, image: np.ndarray) -> np.ndarray:
+    """Classes uint8 [X, Y, Z] of a brain kept as bytes; what is background in the image stays it."""
+    x = torch.from_numpy(image).float() * STEP
+    logits = net.eval()(x[None, None])[0]
+    return (logits.argmax(0) * (x > 0)).to(torch.uint8).numpy()
+
+
+def litres(tissues: np.ndarray, affine: np.ndarray) -> np.ndarray:
+    """Volumes of the classes but background, [4], in litres."""
+    counts = np.bincount(tissues.ravel(), minlength=len(CLASSES))[1:]
+    return counts * abs(float(np.linalg.det(affine[:3, :3]))) / 1e6
+
+
+def dice(tissues: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """Dice coefficient of each class but background, [4]; NaN for a class that neither has."""
+    scores = []
+    for label in range(1, len(CLASSES)):
+        a, b = tissues == label, reference == label
+        total = a.sum() + b.sum()
+        scores.append(2 * (a & b).sum() / total if total else np.nan)
+    return np.array(scores)
+
+
+def loss(net: nn.Module, images: np.ndarray, tissues: np.ndarray, seed: int, step: int) -> Tensor:
+    """Cross-entropy plus soft Dice loss (Milletari et al. 2016) on augmented random crops of random brains."""
+    noise = Noise([derive(seed, "segmenter", step, i) for i in range(BATCH)])
+    which = (noise["brain"].uniform(1)[:, 0] * len(images)).long().tolist()
+    pairs = [_crop(images[i], tissues[i], noise, number) for number, i in enumerate(which)]
+    x = disturb(torch.stack([image for image, _ in pairs])[:, None], noise)
+    target = torch.stack([labels for _, labels in pairs])
+    logits = net(x)
+    truth = F.one_hot(target, len(CLASSES)).movedim(-1, 1).float()
+    p = logits.softmax(1)
+    axes = (0, 2, 3, 4)
+    overlap = (2 * (p * truth).sum(axes) + 1) / ((p + truth).sum(axes) + 1)
+    return F.cross_entropy(logits, target) + 1 - overlap.mean()
+
+
+def _crop(image: np.ndarray, tissues: np.ndarray, noise: Noise, number: int) -> tuple[Tensor, Tensor]:
+    """A cube around a random voxel of the canvas, scaled by 0.9 to 1.1 an axis, tilted up to 10 degrees, mirrored or
+    not: float [S, S, S] of intensities and int64 [S, S, S] of classes."""
+    u = noise["crop"].uniform(10)[number]
+    shape = torch.tensor(image.shape, dtype=torch.float32)
+    half = SIDE / shape  # of the canvas's own extent, which grid_sample calls 2
+    centre = (2 * u[:3] - 1) * (1 - half)
+    angle = (2 * u[3:6] - 1) * 0.17
+    turn = torch.linalg.matrix_exp(
+        torch.tensor([[0, -angle[2], angle[1]], [angle[2], 0, -angle[0]], [-angle[1], angle[0], 0]])
+    )
+    scale = torch.diag((0.9 + 0.2 * u[6:9]) * torch.tensor([-1.0 if u[9] < 0.5 else 1.0, 1.0, 1.0]))
+    linear = torch.diag(1 / shape) @ turn @ scale * SIDE  # from a crop's coordinates to the canvas's
+    theta = torch.cat([linear, centre[:, None]], 1).flip(0)  # grid_sample counts the last axis first
+    theta = torch.cat([theta[:, :3].flip(1), theta[:, 3:]], 1)
+    grid = F.affine_grid(theta[None], [1, 1, SIDE, SIDE, SIDE], align_corners=False)
+    x = torch.from_numpy(image)[None, None].float() * STEP
+    y = torch.from_numpy(tissues)[None, None].float()
+    return (
+        F.grid_sample(x, grid, align_corners=False)[0, 0],
+        F.grid_sample(y, grid, mode="nearest", align_corners=False)[0, 0].long(),
+    )
+
+
+def disturb(x: Tensor, noise: Noise) -> Tensor:
+    """Other scanners and worse generators: gain, gamma, a bias field, blur, and noise both fine and coarse, on
+    brains [B, 1, *S]; background stays 0."""
+    u, dims = noise["disturb"].uniform(8)[..., None, None, None, None], x.shape[2:]
+    inside = x > 0
+    x = (x * (0.85 + 0.3 * u[:, 0])).clamp_min(0) ** (2.0 ** (u[:, 1] - 0.5))
+    field = noise["field"].normal(1, 3, 3, 3)
+    x = x * (1 + 0.2 * u[:, 2] * F.interpolate(field, size=dims, mode="trilinear", align_corners=True)).clamp(0.5, 1.5)
+    x = x + u[:, 3] * (blur(x) - x)
+    fine, coarse = noise["fine"].normal(1, *dims), noise["coarse"].normal(1, *dims)
+    x = x + 0.08 * u[:, 4] ** 2 * fine + 0.25 * u[:, 5] ** 2 * blur(coarse)
+    return torch.where(inside, x.clamp_min(0), torch.zeros_like(x))
+
+
+def blur(x: Tensor) -> Tensor:
+    """Binomial smoothing by (1, 2, 1)/4 along the last three axes, a standard deviation of 0.7 voxel; 0 outside."""
+    for axis in (-3, -2, -1):
+        n = x.shape[axis]
+        out = x / 2
+        out.narrow(axis, 0, n - 1).add_(x.narrow(axis, 1, n - 1), alpha=0.25)
+        out.narrow(axis, 1, n - 1).add_(x.narrow(axis, 0, n - 1), alpha=0.25)
+        x = out
+    return x

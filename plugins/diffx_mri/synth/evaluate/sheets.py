@@ -1,0 +1,94 @@
+"""The pictures of an evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ... import pictures
+from ...bids import Scan
+from ..face import Person
+from .figures import Brains
+from .scans import STEP
+
+REAL, HELD_OUT, SYNTHETIC = "#9aa7b5", "#2f6fde", "#c8553d"
+
+
+def side_by_side(
+    real: np.ndarray, scans: Sequence[Scan], drawn: np.ndarray, people: Sequence[Person], affine: np.ndarray
+) -> Image.Image:
+    """Held-out scans above, synthetic brains of like age and sex below; four of each, the youngest to the oldest."""
+    order = sorted(range(len(scans)), key=lambda i: scans[i].age or 0.0)
+    some = [order[int(i)] for i in np.linspace(0, len(order) - 1, min(4, len(order)))]
+    like = [min(range(len(people)), key=lambda j: _unlike(people[j], scans[i])) for i in some]
+    volumes = [real[i] * STEP for i in some] + [drawn[j] * STEP for j in like]
+    captions = [f"real: {_who(scans[i].age, scans[i].sex)}" for i in some]
+    captions += [f"synthetic: {_who(people[j].age, people[j].sex)}" for j in like]
+    return pictures.grid(volumes, [affine] * len(volumes), captions, columns=len(some))
+
+
+def neighbours(
+    drawn: np.ndarray, people: Sequence[Person], train: np.ndarray, rows: Tensor, known: Tensor, affine: np.ndarray
+) -> Image.Image:
+    """The three synthetic brains nearest to a training scan (or its mirror image), each beside that scan. `rows` [n, d]
+    and `known` [2 N, d] are what distances are taken of, the mirror images after the N scans."""
+    distance, nearest = torch.cdist(rows, known).min(1)
+    volumes, captions = [], []
+    for i in distance.argsort()[:3].tolist():
+        j = int(nearest[i])
+        scan = train[j % len(train)]
+        volumes += [drawn[i] * STEP, (scan[::-1] if j >= len(train) else scan) * STEP]
+        captions += [f"synthetic: {_who(people[i].age, people[i].sex)}", "nearest training scan"]
+    return pictures.grid(volumes, [affine] * len(volumes), captions, columns=6)
+
+
+def scatter(train: Brains, held_out: Brains, synthetic: Brains) -> Any:
+    """Ventricle volume over age, and the age read from the brain over the age it has: real and synthetic."""
+    from matplotlib.figure import Figure
+
+    sheet = Figure(figsize=(9.6, 4.0), layout="constrained")
+    left, right = sheet.subplots(1, 2)
+    sets = (("real, training", train, REAL, 12), ("real, held out", held_out, HELD_OUT, 26))
+    for name, brains, ink, size in (*sets, ("synthetic", synthetic, SYNTHETIC, 26)):
+        left.scatter(brains.ages, brains.measured.ventricles, size, ink, label=name, linewidths=0, alpha=0.85)
+        if brains is not train:
+            right.scatter(brains.ages, brains.measured.years, size, ink, label=name, linewidths=0, alpha=0.85)
+    left.set(xlabel="age (years); of synthetic brains the age asked for", ylabel="ventricles (ml)")
+    ends = np.array([15.0, 85.0])
+    right.plot(ends, ends, color=REAL, linewidth=1, zorder=0)
+    right.set(xlabel="age (years); of synthetic brains the age asked for", ylabel="age read from the brain (years)")
+    for axes in (left, right):
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(frameon=False, loc="upper left")
+    return sheet
+
+
+def spectra(held_out: Brains, synthetic: Brains) -> Any:
+    """Power over spatial frequency: mean over brains, and the range of the held-out ones."""
+    from matplotlib.figure import Figure
+
+    sheet = Figure(figsize=(5.6, 3.4), layout="constrained")
+    axes = sheet.subplots()
+    frequency = (np.arange(held_out.spectra.shape[1]) + 0.5) / held_out.spectra.shape[1] * 0.25
+    low, high = held_out.spectra.amin(0), held_out.spectra.amax(0)
+    axes.fill_between(frequency, low, high, color=HELD_OUT, alpha=0.25, linewidth=0, label="real, held out: range")
+    axes.plot(frequency, held_out.spectra.mean(0), color=HELD_OUT, label="real, held out: mean")
+    axes.plot(frequency, synthetic.spectra.mean(0), color=SYNTHETIC, label="synthetic: mean")
+    axes.set(xlabel="spatial frequency (cycles/mm)", ylabel="log10 power")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
+    return sheet
+
+
+def _who(age: float | None, sex: str | None) -> str:
+    return ", ".join(filter(None, [sex, f"{age:.0f} y" if age is not None else None])) or "anybody"
+
+
+def _unlike(person: Person, scan: Scan) -> tuple[bool, float]:
+    gap = abs(person.age - scan.age) if person.age is not None and scan.age is not None else 1e3
+    return person.sex != scan.sex, gap
