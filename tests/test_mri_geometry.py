@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mri_restore
 import nibabel as nib
 import numpy as np
 import pytest
@@ -241,3 +242,100 @@ def test_derivatives_are_named_and_described_as_bids_asks(tmp_path):
     ]
     with pytest.raises(ValueError, match="letters and digits"):
         writer.write("synth-1", volume)
+
+
+FILES = {
+    "RAS": {},
+    "PSR both forms": {"spacing": (3.0, 3.0, 3.0)},
+    "LAS oblique, sform only": {"tilt": (9, -6, 12), "spacing": (3.0, 3.0, 3.0)},
+    "ASR oblique anisotropic, qform only": {"tilt": (-7, 8, -10), "spacing": (2.0, 3.0, 5.0)},
+}
+
+
+@pytest.fixture(scope="module")
+def encoded(tmp_path_factory):
+    """One head stored in several ways, each loaded, encoded, decoded and rendered onto its own voxels."""
+    import torch
+
+    from diffx_mri.placed import place, render, scan_points, template_points
+
+    folder, out = tmp_path_factory.mktemp("ways"), {}
+    for name, kind in FILES.items():
+        spacing = kind.get("spacing", (4.0, 4.0, 4.0))
+        _, affine = scanner(name.split()[0], spacing, kind.get("tilt", (0, 0, 0)))
+        # the field of view wide enough for a head around the world's origin, then away from it as scanners have it
+        shape = [int(200 / s) for s in spacing]
+        affine[:3, 3] = np.array([0, -17, 8]) - affine[:3, :3] @ (np.array(shape) - 1) / 2
+        image, mask = mri_restore.scene(mri_restore.centres(affine, tuple(shape)), 0.4)
+        affine[:3, 3] += AWAY
+        forms = (int("qform only" not in name), int("sform only" not in name))
+        if name == "RAS":
+            image, mask = image[..., None], mask[..., None]  # one frame
+        scan = load(written(folder / f"{len(out)}-scan.nii.gz", image * 500, affine, *forms))
+        brain = load(written(folder / f"{len(out)}-mask.nii.gz", mask, affine, *forms))
+        codec = mri_restore.small_codec()
+        placed = place(scan, brain, codec)
+        world = mri_restore.centres(scan.affine, scan.data.shape)
+        where = template_points(placed, codec, world)
+        with torch.no_grad():
+            again = render(codec, placed.z, where)[0].numpy() * placed.scale
+        some = where[::6, ::6, ::6]
+        out[name] = scan, brain, again, world[::6, ::6, ::6], scan_points(placed, codec, some)
+    return out
+
+
+AWAY = np.array([23.0, -14.0, 31.0])  # mm: where the scanner put the head
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_an_encoded_scan_is_decoded_to_where_it_came_from(encoded, name):
+    """The bright spot, on the right alone, comes back at its world point; every voxel agrees with the scan's."""
+    scan, brain, again, points, back = encoded[name]
+    inside = brain.data > 0
+    assert np.corrcoef(scan.data[inside], again[inside])[0, 1] > 0.95
+    spot = mri_restore.LANDMARK + AWAY
+    world = mri_restore.centres(scan.affine, scan.data.shape)
+    near = (np.linalg.norm(world - spot, axis=-1) < 22) & inside
+    for data in (scan.data, again):
+        weight = np.clip(data[near] - np.percentile(data[near], 60), 0, None)
+        assert np.linalg.norm((weight[:, None] * world[near]).sum(0) / weight.sum() - spot) < 4
+    mirror = spot * [-1, 1, 1] + [2 * AWAY[0], 0, 0]
+    rendered = Volume(again, scan.affine)
+    assert sample(rendered, spot[None])[0] > sample(rendered, mirror[None])[0] + 0.15 * 500
+    central = np.linalg.norm(points - AWAY - [0, -17, 8], axis=-1) < 55
+    assert np.linalg.norm(back - points, axis=-1)[central].max() < 1.0  # mm, through the warp and back
+
+
+def test_every_way_of_storing_a_head_gives_the_same_brain_at_the_same_world_points(encoded):
+    probe = AWAY + np.array([[x, y, z] for x in (-35, -10, 25) for y in (-60, -20, 20) for z in (-15, 15, 35)])
+    values = np.array([sample(Volume(again, scan.affine), probe) for scan, _, again, *_ in encoded.values()])
+    for one in values[1:]:
+        assert np.corrcoef(values[0], one)[0, 1] > 0.93
+        assert np.abs(values[0] - one).mean() < 0.08 * 500
+
+
+def test_what_is_no_volume_is_refused_with_one_line(tmp_path):
+    data, affine = scanner("RAS", (5.0, 5.0, 5.0))
+    singular = affine.copy()
+    singular[:3, 2] = singular[:3, 1]
+    flat = nib.Nifti1Image(data[:, :, 5], affine)
+    nib.save(flat, tmp_path / "slice.nii")
+    image = nib.Nifti1Image(data, None)
+    image.header["sform_code"], image.header["pixdim"][1:4] = 1, 2
+    for row, name in enumerate(("srow_x", "srow_y", "srow_z")):
+        image.header[name] = singular[row]
+    raw = image.header.copy()
+    with open(tmp_path / "singular.nii", "wb") as file:
+        raw["vox_offset"], raw["magic"] = 352, b"n+1"
+        raw.set_data_dtype(np.float32)
+        file.write(raw.binaryblock + b"\0" * 4 + data.astype("<f4").tobytes(order="F"))
+    cases = {
+        written(tmp_path / "frames.nii", np.stack([data] * 3, -1), affine): "several frames",
+        tmp_path / "slice.nii": "not a 3-D volume",
+        written(tmp_path / "zero.nii", np.zeros_like(data), affine): "same value, 0",
+        tmp_path / "singular.nii": "affine in the header is singular",
+    }
+    for path, reason in cases.items():
+        with pytest.raises(DataError, match=reason) as caught:
+            load(path)
+        assert str(caught.value).startswith(str(path)) and "\n" not in str(caught.value)
