@@ -92,7 +92,8 @@ def _counting(
     """Weights of a chunk at points of its scans; held while the gradient is taken. Beyond the scan all counts."""
     if weight is None:
         return None
-    return (1 - geometry.warp(1 - weight[first : first + chunk], where.detach())).clamp(0, 1)
+    counting = 1 - geometry.warp(1 - weight[first : first + chunk], where.detach())
+    return torch.where(counting > 1e-5, counting, 0.0)  # not by rounding either: Adam would magnify it
 
 
 def _compose(begin: torch.Tensor, delta: torch.Tensor) -> torch.Tensor:
