@@ -1,0 +1,184 @@
+"""Figures of mri_synth's inpaint and superres on held-out scans, beside what needs no model; and their pictures.
+
+python benchmarks/mri_restore.py ROOT MASKS --scans 4 --samples 4 --out restore
+
+ROOT: a BIDS folder with T1w scans, brain masks and a column split in participants.tsv (val is used). MASKS: a folder of
+lesion masks in MNI space, of which moderate ones (8 to 60 ml) are brought into the scans. A scan's figures are written
+when they are there, and not made again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from monai.metrics.regression import compute_ssim_and_cs
+from scipy import ndimage
+
+from diffx.run.files import write_json
+from diffx_mri import BrainSynth
+from diffx_mri.align import read_mask
+from diffx_mri.bids import find_scans
+from diffx_mri.harmonic import harmonic
+from diffx_mri.placed import place, scan_points, template_points
+from diffx_mri.synth.inpaint import fill
+from diffx_mri.synth.montage import montage
+from diffx_mri.synth.superres import consistent, divided, enlarged, means, superres
+from diffx_mri.volume import Volume, load, sample
+
+THICK = 3  # slices of 2 mm in one
+
+
+def centres(volume: Volume) -> np.ndarray:
+    return volume.world(np.stack(np.meshgrid(*[np.arange(n) for n in volume.data.shape], indexing="ij"), -1))
+
+
+def psnr(a: np.ndarray, b: np.ndarray, where: np.ndarray) -> float:
+    return float(-10 * np.log10(np.square(a - b)[where].mean()))
+
+
+def ssim(a: np.ndarray, b: np.ndarray, where: np.ndarray) -> float:
+    """Mean over the mask of the local index (Wang et al. 2004), Gaussian window of 7 voxels, range 1."""
+    pair = [torch.from_numpy(np.ascontiguousarray(v, np.float32))[None, None] for v in (a, b)]
+    local, _ = compute_ssim_and_cs(*pair, spatial_dims=3, kernel_size=(7,) * 3, kernel_sigma=(1.5,) * 3, data_range=1.0)
+    edge = tuple((m - n) // 2 for m, n in zip(a.shape, local.shape[2:], strict=True))
+    inner = where[tuple(slice(e, e + n) for e, n in zip(edge, local.shape[2:], strict=True))]
+    return float(local[0, 0].numpy()[inner].mean())
+
+
+def inserted(masks: Path, number: int, template: np.ndarray, brain: np.ndarray, voxel_ml: float) -> np.ndarray:
+    """The number-th moderate lesion, read at the template points of a scan."""
+    moderate = 0
+    for path in sorted(masks.glob("*.nii.gz")):
+        lesion = load(path)
+        size = lesion.data.sum() * abs(np.linalg.det(lesion.affine[:3, :3])) / 1000
+        if 8 < size < 60:
+            here = (sample(lesion, template, 1) > 0.5) & brain
+            if here.sum() * voxel_ml > 5:
+                if moderate == number:
+                    return here
+                moderate += 1
+    raise SystemExit(f"{masks}: fewer than {number + 1} moderate lesions")
+
+
+def inpainting(synth: BrainSynth, scan, image: Volume, brain: Volume, masks: Path, number: int, n: int, out: Path):
+    top = float(np.percentile(image.data[brain.data > 0], 99))
+    truth = image.data / top
+    codec, points = synth.codec, centres(image)
+    whole = place(image, brain, codec)
+    template = template_points(whole, codec, points)
+    lesion = inserted(masks, number, template.numpy(), brain.data > 0, float(np.prod(image.spacing)) / 1000)
+    began = time.process_time()
+    torn = Volume(np.where(lesion, 0.15 * top, image.data).astype(np.float32), image.affine)  # a hypointense stroke
+    done = fill(synth, torn, lesion, brain, list(range(n)), scan.age, scan.sex)
+    cost = time.process_time() - began
+    rim = ndimage.binary_dilation(lesion, iterations=2) & ~lesion & (brain.data > 0)
+    mirrored = sample(image, scan_points(whole, codec, template * torch.tensor([-1.0, 1, 1])), 1) / top
+    results = {
+        "mean of the rim": np.where(lesion, truth[rim].mean(), truth),
+        "harmonic": harmonic(truth, lesion, image.spacing),
+        "other hemisphere": np.where(lesion, mirrored, truth),
+        "one sample": done.data[0] / top,
+        "mean of samples": done.mean / top,
+    }
+    rows = {
+        k: {"psnr": psnr(v, truth, lesion), "mae": float(np.abs(v - truth)[lesion].mean())} for k, v in results.items()
+    }
+    assert np.array_equal(done.data[:, ~lesion], np.repeat(image.data[None], n, 0)[:, ~lesion])
+    shown = {"with lesion": torn, "other hemisphere": Volume(results["other hemisphere"] * top, image.affine)}
+    shown |= {"filled": Volume(done.data[0], image.affine), "mean": Volume(done.mean, image.affine), "truth": image}
+    picture = montage(shown, image.world(np.argwhere(lesion).mean(0)), Volume(lesion.astype(np.float32), image.affine))
+    picture.savefig(out / f"inpaint-{scan.subject}.png", dpi=110)
+    spread = float((done.spread[lesion] / top).mean())
+    facts = {"millilitres": float(lesion.sum() * np.prod(image.spacing) / 1000), "spread": spread, "cpu_s": cost}
+    return {**facts, "rows": rows}
+
+
+def slices(synth: BrainSynth, scan, image: Volume, brain: Volume, n: int, out: Path):
+    top = float(np.percentile(image.data[brain.data > 0], 99))
+    depth = image.data.shape[2] // THICK * THICK
+    truth, inside = image.data[..., :depth] / top, brain.data[..., :depth] > 0
+    factors = (1, 1, THICK)
+    affine = divided(image.affine, (1, 1, 1 / THICK))
+    thick = Volume(means(truth, factors).astype(np.float32), affine)
+    mask = Volume((means(inside.astype(float), factors) > 0.5).astype(np.float32), affine)
+    began = time.process_time()
+    done = superres(synth, thick, mask, 2.0, list(range(n)), scan.age, scan.sex)
+    cost = time.process_time() - began
+    assert np.allclose(done.affine, image.affine, atol=1e-4)
+    results = {
+        "trilinear": enlarged(thick.data, factors, 1),
+        "cubic": enlarged(thick.data, factors),
+        "cubic, consistent": consistent(enlarged(thick.data, factors), thick.data, factors),
+        "one sample": done.data[0],
+        "mean of samples": done.mean,
+    }
+    cortex = inside & (truth > 0.35) & (truth < 0.75)
+    sharp = lambda v: float(np.abs(np.diff(v, axis=2))[inside[..., 1:]].mean())  # noqa: E731
+    rows = {
+        name: {
+            "psnr": psnr(v, truth, inside), "ssim": ssim(v, truth, inside), "psnr_grey": psnr(v, truth, cortex),
+            "gradient": sharp(v), "departure": float(np.abs(means(v, factors) - thick.data).max()),
+        }
+        for name, v in results.items()
+    }  # fmt: skip
+    shown = {"measured (6 mm)": thick, "cubic": Volume(done.cubic, image.affine)}
+    shown |= {"sample": Volume(done.data[0], image.affine), "mean": Volume(done.mean, image.affine)}
+    shown |= {"truth (2 mm)": Volume(truth, image.affine)}
+    montage(shown, image.world(np.argwhere(inside).mean(0))).savefig(out / f"superres-{scan.subject}.png", dpi=110)
+    return {"spread": float(done.spread[inside].mean()), "gradient_truth": sharp(truth), "cpu_s": cost, "rows": rows}
+
+
+def table(found: list[dict], columns: tuple[str, ...]) -> str:
+    """Means over the scans, one line a method."""
+    lines = ["| | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
+    for name in found[0]["rows"]:
+        values = [np.mean([f["rows"][name][c] for f in found]) for c in columns]
+        lines.append(f"| {name} | " + " | ".join(f"{v:.3g}" if abs(v) < 1 else f"{v:.2f}" for v in values) + " |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("root", type=Path)
+    parser.add_argument("masks", type=Path)
+    parser.add_argument("--scans", type=int, default=4)
+    parser.add_argument("--samples", type=int, default=4)
+    parser.add_argument("--most", type=int, default=1000, help="figures to make now; the rest another time")
+    parser.add_argument("--weights", default=None)
+    parser.add_argument("--out", type=Path, default=Path("restore"))
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    synth = BrainSynth.load(options.weights, device="cpu")
+    held_out = [s for s in find_scans(options.root)[0] if s.split == "val"][: options.scans]
+    found: dict[str, list[dict]] = {"superres": [], "inpaint": []}
+    for number, scan in enumerate(held_out):
+        image = load(scan.path)
+        brain = read_mask(scan, image)
+        assert brain is not None
+        for task in found:
+            file = options.out / f"{task}-{scan.subject}.json"
+            if not file.exists() and options.most <= 0:
+                continue
+            if not file.exists():
+                options.most -= 1
+                if task == "inpaint":
+                    got = inpainting(synth, scan, image, brain, options.masks, 7 * number, options.samples, options.out)
+                else:
+                    got = slices(synth, scan, image, brain, options.samples, options.out)
+                write_json(file, got)
+            found[task].append(json.loads(file.read_text()))
+            print(file.name, {k: v for k, v in found[task][-1].items() if k != "rows"}, flush=True)
+    for task, columns in (
+        ("superres", ("psnr", "ssim", "psnr_grey", "gradient", "departure")),
+        ("inpaint", ("psnr", "mae")),
+    ):
+        print(task, table(found[task], columns), sep="\n")
+
+
+if __name__ == "__main__":
+    main()
