@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -21,7 +22,9 @@ from diffx.noise import Noise
 from diffx.process import EDM
 from diffx_mri.stored import Stored
 from diffx_mri.translate import face, intensity, scores
+from diffx_mri.translate.config import SliceData, TranslateConfig
 from diffx_mri.translate.contrast import Contrast, find_contrast
+from diffx_mri.translate.data import Pairs, prepare
 from diffx_mri.translate.face import Translator, summary
 from diffx_mri.translate.grid import SliceGrid, heights
 from diffx_mri.translate.native import image_on, save
@@ -228,9 +231,13 @@ def test_contrasts_are_told_apart(tmp_path):
     anat.mkdir(parents=True)
     for name in ("ce-GD_T1w", "T1w", "run-2_T1w", "FLAIR", "T2w"):
         (anat / f"sub-01_ses-2_{name}.nii.gz").touch()
+    alone = tmp_path / "sub-02/anat"
+    alone.mkdir(parents=True)
+    (alone / "sub-02_ce-GD_T1w.nii.gz").touch()
     found = {word: find_contrast(tmp_path, Contrast.of(word)) for word in ("T1", "t1ce", "T1gd", "flair", "T2w")}
     names = {word: paths["sub-01", "ses-2"].name.removeprefix("sub-01_ses-2_") for word, paths in found.items()}
     assert names["T1"] == "T1w.nii.gz" and names["t1ce"] == names["T1gd"] == "ce-GD_T1w.nii.gz"
+    assert ("sub-02", None) in found["t1ce"] and ("sub-02", None) not in found["T1"]
     assert names["flair"] == "FLAIR.nii.gz" and names["T2w"] == "T2w.nii.gz"
     with pytest.raises(UsageError, match="no contrast"):
         Contrast.of("T1-ce")
@@ -273,6 +280,33 @@ def trained(bids, tmp_path_factory) -> dict[str, Path]:
     assert main([*common, "train.steps=300", f"out={folder}/diffusion"]) == 0
     assert main([*common, "train.steps=100", "regression=true", f"out={folder}/regression"]) == 0
     return {"diffusion": folder / "diffusion", "regression": folder / "regression", "cache": folder / "cache"}
+
+
+def test_training_sees_each_direction_as_it_is_and_mirrored(bids, tmp_path):
+    data = SliceData(root=str(bids), size=32, spacing=6.0, gap=20.0, cache=str(tmp_path))
+    slices = prepare(TranslateConfig(data=data))
+    pairs = Pairs(slices, "train")
+    kinds = {(given, wanted, mirrored) for _, _, given, wanted, mirrored in pairs.items}
+    assert len(kinds) == 4 and len(Pairs(slices, "val")) < len(pairs)
+    row, k, given, wanted, _ = pairs.items[8]
+    plain, mirrored = pairs[8], pairs[9]
+    scan = {name: np.moveaxis(load(bids / row["subject"] / f"anat/{row['subject']}_{file}.nii.gz").data, 2, 0)
+            for name, file in (("FLAIR", "FLAIR"), ("T1ce", "ce-GD_T1w"))}  # fmt: skip
+    for name, seen in ((given, plain["source"][1]), (wanted, plain["x"][0])):
+        truth = intensity.to_state(intensity.normalise(scan[name])[0][k])
+        # off by what a byte holds: half a level, and nothing above 3.98
+        assert np.abs(seen.numpy() - np.minimum(truth, intensity.to_state(255 / 64))).max() < 0.6 / 64 / 0.7
+    below = intensity.to_state(intensity.normalise(scan[given])[0][k - 1])
+    assert np.abs(plain["source"][0].numpy() - below).max() < 0.6 / 64 / 0.7
+    for field in ("x", "source"):
+        assert torch.equal(plain[field].flip(-2), mirrored[field]) and not torch.equal(plain[field], mirrored[field])
+    assert plain["height"] == pytest.approx((k - row["low"]) / (row["high"] - row["low"]))
+    # one file, carried away, is as good as the folder
+    file = next(tmp_path.glob("*.safetensors"))
+    again = Pairs(prepare(TranslateConfig(data=replace(data, root=str(file)))), "train")
+    assert torch.equal(again[8]["x"], plain["x"])
+    with pytest.raises(DataError, match="holds FLAIR, T1ce"):
+        prepare(TranslateConfig(data=replace(data, root=str(file), contrasts=["T1w", "T2w"])))
 
 
 def test_weights_hold_what_translation_needs(trained):

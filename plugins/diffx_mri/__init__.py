@@ -1,19 +1,21 @@
-"""Brain MRI for diffx: synthesis of T1-weighted volumes."""
+"""Brain MRI for diffx: synthesis of T1-weighted volumes, translation between contrasts."""
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__all__ = ["BrainSynth", "Person"]
+_FACES = {"BrainSynth": "synth", "Person": "synth", "Translation": "translate", "Translator": "translate"}
+__all__ = ["BrainSynth", "Person", "Translation", "Translator"]
 
 if TYPE_CHECKING:
     from diffx_mri.synth.face import BrainSynth as BrainSynth
     from diffx_mri.synth.face import Person as Person
+    from diffx_mri.translate.face import Translation as Translation
+    from diffx_mri.translate.face import Translator as Translator
 
 
 def __getattr__(name: str) -> Any:
-    if name in __all__:
-        from diffx_mri.synth import face
-
-        return getattr(face, name)
+    if name in _FACES:
+        return getattr(import_module(f"diffx_mri.{_FACES[name]}.face"), name)
     raise AttributeError(f"module 'diffx_mri' has no attribute {name!r}")

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from diffx.config import DataConfig, NetConfig, ProcessConfig, RunConfig, SampleConfig, TrainConfig, option
 
+from .evaluate.config import EvaluateConfig
 from .restoring import BrainRestoring
 
 AGES = (18, 90)  # years that the network can be told
@@ -67,9 +68,12 @@ class SynthConfig(RunConfig):
     n: int = option(4, help="how many brains", min=1, max=100_000)
     age: float | None = option(None, help="age of the person; not given: any", unit="years", min=AGES[0], max=AGES[1])
     sex: str | None = option(None, help="sex of the person; not given: any", choices=("F", "M"))
+    source: str | None = option(None, help="translate: the contrast at hand, FLAIR, T1w, T1ce, T2w, ...")
+    target: str | None = option(None, help="translate: the contrast to make of it; more: plugin=mri_translate")
     data: BrainData = field(default_factory=BrainData)
     net: BrainNet = field(default_factory=BrainNet)
     process: BrainProcess = field(default_factory=BrainProcess)
     train: BrainTraining = field(default_factory=BrainTraining)
     sample: BrainSampling = field(default_factory=BrainSampling)
     restore: BrainRestoring = field(default_factory=BrainRestoring)
+    evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)

@@ -44,6 +44,16 @@ def diffx_denoiser(cfg: SynthConfig, spec: Spec, conditioning: Conditioning) -> 
 @diffx.hookimpl
 def diffx_tasks() -> Mapping[str, Callable[[Any], None]]:
     from . import tasks
+    from .evaluate.task import evaluate
+    from .evaluate.train import train_measures
+    from .handover import translate
     from .restore import TASKS
 
-    return {"sample": tasks.sample, "train": tasks.train, **TASKS}
+    own = {
+        "sample": tasks.sample,
+        "train": tasks.train,
+        "evaluate": evaluate,
+        "train_measures": train_measures,
+        "translate": translate,
+    }
+    return {**own, **TASKS}
