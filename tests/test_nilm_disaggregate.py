@@ -23,7 +23,9 @@ from diffx.process import EDM, Gaussian
 from diffx_nilm import Disaggregator
 from diffx_nilm.appliances import DEFAULT, DISHWASHER, KETTLE, WASHING_MACHINE
 from diffx_nilm.calibration import Band, Calibration, Energy, around, fit_band, fit_energy, fit_likely
+from diffx_nilm.config import PowerConfig
 from diffx_nilm.contrib import Diffx
+from diffx_nilm.data import appliances_of, packed
 from diffx_nilm.ensemble import Ensemble, spread, stretches
 from diffx_nilm.evidence import calibrated, gather
 from diffx_nilm.face import neighbours, parts
@@ -376,9 +378,6 @@ def test_calibration_refuses_folds_it_cannot_read(folder, capsys):
 
 
 def test_described_appliances_and_known_ones_with_other_thresholds(folder, tmp_path):
-    from diffx_nilm.config import PowerConfig
-    from diffx_nilm.data import appliances_of
-
     file = tmp_path / "mine.yaml"
     file.write_text(
         "kettle: {threshold: 1000}\n"
@@ -435,3 +434,21 @@ def test_the_adapter_trains(tmp_path):
     assert [a.key for a in method.face.appliances] == ["kettle", "dishwasher", "washing_machine"]
     (found,) = method.disaggregate_chunk([mains.iloc[:600]])
     assert found.shape == (600, 3) and (found >= 0).all().all()
+
+
+def test_packed_houses_are_the_folders(folder):
+    out = folder / "packed"
+    assert main(["run", "plugin=nilm", "task=pack", f"data.root={folder / 'houses'}", f"out={out}"]) == 0
+    cfg = PowerConfig(plugin="nilm")
+    cfg.data.root = str(out / "samples" / "houses.safetensors")
+    one, appliances = packed(cfg)
+    cfg.data.root = str(folder / "houses")
+    two, _ = packed(cfg)
+    assert appliances == DEFAULT and [h.name for h in one] == [h.name for h in two] == ["home1", "home2"]
+    for a, b in zip(one, two, strict=True):
+        np.testing.assert_array_equal(a.mains, b.mains)
+        np.testing.assert_array_equal(a.parts, b.parts)
+    cfg.appliances = ["kettle"]
+    cfg.data.root = str(out / "samples" / "houses.safetensors")
+    with pytest.raises(DataError, match="packed for kettle, dishwasher"):
+        packed(cfg)

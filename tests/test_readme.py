@@ -117,6 +117,19 @@ def test_the_pages_python_runs_as_it_stands(page, tmp_path, monkeypatch):
         assert len(names["volumes"]) == 4
 
 
+@pytest.mark.parametrize("page", ["README.md", "docs/nilm.md"])
+def test_the_pages_python_of_households_runs(page):
+    text = (Path(__file__).parents[1] / page).read_text(encoding="utf-8")
+    code = re.search(r"```python(?: nilm)?\n(from diffx_nilm.*?)```", text, re.S)
+    assert code
+    names: dict = {}
+    exec(code[1], names)
+    energy, power = names["result"].energy, names["result"].power
+    assert len(power) == len(names["house"])
+    assert (energy.kWh_low <= energy.kWh).all() and (energy.kWh <= energy.kWh_high).all()
+    assert power[["kettle", "kettle_low", "kettle_high", "kettle_on"]].notna().all().all()
+
+
 def test_every_diffx_line_of_the_pages_resolves():
     """Each `diffx run ...` of the pages, up to the point where it would begin to compute."""
     from diffx.cli.chosen import choose, configure
@@ -125,15 +138,15 @@ def test_every_diffx_line_of_the_pages_resolves():
     root = Path(__file__).parents[1]
     lines = [
         line.split("#")[0].split()[1:]
-        for page in ("README.md", "docs/mri_synth.md", "docs/weights.md")
+        for page in ("README.md", "docs/mri_synth.md", "docs/nilm.md", "docs/weights.md")
         for line in re.findall(r"(diffx run plugin=[^`|\n]*)", (root / page).read_text(encoding="utf-8"))
     ]
     assert len(lines) >= 8
     for words in lines:
-        words = [w.replace("<IXI", "IXI").rstrip(">") for w in words[1:] if "=" in w]
+        words = [re.sub(r"[<>]", "", w) for w in words[1:] if "=" in w]
         if "plugin=waves" in words:
             with pytest.raises(PluginError, match="unknown plugin 'waves'"):  # the README's own, tested above
                 choose(words, "run")
             continue
         cfg = configure(choose(words, "run"), words)
-        assert cfg.plugin == "mri_synth"
+        assert cfg.plugin in ("mri_synth", "nilm")

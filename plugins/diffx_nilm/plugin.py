@@ -42,12 +42,14 @@ def diffx_tasks() -> Mapping[str, Callable[[Any], None]]:
     from .tasks.calibrate import calibrate
     from .tasks.disaggregate import disaggregate
     from .tasks.evaluate import evaluate
+    from .tasks.pack import pack
     from .tasks.simulate import simulate
     from .tasks.train import train
 
     return {
         "disaggregate": disaggregate,
         "simulate": simulate,
+        "pack": pack,
         "train": train,
         "evaluate": evaluate,
         "calibrate": calibrate,
