@@ -65,6 +65,8 @@ def test_appliances_go_by_the_names_that_people_give_them():
     for wrong in ((0, 1), (3, 2)):
         with pytest.raises(UsageError, match="usage is from rarely to often"):
             replace(KETTLE, usage=wrong)
+    with pytest.raises(UsageError, match="typical usage is between"):
+        replace(KETTLE, usage=(1, 2), typical=3)
 
 
 def test_an_appliance_survives_json_and_a_misspelt_one_does_not():
@@ -276,7 +278,7 @@ def steady(run: np.ndarray, count: int = 400, base: float = 100.0) -> Household:
 
 def drawn(run: np.ndarray, usage: float, width: int, count: int, recipe: Recipe = STILL) -> np.ndarray:
     """Parts [count, width] of mixtures in which that run comes ``usage`` times a day."""
-    appliance = replace(KETTLE, usage=(usage, usage * (1 + 1e-9)), max_on=1e5)
+    appliance = replace(KETTLE, usage=(usage, usage * (1 + 1e-9)), typical=None, max_on=1e5)
     mixture = Mixture([pack_house(steady(run), [appliance])], [appliance], width, recipe=recipe)
     return np.stack([mixture.draw(i)[1][0] for i in range(count)])
 
@@ -372,7 +374,7 @@ def test_what_sticks_out_of_the_window_is_cut_off():
 
 def test_a_mixed_window_keeps_nothing_of_its_house_but_the_rest():
     """A house of 100 W and kettles: without a laid kettle there is none, and the rest is changed as far as it says."""
-    appliance = replace(KETTLE, usage=(1e-6, 2e-6))
+    appliance = replace(KETTLE, usage=(1e-6, 2e-6), typical=None)
     house = pack_house(steady(np.full(1, 2500.0)), [appliance])
     mixture = Mixture([house], [appliance], width=64, recipe=STILL)
     mains = np.stack([mixture.draw(i)[0] for i in range(300)])
