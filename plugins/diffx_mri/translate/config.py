@@ -25,10 +25,10 @@ class SliceData(DataConfig):
 
 @dataclass
 class SliceNet(NetConfig):
-    channels: list[int] = option([32, 64, 96, 128], help="width of each resolution, finest first", min=4)
+    channels: list[int] = option([48, 64, 96], help="width of each resolution, finest first", min=4)
     blocks: int = option(1, help="residual blocks a resolution", min=1)
-    attention: list[int] = option([3], help="resolutions with attention, 0 the finest", min=0)
-    fold: int = option(2, help="edge of the squares of pixels that are folded into channels; 1 is none", min=1, max=8)
+    attention: list[int] = option([2], help="resolutions with attention, 0 the finest", min=0)
+    fold: int = option(4, help="edge of the squares of pixels that are folded into channels; 1 is none", min=1, max=8)
 
 
 @dataclass
@@ -61,8 +61,7 @@ class TranslateConfig(RunConfig):
     source: str | None = option(None, help="contrast at hand: FLAIR, T1w, T1ce, T2w, ...; evaluate: all, if not given")
     target: str | None = option(None, help="contrast to make of it")
     estimate: str = option("mean", help="what is written of several samples", choices=("mean", "median"))
-    regression: bool = option(False, help="task=train: the same network as a regression (L1), to compare with")
-    baseline: str | None = option(None, help="task=evaluate: regression weights to compare with")
+    regression: bool = option(False, help="task=train: a regression (L1), as the diffusion needs one in from=")
     data: SliceData = field(default_factory=SliceData)
     net: SliceNet = field(default_factory=SliceNet)
     process: SliceProcess = field(default_factory=SliceProcess)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from .face import Translator, summary
 from .intensity import head_mask, matched
 from .pack import Slices
 from .pictures import Row
+from .regressor import Stack
 from .scores import ause, mae, peak, psnr, rank_correlation, spread_skill, ssim
 
 Measure = Callable[[np.ndarray, np.ndarray, np.ndarray, float], float]
@@ -34,39 +35,34 @@ class Case:
 
 def cases(
     translator: Translator,
-    rival: Translator | None,
     slices: Slices,
     given: str,
     wanted: str,
     n: int,
     seed: int,
     options: SliceSampling,
-    advance: Callable[[int], None] = lambda done: None,
 ) -> Iterator[Case]:
-    """Each held-out scan that has both contrasts. rival: a regression."""
+    """Each held-out scan that has both contrasts."""
     for row in slices.select("val"):
         if given in row["has"] and wanted in row["has"]:
-            yield _case(translator, rival, slices, row, given, wanted, n, seed, options, advance)
+            yield _case(translator, slices, row, given, wanted, n, seed, options)
 
 
 def _case(
-    translator: Translator, rival: Translator | None, slices: Slices, row: Mapping[str, Any], given: str, wanted: str,
-    n: int, seed: int, options: SliceSampling, advance: Callable[[int], None],
+    translator: Translator, slices: Slices, row: Mapping[str, Any], given: str, wanted: str, n: int, seed: int,
+    options: SliceSampling,
 ) -> Case:  # fmt: skip
     source, truth = slices.scan(row, given), slices.scan(row, wanted)
     # what is shown to the model is the source alone; the truth's own head only says where to score
-    mask, scored = head_mask(source), head_mask(truth)
-    about = (source, mask, row["thickness"], given, wanted)
-    drawn = translator.draw(*about, n, seed, options, advance)
+    stack, scored = Stack(source, head_mask(source), row["thickness"]), head_mask(truth)
+    drawn, expected = translator.draw(stack, given, wanted, n, seed, options)
     middle, spread = summary(drawn, ESTIMATE)
     methods = {
         "diffusion": middle,
         "one_sample": drawn[0],
-        "one_evaluation": translator.draw(*about, 1, seed, replace(options, steps=1), advance)[0],
+        "regression": expected,
         "copy": matched(source, translator.quantiles[given], translator.quantiles[wanted]),
     }
-    if rival is not None:
-        methods["regression"] = rival.draw(*about, 1, seed, options, advance)[0]
     top = peak(truth, scored)
     scores = {
         method: {name: of(image, truth, scored, top) for name, of in IMAGE_SCORES.items()}

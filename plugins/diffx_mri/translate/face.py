@@ -16,31 +16,24 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
-import torch
-from torch import Tensor
 
 from diffx import plugins
 from diffx.build import restore
+from diffx.checkpoint import under
 from diffx.errors import DataError, UsageError
-from diffx.model import Model
-from diffx.noise import Noise
-from diffx.process import Gaussian
-from diffx.sample import sample as run_plan
-from diffx.selfcondition import clean
-from diffx.state import each
-from diffx.tasks import plan_of, predictor, ready
 from diffx.weights import resolve_weights, shipped
 
 from ..stored import Stored
 from .config import SliceSampling, TranslateConfig
 from .contrast import Contrast
 from .data import grid_of
-from .grid import SliceGrid, heights
-from .intensity import from_state, normalise, to_state
+from .drawing import Residual
+from .grid import SliceGrid
+from .intensity import from_state, normalise
 from .native import image_on
 from .regression import Regression
+from .regressor import PLUGIN, Regressor, Stack
 
-PLUGIN = "mri_translate"
 WEIGHTS = "mri-translate-lgg"  # shipped with the package
 _said: set[str] = set()  # licences this process has been told of
 
@@ -62,12 +55,16 @@ class Translation:
 
 
 class Translator:
-    """A trained model of contrasts given another; made by :meth:`load`."""
+    """A trained model of contrasts given another; made by :meth:`load`.
 
-    def __init__(self, model: Model, process: Gaussian, config: TranslateConfig, extra: dict[str, Tensor], meta: dict):
-        self.model, self.process, self.config, self.meta = model, process, config, meta
-        self.contrasts = [Contrast.of(name).name for name in config.data.contrasts]
-        self.quantiles = {name: extra[f"quantiles.{name}"].numpy() for name in self.contrasts}
+    ``regressor`` says what is expected; ``model`` and ``process`` draw what may differ from it, in units of ``spread``.
+    Weights of a regression alone have no such model: there is one answer then, and no uncertainty.
+    """
+
+    def __init__(self, regressor: Regressor, meta: Mapping[str, Any], residual: Residual | None = None):
+        self.regressor, self.residual, self.meta = regressor, residual, meta
+        self.config = residual.config if residual else regressor.config
+        self.contrasts = [Contrast.of(name).name for name in self.config.data.contrasts]
 
     @classmethod
     def load(
@@ -86,19 +83,32 @@ class Translator:
         """
         path = resolve_weights(source or WEIGHTS, PLUGIN)
         model, process, config, _, extra, meta = restore(plugins.load(PLUGIN, tuple(extensions)), TranslateConfig, path)
-        if not all(f"quantiles.{Contrast.of(name).name}" in extra for name in config.data.contrasts):
+        config = replace(config, device=device)
+        if any(f"quantiles.{Contrast.of(name).name}" not in extra for name in config.data.contrasts):
             raise DataError(f"{path} has no intensities of its contrasts; train with task=train of {PLUGIN}")
         licence = licence_of(path, meta)
         if licence and str(path) not in _said:
             _said.add(str(path))
             say(f"licence of {source or WEIGHTS}: {licence}")
-        facts = {**meta, "path": str(path), "licence": licence}
-        return cls(model, process, replace(config, device=device), extra, facts)
+        facts = {**meta, "licence": licence, "quantiles": {k: v.numpy() for k, v in under(extra, "quantiles").items()}}
+        if isinstance(process, Regression):
+            return cls(Regressor(model, process, config, meta), facts)
+        if "regression" not in meta:
+            raise DataError(
+                f"{path} lacks the regression that its diffusion corrects; train with task=train of {PLUGIN}"
+            )
+        regressor = Regressor.from_tensors(under(extra, "regression"), meta["regression"], path)
+        return cls(regressor, facts, Residual(model, process, config, float(extra["spread"])))
 
     @property
     def licence(self) -> str:
         """What the weights may be used for; "" where nobody stated it."""
         return self.meta["licence"]
+
+    @property
+    def quantiles(self) -> Mapping[str, np.ndarray]:
+        """Of each contrast [101]: the mean distribution in the heads of the training set."""
+        return self.meta["quantiles"]
 
     @property
     def grid(self) -> SliceGrid:
@@ -144,8 +154,8 @@ class Translator:
             slices, mask, _ = normalise(self.grid.slices(stored.volume))
         except DataError as error:
             raise DataError(f"{scan}: {error}") from None
-        thickness = float(stored.volume.spacing[2])
-        drawn = self.draw(slices, mask, thickness, given, wanted, n, seed, replace(SliceSampling(), **options))
+        stack = Stack(slices, mask, float(stored.volume.spacing[2]))
+        drawn, _ = self.draw(stack, given, wanted, n, seed, replace(SliceSampling(), **options))
         middle, spread = summary(drawn, estimate)
 
         def placed(values: np.ndarray, what: str) -> nib.Nifti1Image:
@@ -155,53 +165,16 @@ class Translator:
         return Translation(placed(middle, "synthetic"), uncertainty, slices, drawn, time.perf_counter() - began)
 
     def draw(
-        self,
-        slices: np.ndarray,
-        mask: np.ndarray,
-        thickness: float,
-        given: str,
-        wanted: str,
-        n: int,
-        seed: int,
-        options: SliceSampling,
-        advance: Callable[[int], None] = lambda done: None,
-    ) -> np.ndarray:
-        """Samples [n, Z, size, size] of normalised slices [Z, size, size] with head mask, ``thickness`` mm apart.
+        self, stack: Stack, given: str, wanted: str, n: int, seed: int, options: SliceSampling
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Samples [n, Z, size, size] of a scan's slices, normalised, and what the regression expects [Z, size, size].
 
-        Slices without head are left black. A regression (trained with ``regression=true``) gives n times its answer.
+        Slices without head stay black. Weights of a regression alone give one sample: its answer.
         """
-        plan = plan_of(plugins.load(PLUGIN, tuple(self.config.extensions)), self.process, self._with(options))
-        device = ready(self.model, self.config.device)
-        around = to_state(self.grid.neighbours(slices, thickness))
-        where = heights(mask)
-        filled = [k for k in range(len(slices)) if mask[k].any()]
-        told = {"given": given, "wanted": wanted}
-        records = [{"source": image, "height": float(at), **told} for image, at in zip(around, where, strict=True)]
-        values = self.model.conditioning.collate(records)
-        out = np.zeros((n, *slices.shape), np.float32)
-        single = isinstance(self.process, Regression)
-        jobs = [(i, k) for i in range(1 if single else n) for k in filled]
-        for first in range(0, len(jobs), options.batch):
-            part = jobs[first : first + options.batch]
-            chosen = [k for _, k in part]
-            seen = each(lambda field, chosen=chosen: field[chosen], values)
-            predict, condition = predictor(self.model, seen, options.guidance)
-            seeds, shape = [seed + i for i, _ in part], (1, *slices.shape[1:])
-            if single:
-                time_seen = self.process.schedule.t_max
-                with torch.no_grad():
-                    x = predict(self.process.prior(shape, Noise(seeds, device)), time_seen, condition)
-            else:
-                x = clean(self.process, run_plan(predict, self.process, plan, shape, seeds, condition, device=device))
-            for (i, k), one in zip(part, x[:, 0].float().cpu().numpy(), strict=True):
-                out[i, k] = from_state(one)
-            advance(len(part))
-        if single:
-            out[1:] = out[:1]
-        return out
-
-    def _with(self, options: SliceSampling) -> TranslateConfig:
-        return replace(self.config, sample=options)
+        expected = self.regressor(stack, self.grid, given, wanted, options.batch, self.config.device)
+        if self.residual is None:
+            return from_state(expected)[None], from_state(expected)
+        return from_state(self.residual.draw(stack, expected, given, wanted, n, seed, options)), from_state(expected)
 
 
 def summary(samples: np.ndarray, estimate: str = "mean") -> tuple[np.ndarray, np.ndarray | None]:

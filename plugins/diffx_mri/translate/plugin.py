@@ -26,20 +26,21 @@ def diffx_config() -> type[TranslateConfig]:
 
 @diffx.hookimpl
 def diffx_data(cfg: TranslateConfig, split: str) -> Any:
-    from .data import Pairs, prepare
+    from .training import training_data
 
-    return Pairs(prepare(cfg), split)
+    return training_data(cfg).sets[split]
 
 
 @diffx.hookimpl
 def diffx_conditioning(cfg: TranslateConfig, spec: Spec) -> Mapping[str, Any]:
     names = [Contrast.of(name).name for name in cfg.data.contrasts]
-    return {
+    fields = {
         "source": Map(3, spec.size),
         "given": Label(names, cfg.net.condition),
         "wanted": Label(names, cfg.net.condition),
         "height": Number(0.0, 1.0, cfg.net.condition),
     }
+    return fields if cfg.regression else {**fields, "expected": Map(1, spec.size)}
 
 
 @diffx.hookimpl

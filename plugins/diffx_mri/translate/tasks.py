@@ -2,38 +2,41 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import permutations
 from typing import Any
 
 import numpy as np
-import torch
 
 from diffx import tasks as core
 from diffx.errors import DataError, UsageError
 from diffx.run import Run
-from diffx.weights import resolve_weights, shipped
 
 from .contrast import Contrast, contrasts_in, find_contrast
-from .data import Pairs, grid_of, prepare
+from .data import grid_of, prepare
 from .evaluate import IMAGE_SCORES, cases, figures
-from .face import PLUGIN, WEIGHTS, Translation, Translator, summary
+from .face import WEIGHTS, Translation, Translator, summary
 from .intensity import head_mask
 from .pack import pack as write_slices
 from .pictures import Row, sheet
+from .training import training_data
 from .write import TranslationWriter
 
-REGRESSION = f"{WEIGHTS}-l1"  # the rival, shipped or not
 _SHOWN = 6  # rows of a picture
 
 
 def train(run: Run) -> None:
-    """Pack the scans of ``data.root`` and train on their slices; ``regression=true`` trains the rival."""
-    slices = prepare(run.cfg, run.log, run.fail)
+    """A regression (``regression=true``), or a diffusion of what the regression ``from=`` leaves unexplained."""
+    asked = run.cfg
+    data = training_data(asked, run.log, run.fail, lambda items, label: run.progress(items, label, unit="scan"))
+    slices = data.sets["train"].slices
     run.report.facts({"training scans": len(slices.select("train")), "held out": len(slices.select("val"))})
-    tensors = {f"quantiles.{name}": torch.from_numpy(values).float() for name, values in slices.quantiles.items()}
-    meta = {"licence": slices.licence, "contrasts": slices.contrasts}
-    core.train(run, tensors, meta, {name: Pairs(slices, name) for name in ("train", "val")})
+    try:
+        if not data.start:  # the regression is no start for a network of another kind
+            run.cfg = replace(asked, from_=None)
+        core.train(run, data.tensors, data.facts, data.sets)
+    finally:
+        run.cfg = asked
 
 
 def pack(run: Run) -> None:
@@ -115,7 +118,6 @@ def evaluate(run: Run) -> None:
     translator = Translator.load(cfg.from_, cfg.device, cfg.extensions, run.log)
     cfg.data.contrasts, cfg.data.size = translator.config.data.contrasts, translator.config.data.size
     cfg.data.spacing, cfg.data.gap = translator.config.data.spacing, translator.config.data.gap
-    rival = _rival(run)
     slices = prepare(cfg, run.log, run.fail)
     if cfg.source or cfg.target:
         if not (cfg.source and cfg.target):
@@ -130,7 +132,7 @@ def evaluate(run: Run) -> None:
             run.flag(f"no held-out subject has both {given} and {wanted}")
             continue
         found = []
-        todo = cases(translator, rival, slices, given, wanted, cfg.n, cfg.seed, cfg.sample)
+        todo = cases(translator, slices, given, wanted, cfg.n, cfg.seed, cfg.sample)
         with run.progress(len(scans), f"{given} to {wanted}", unit="scan") as bar:
             for case in todo:
                 found.append(case)
@@ -152,16 +154,3 @@ def evaluate(run: Run) -> None:
         run.report.table(f"{given} to {wanted}", table, "psnr in dB; mae as a share of the truth's 99.5th percentile.")
     if not metrics:
         raise DataError(f"{cfg.data.root}: no held-out subject has two of {', '.join(translator.contrasts)}")
-
-
-def _rival(run: Run) -> Translator | None:
-    """The regression to compare with: ``baseline``, or the shipped one beside the shipped weights."""
-    cfg = run.cfg
-    name = cfg.baseline or (REGRESSION if not cfg.from_ and any(w.id == REGRESSION for w in shipped()) else None)
-    if name is None:
-        run.flag("no regression to compare with: baseline= names the weights of a run with regression=true")
-        return None
-    rival = Translator.load(name, cfg.device, cfg.extensions, run.log)
-    if not rival.config.regression:
-        raise UsageError(f"baseline={name}: {resolve_weights(name, PLUGIN)} is no regression (regression=true)")
-    return rival
