@@ -9,8 +9,10 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
 
 from diffx.errors import UsageError
+from diffx.noise import Noise
 from diffx.weights import resolve_weights, shipped
 from diffx_mri import BrainSynth, Person
 from diffx_mri.synth.config import BrainSampling
@@ -104,9 +106,45 @@ def test_a_brain_looks_like_the_mean_brain_but_not_like_another(synth):
 
 
 def test_men_have_larger_brains(synth):
-    """A fact of anatomy that the model can only have learned; n = 6 each, the same seeds. Real scans: 0.2 l apart."""
-    women, men = (list(synth.brains([Person(40, sex, seed) for seed in range(6)], QUICK)) for sex in "FM")
+    """A fact of anatomy that the model can only have learned; the same seeds, so the same people but for their sex.
+
+    Real scans: 0.2 l apart.
+    """
+    women, men = (list(synth.brains([Person(40, sex, seed) for seed in range(2)], QUICK)) for sex in "FM")
     assert np.mean([b.litres for b in men]) > np.mean([b.litres for b in women]) + 0.1
+
+
+def test_ventricles_open_with_age(synth):
+    """Fluid (below 0.4) in the block around the ventricles, ml, of the same two people at 25, 55 and 80.
+
+    In 154 real scans it has a correlation of 0.98 with the ventricles' volume in automatic labels, whose mean is 14 ml
+    under 35 years and 31 ml over 65.
+    """
+    fluid = []
+    for age in (25, 55, 80):
+        people = synth.brains([Person(age, "F", seed) for seed in range(2)], QUICK)
+        fluid.append(np.mean([(b.data[36:60, 45:85, 40:62] < 0.4).sum() * 8e-3 for b in people]))
+    assert fluid[0] < fluid[1] < fluid[2]
+    assert fluid[2] > 2 * fluid[0]
+
+
+def test_shapes_have_the_modes_their_seeds_drew(synth):
+    seen = {}
+    people = [Person(40, "M", 11), Person(40, "M", 12)]
+    list(synth.brains(people, QUICK, lambda step, z: seen.update(z=z)))
+    modes = synth.codec.modes.flatten(1)
+    weights = (seen["z"] - synth.codec.expected([40, 40], ["M", "M"]))[:, :3].flatten(1) @ torch.linalg.pinv(modes)
+    want = Noise([11, 12])["modes"].normal(len(modes))
+    assert len(modes) == 16 and torch.allclose(weights, want, atol=0.02)
+
+
+def test_who_is_not_described_is_drawn_from_the_training_set(synth):
+    some = [synth.somebody(Person(None, None, seed)) for seed in range(300)]
+    assert np.quantile([p.age for p in some], [0, 0.5, 1]) == pytest.approx([20, 48, 82], abs=7)
+    assert 100 < sum(p.sex == "M" for p in some) < 185
+    assert synth.somebody(Person(30, None, 3)).age == 30 and synth.somebody(Person(None, "M", 3)).sex == "M"
+    again, same = (next(synth.brains([p], BrainSampling(steps=2))) for p in (Person(None, None, 3), some[3]))
+    assert again.person == some[3] and np.array_equal(again.data, same.data)
 
 
 def test_what_cannot_be_asked_for_is_refused(synth):

@@ -1,4 +1,4 @@
-"""The regression on age and sex: slopes against least squares, noise shrunk away, people, files old and new."""
+"""What is known of people in closed form: slopes against least squares, modes against an SVD, files old and new."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import torch
 from diffx import checkpoint
 from diffx_mri.codec import BrainCodec
 from diffx_mri.geometry import Geometry
+from diffx_mri.modes import fit_modes, with_modes
 from diffx_mri.pack import Packed
 from diffx_mri.patches import mirror_order
 from diffx_mri.synth.data import Latents
@@ -90,18 +91,41 @@ def test_a_codec_expects_what_it_was_taught_left_and_right_alike():
     ages, sexes = [*AGES, None], [*SEXES, "F"]
     z = torch.einsum("np,pcxyz->ncxyz", features(ages, sexes, FACTS), slopes)
     z[-1] = 1e6  # of unknown age: passed over
-    taught = plain.with_trend(z, ages, sexes)
+    taught = plain.with_people(z, ages, sexes)
     even = (slopes + plain.flip(slopes)) / 2
     want = torch.einsum("np,pcxyz->ncxyz", features([30.0, 70.0, None], ["F", "M", "M"], FACTS), even)
     found = taught.expected([30.0, 70.0, None], ["F", "M", "M"])
     assert (found - want).square().mean() < 1e-4 * want.square().mean()
     assert torch.allclose(taught.flip(found), found, atol=2e-3)
-    assert plain.with_trend(z[: FEWEST - 1], ages[: FEWEST - 1], sexes[: FEWEST - 1]) is plain
+    assert plain.with_people(z[: FEWEST - 1], ages[: FEWEST - 1], sexes[: FEWEST - 1]) is plain
     assert plain.people is None and (plain.expected([30.0], ["F"]) == 0).all()
 
 
+def test_modes_are_principal_components_as_long_as_their_spread():
+    x = normal(30, 5)[:, :, None, None, None, None] * normal(5, 3, 4, 5, 4, seed=1)
+    x = x.sum(1) - x.sum(1).mean(0)
+    modes = fit_modes(x, 4)
+    _, size, direction = np.linalg.svd(x.flatten(1).numpy(), full_matrices=False)
+    np.testing.assert_allclose(modes.flatten(1).norm(dim=1), size[:4] / 30**0.5, rtol=1e-4)
+    along = np.abs((direction[:4] * modes.flatten(1).numpy()).sum(1)) / modes.flatten(1).norm(dim=1).numpy()
+    np.testing.assert_allclose(along, 1, atol=1e-4)
+    assert len(fit_modes(x)) == 5  # no more than the rank
+
+
+def test_a_prediction_is_told_its_modes_and_keeps_the_rest():
+    modes = fit_modes(normal(20, 3, 4, 4, 4), 6)
+    own = normal(2, 5, 4, 4, 4, seed=4)
+    weights = normal(2, 6, seed=5)
+    out = with_modes(lambda x, t, condition: x, modes, weights)(own, 1.0)
+    inverse = torch.linalg.pinv(modes.flatten(1))
+    assert torch.allclose(out[:, :3].flatten(1) @ inverse, weights, atol=1e-4)
+    rest = (out - own)[:, :3].flatten(1)
+    assert torch.allclose(rest, rest @ inverse @ modes.flatten(1), atol=1e-4)  # nothing but modes has changed
+    assert torch.equal(out[:, 3:], own[:, 3:])
+
+
 def test_training_sees_what_is_left_of_the_latents():
-    taught = codec().with_trend(normal(120, 5, *GRID.grid) + X[:, :1, None, None, None], AGES.tolist(), SEXES)
+    taught = codec().with_people(normal(120, 5, *GRID.grid) + X[:, :1, None, None, None], AGES.tolist(), SEXES)
     z = normal(2, *taught.shape, seed=5).half()
     rows = [{"age": 70.0, "sex": "M"}, {"age": None, "sex": None}]
     known, unknown = (Latents(Packed(z, rows), [0, 1], taught)[i] for i in range(2))
@@ -112,12 +136,14 @@ def test_training_sees_what_is_left_of_the_latents():
 
 def test_files_keep_the_trend_to_the_bit_and_older_ones_are_read(tmp_path):
     plain = codec()
-    taught = plain.with_trend(normal(120, *plain.shape) + X[:, 1:2, None, None, None], AGES.tolist(), SEXES)
+    taught = plain.with_people(normal(120, *plain.shape) + X[:, 1:2, None, None, None], AGES.tolist(), SEXES)
     again = BrainCodec.load(taught.save(tmp_path / "codec.safetensors"))
     assert torch.equal(again.expected([70.0, None], ["M", "F"]), taught.expected([70.0, None], ["M", "F"]))
     assert again.people == taught.people and torch.equal(again.support, taught.support)
+    assert torch.equal(again.modes, taught.modes) and again.modes.shape == (16, 3, *GRID.grid)
+    assert again.state_dict().keys() == taught.state_dict().keys()
     tensors, facts = plain.to_tensors()
-    del tensors["trend"]
+    del tensors["trend"], tensors["modes"]
     older = {**tensors, "support": plain.support.to(torch.bool)}
     checkpoint.save(tmp_path / "old.safetensors", older, {**facts, "codec": "diffx-brain-codec-1"})
     old = BrainCodec.load(tmp_path / "old.safetensors")

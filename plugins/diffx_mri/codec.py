@@ -3,7 +3,8 @@
 Shape: a stationary velocity field v [3, *grid] in mm whose exponential takes template space to the rigidly aligned
 brain, head size included. Appearance: what the brain would look like in template space, as principal components of
 4x4x4 patches of its difference from the mean brain. Both are standardised node by node. Position and tilt of the head
-in the scanner are nuisance and are removed. What age and sex explain of it is known in closed form (`trend`).
+in the scanner are nuisance and are removed. What age and sex explain of it (`trend`), and how whole shapes vary about
+that (`modes`), is known in closed form.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from diffx.errors import DataError
 
 from .align import Brain, linear_velocity
 from .geometry import Geometry
+from .modes import fit_modes
+from .narrowing import narrow, storable, widen
 from .patches import from_patches, to_patches
 from .pull import on_canvas, posed, pull_back, push
 from .register import pool, register_affine, register_velocity
@@ -37,7 +40,8 @@ class BrainCodec(torch.nn.Module):
     Buffers: `template` [*box] mean brain, `support` [*box] where any brain was seen, `mean`, `deviation` [3+K, *grid],
     `basis` [K, cell^3], `signs` [3+K] of the channels under a mirror, `lapping` [cell^3, K, 27] what neighbouring
     nodes add to a patch, `head` [*canvas/2] mean whole head in template space, `head_brain` [*canvas/2] the probability
-    of brain there, `trend` [3, 3+K, *grid] slopes of the latent on age and sex; empty where none was fitted.
+    of brain there, `trend` [3, 3+K, *grid] slopes of the latent on age and sex, `modes` [M, 3, *grid] of shape about
+    them; empty where none were fitted.
     """
 
     template: torch.Tensor
@@ -50,13 +54,14 @@ class BrainCodec(torch.nn.Module):
     head: torch.Tensor
     head_brain: torch.Tensor
     trend: torch.Tensor
+    modes: torch.Tensor
     points: torch.Tensor
 
     def __init__(self, geometry: Geometry, tensors: dict[str, torch.Tensor], facts: dict | None = None) -> None:
         super().__init__()
         self.geometry = geometry
         self.facts = dict(facts or {})
-        for name, tensor in {"trend": torch.empty(0), **tensors}.items():
+        for name, tensor in {"trend": torch.empty(0), "modes": torch.empty(0), **tensors}.items():
             self.register_buffer(name, tensor)
 
     @property
@@ -89,19 +94,23 @@ class BrainCodec(torch.nn.Module):
         """Facts of the population the trend was fitted to (`trend.population`); None without a trend."""
         return self.facts.get("people") if self.trend.numel() else None
 
-    def with_trend(self, z: torch.Tensor, ages: Sequence[float | None], sexes: Sequence[str | None]) -> BrainCodec:
-        """This codec with the trend of latents z [N, 3+K, *grid] over age and sex; mirror images are implied.
+    def with_people(self, z: torch.Tensor, ages: Sequence[float | None], sexes: Sequence[str | None]) -> BrainCodec:
+        """This codec with the trend of latents z [N, 3+K, *grid] over age and sex, and the modes of shape about it.
 
-        Those of unknown age or sex are passed over; without `trend.FEWEST` others this codec is returned as it is.
+        Mirror images are implied. The trend is that of those of known age and sex; without `trend.FEWEST` of them this
+        codec is returned as it is.
         """
         known = [i for i, (age, sex) in enumerate(zip(ages, sexes, strict=True)) if age is not None and sex is not None]
         if len(known) < FEWEST:
             return self
-        ages, sexes = [ages[i] for i in known], [sexes[i] for i in known]
-        facts = population(ages, sexes)  # type: ignore[arg-type]
+        facts = population([ages[i] for i in known], [sexes[i] for i in known])  # type: ignore[misc]
+        told = features(ages, sexes, facts)
         even = torch.stack([(one + self.flip(one)) / 2 for one in (z[i].float() for i in known)])
-        slopes = storable({"trend": fit_slopes(even, features(ages, sexes, facts))})
-        return BrainCodec(self.geometry, {**self.state_dict(), **slopes}, {**self.facts, "people": facts})
+        trend = storable({"trend": fit_slopes(even, told[known])})["trend"]
+        rest = z[:, :3].float() - torch.einsum("np,pcxyz->ncxyz", told, trend[:, :3])
+        mirrored = rest.flip(-3) * self.signs[:3, None, None, None]
+        fitted = {"trend": trend, **storable({"modes": fit_modes(torch.cat([rest, mirrored]))})}
+        return BrainCodec(self.geometry, {**self.state_dict(), **fitted}, {**self.facts, "people": facts})
 
     def expected(self, ages: Sequence[float | None], sexes: Sequence[str | None]) -> torch.Tensor:
         """Mean latent of each age (years) and sex ("F", "M"), [N, 3+K, *grid]; None is the mean over the unknown.
@@ -187,13 +196,11 @@ class BrainCodec(torch.nn.Module):
         return bool(self.facts.get("whole_head", False))
 
     def to_tensors(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-        """(tensors, JSON-able facts) to keep in a file: statistics fp16, images and probabilities uint8, support bits.
+        """(tensors, JSON-able facts) to keep in a file, the tensors as `narrowing.narrow` has them.
 
         `from_tensors` of them is this codec to the bit.
         """
-        tensors = {name: _narrow(name, tensor) for name, tensor in self.state_dict().items()}
-        tensors["support"] = torch.from_numpy(np.packbits(tensors["support"].cpu().numpy()))
-        return tensors, {"codec": FORMAT, "geometry": self.geometry.to_dict(), "facts": self.facts}
+        return narrow(self.state_dict()), {"codec": FORMAT, "geometry": self.geometry.to_dict(), "facts": self.facts}
 
     @classmethod
     def from_tensors(cls, tensors: dict[str, torch.Tensor], facts: dict[str, Any]) -> BrainCodec:
@@ -201,11 +208,7 @@ class BrainCodec(torch.nn.Module):
         if facts.get("codec") not in (FORMAT, *_OLDER):
             raise DataError(f"this is not a brain codec of format {FORMAT}")
         geometry = Geometry.from_dict(facts["geometry"])
-        wide = {name: _widen(tensor) for name, tensor in tensors.items() if name != "support"}
-        support = tensors["support"].cpu().numpy()
-        if facts["codec"] == FORMAT:
-            support = np.unpackbits(support, count=int(np.prod(geometry.box))).reshape(geometry.box)
-        return cls(geometry, {**wide, "support": torch.from_numpy(support).float()}, facts["facts"])
+        return cls(geometry, widen(tensors, geometry.box), facts["facts"])
 
     @classmethod
     def of_weights(cls, path: str | Path) -> BrainCodec:
@@ -228,25 +231,3 @@ class BrainCodec(torch.nn.Module):
             return cls.from_tensors(tensors, meta)
         except DataError as error:
             raise DataError(f"{path}: {error}") from None
-
-
-_BYTES = ("template", "head", "head_brain")  # images: uint8 in steps of 1/170, up to 1.5
-_STEP = 1 / 170
-_HALVES = ("mean", "deviation", "lapping", "trend")
-
-
-def _narrow(name: str, tensor: torch.Tensor) -> torch.Tensor:
-    if name in _BYTES:
-        return (tensor / _STEP).round().clamp(0, 255).to(torch.uint8)
-    if name == "support":
-        return tensor.to(torch.bool)
-    return tensor.to(torch.float16).contiguous() if name in _HALVES else tensor.contiguous()
-
-
-def _widen(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor.float() * _STEP if tensor.dtype == torch.uint8 else tensor.float()
-
-
-def storable(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The tensors as they will be after saving and loading, so that latents made before and after agree."""
-    return {name: _widen(_narrow(name, tensor)) for name, tensor in tensors.items()}

@@ -47,10 +47,10 @@ class BrainProcess(ProcessConfig):
 @dataclass
 class BrainSampling(SampleConfig):
     sampler: str = option("dpmpp_2m", help="the solver, as for any plugin; the figures were measured with this one")
-    steps: int = option(24, help="steps of the solver", min=1)
+    steps: int = option(16, help="steps of the solver", min=1)
     # further down the shipped network adds speckle rather than folds
     stop: float = option(0.3, help="noise (sigma/alpha) at which the prediction is taken for the sample", min=0, max=10)
-    guidance: float = option(1.5, help="weight of classifier-free guidance by age and sex; 1 is off", min=0)
+    guidance: float = option(1.0, help="weight of classifier-free guidance by age and sex; 1 is off", min=0)
     batch: int = option(2, help="brains drawn together; changes the speed, not the brains", min=1)
 
 

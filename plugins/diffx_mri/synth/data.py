@@ -91,16 +91,16 @@ def prepare(
             if not row["flipped"]:
                 log(f"{row['subject']}: age {row['age']:g} is outside {AGES[0]} to {AGES[1]} years; taken as unknown")
             row["age"] = None
-    return _with_trend(BrainCodec.load(codec_file), packed, log), packed
+    return _with_people(BrainCodec.load(codec_file), packed, log), packed
 
 
-def _with_trend(codec: BrainCodec, packed: Packed, log: Callable[[str], None]) -> BrainCodec:
-    """The codec with the trend of the training scans, unless it brings its own; the same each time, for resuming."""
+def _with_people(codec: BrainCodec, packed: Packed, log: Callable[[str], None]) -> BrainCodec:
+    """The codec with trend and modes of the training scans, unless it brings its own; each time the same."""
     if codec.people is not None:
         return codec
     chosen = [i for i in packed.select("train") if not packed.rows[i]["flipped"]]
     rows = [packed.rows[i] for i in chosen]
-    codec = codec.with_trend(packed.z[chosen], [row["age"] for row in rows], [row["sex"] for row in rows])
+    codec = codec.with_people(packed.z[chosen], [row["age"] for row in rows], [row["sex"] for row in rows])
     if codec.people is None:
         log(f"fewer than {FEWEST} scans of known age and sex: what these explain is left to the network")
     else:

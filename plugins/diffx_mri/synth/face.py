@@ -30,6 +30,7 @@ from diffx.train.precision import pick_device
 from diffx.weights import resolve_weights
 
 from ..codec import BrainCodec
+from ..modes import with_modes
 from ..trend import somebody
 from .config import BrainSampling, SynthConfig
 
@@ -126,6 +127,7 @@ class BrainSynth:
         except ValueError as error:
             raise UsageError(str(error)) from None
         device = ready(self.model, config.device)
+        modes = self.codec.modes
         for first in range(0, len(people), config.sample.batch):
             chosen = slice(first, first + config.sample.batch)
             part = people[chosen]
@@ -139,6 +141,8 @@ class BrainSynth:
                     on_prediction(step, prediction + expected)
 
             seeds = [p.seed for p in part]
+            if len(modes):
+                predict = with_modes(predict, modes, Noise(seeds)["modes"].normal(len(modes)))
             z = run_plan(predict, self.process, plan, self.codec.shape, seeds, condition, device=device, callback=tell)
             decoded = self.codec.decode(clean(self.process, z) + expected).float().cpu().numpy()
             seconds = (time.perf_counter() - began) / len(part)

@@ -42,7 +42,7 @@ Views = Mapping[str, tuple[Callable[[Brains], Tensor], Distance]]
 
 def views(train: Brains, held_out: Brains, k: int) -> Views:
     """What sets are compared by: name -> (rows of a set, distance from real to other rows)."""
-    width = median_distance(train.measured.features, held_out.measured.features)
+    width = median_distance(train.measured.features, held_out.measured.features) or 1.0  # 0 where all are alike
 
     def neighbours(name: str) -> Distance:
         return lambda real, fake: float(getattr(prdc(real, fake, k), name))
@@ -130,22 +130,32 @@ def _figure(statistic: Callable[..., float], data: Sequence[Tensor], seed: int) 
     return {"value": interval.value, "interval": [interval.low, interval.high], "n": len(data[0])}
 
 
-def memorisation(synthetic: Brains, train: Brains, held_out: Brains, mirrored: Tensor) -> dict[str, tuple[Audit, dict]]:
+def memorisation(
+    synthetic: Brains, train: Brains, held_out: Brains, baseline: Brains, mirrored: Tensor
+) -> dict[str, tuple[Audit, dict[str, Any]]]:
     """The audit in the encoder's features and, of low-resolution pixels, against the training scans and their mirror
-    images `mirrored` (the generator was trained on both): name -> (audit, figures)."""
+    images `mirrored` (the generator was trained on both): name -> (audit, figures).
+
+    `distance_ratio` and `share` also tell of brains nearer to the middle than real ones are, as the mean brain, their
+    baseline, is; `neighbour_ratio` (nearest over second nearest, 5th percentile) and `copies` tell of copies alone.
+    """
     both = torch.cat([train.pixels, mirrored])
-    audits = {
-        "memorisation": audit(synthetic.measured.features, train.measured.features, held_out.measured.features),
-        "memorisation_pixel": audit(synthetic.pixels, both, held_out.pixels),
+    views: dict[str, tuple[Callable[[Brains], Tensor], Tensor]] = {
+        "memorisation": (lambda b: b.measured.features, train.measured.features),
+        "memorisation_pixel": (lambda b: b.pixels, both),
     }
-    return {
-        name: (
-            found,
+    found: dict[str, tuple[Audit, dict[str, Any]]] = {}
+    for name, (rows, known) in views.items():
+        one, mean = (audit(rows(brains), known, rows(held_out)) for brains in (synthetic, baseline))
+        near = {"value": one.distance_ratio, "floor": 1.0, "baseline": mean.distance_ratio}
+        share = {"value": one.share, "floor": one.expected, "baseline": mean.share, "p": one.p_value}
+        found[name] = (
+            one,
             {
-                f"{name}_distance_ratio": {"value": found.distance_ratio, "floor": 1.0},
-                f"{name}_share": {"value": found.share, "floor": found.expected, "p": found.p_value},
-                f"{name}_copies": {"value": len(found.copies), "floor": 0, "n": found.synthetic},
+                f"{name}_distance_ratio": near,
+                f"{name}_share": share,
+                f"{name}_neighbour_ratio": {"value": one.ratio, "floor": one.ratio_held_out, "baseline": mean.ratio},
+                f"{name}_copies": {"value": len(one.copies), "floor": 0, "n": one.synthetic},
             },
         )
-        for name, found in audits.items()
-    }
+    return found

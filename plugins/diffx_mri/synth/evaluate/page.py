@@ -64,7 +64,7 @@ def pages(
         )
     run.report.picture(
         "Nearest training scans",
-        sheets.neighbours(drawn.images, drawn.people, train.images, sets["synthetic"].pixels, known, affine),
+        sheets.neighbours(drawn.images, drawn.people, train, sets["synthetic"].pixels, known),
         "The synthetic brains nearest to a training scan or its mirror image, in the image smoothed at 8 mm. Copies "
         "would have the same folds.",
     )

@@ -14,7 +14,7 @@ from ... import pictures
 from ...bids import Scan
 from ..face import Person
 from .figures import Brains
-from .scans import STEP
+from .scans import STEP, Posed
 
 REAL, HELD_OUT, SYNTHETIC = "#9aa7b5", "#2f6fde", "#c8553d"
 
@@ -32,19 +32,17 @@ def side_by_side(
     return pictures.grid(volumes, [affine] * len(volumes), captions, columns=len(some))
 
 
-def neighbours(
-    drawn: np.ndarray, people: Sequence[Person], train: np.ndarray, rows: Tensor, known: Tensor, affine: np.ndarray
-) -> Image.Image:
+def neighbours(drawn: np.ndarray, people: Sequence[Person], train: Posed, rows: Tensor, known: Tensor) -> Image.Image:
     """The three synthetic brains nearest to a training scan (or its mirror image), each beside that scan. `rows` [n, d]
     and `known` [2 N, d] are what distances are taken of, the mirror images after the N scans."""
     distance, nearest = torch.cdist(rows, known).min(1)
     volumes, captions = [], []
     for i in distance.argsort()[:3].tolist():
         j = int(nearest[i])
-        scan = train[j % len(train)]
-        volumes += [drawn[i] * STEP, (scan[::-1] if j >= len(train) else scan) * STEP]
-        captions += [f"synthetic: {_who(people[i].age, people[i].sex)}", "nearest training scan"]
-    return pictures.grid(volumes, [affine] * len(volumes), captions, columns=6)
+        scan, image = train.scans[j % len(train)], train.images[j % len(train)]
+        volumes += [drawn[i] * STEP, (image[::-1] if j >= len(train) else image) * STEP]
+        captions += [f"synthetic: {_who(people[i].age, people[i].sex)}", f"nearest: {_who(scan.age, scan.sex)}"]
+    return pictures.grid(volumes, [train.affine] * len(volumes), captions, columns=6)
 
 
 def scatter(train: Brains, held_out: Brains, synthetic: Brains) -> Any:

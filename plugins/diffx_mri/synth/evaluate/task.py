@@ -190,14 +190,18 @@ def conditions(run: Any, sets: dict[str, Brains]) -> None:
 
 
 def memorised(run: Any, sets: dict[str, Brains], mirrored: Tensor) -> None:
-    """The audit, in features and in pixels; an alarm is flagged."""
-    audits = figures.memorisation(sets["synthetic"], sets["train"], sets["held out"], mirrored)
+    """The audit, in features and in pixels; an alarm is flagged, and copies as what they are."""
+    audits = figures.memorisation(sets["synthetic"], sets["train"], sets["held out"], sets["baseline"], mirrored)
     for name, (found, told) in audits.items():
         for key, value in told.items():
             run.metric(key, value)
         run.log(f"{name}: {found}")
-        if found.alarm:
-            run.flag(f"{name}: synthetic brains lie nearer to training scans than held-out ones do")
+        if found.copies:
+            run.flag(f"{name}: {len(found.copies)} synthetic brains are nearer to a training scan than chance allows")
+        elif found.alarm:
+            run.flag(
+                f"{name}: more synthetic brains than chance allows lie nearer to a training scan than held-out ones"
+            )
 
 
 def segmenter(run: Any, found: Measured, held_out: Posed) -> None:
