@@ -23,29 +23,22 @@ _COARSE = 4  # voxels a side that the reconstruction averages
 class Encoder(nn.Module):
     """Brains [B, 1, 96, 120, 96] -> features [B, 32].
 
-    It sees a brain and its roughness, and is learned from what a set of brains must get right: who it is (age, sex),
-    and what it looks like, image and roughness at 8 mm, linearly from the features. Blur and grain are a matter of
-    roughness; features of the image alone hardly notice them.
+    Learned from three things that a set of brains must get right: who it is (age, sex), what it looks like (the image
+    at 8 mm, linearly from the features) and how sharp and how noisy it is (the blur and the noise it was given).
     """
 
     def __init__(self, features: int = FEATURES):
         super().__init__()
-        widths = (2, 12, 24, 48, 64)
+        widths = (1, 12, 24, 48, 64)
         layers: list[nn.Module] = []
         for index, (a, b) in enumerate(pairwise(widths)):
-            layers += [nn.Conv3d(a, b, 3, stride=2, padding=1)]
-            layers += [nn.GroupNorm(4, b), nn.SiLU(), nn.Conv3d(b, b, 3, padding=1)] if index else []
-            layers += [nn.SiLU()]
+            layers += [nn.Conv3d(a, b, 3, stride=2, padding=1), nn.GroupNorm(4, b) if index else nn.Identity()]
+            layers += [nn.SiLU(), nn.Conv3d(b, b, 3, padding=1), nn.SiLU()] if index else [nn.SiLU()]
         self.trunk = nn.Sequential(*layers, nn.AdaptiveAvgPool3d((3, 4, 3)), nn.Flatten())
         self.features = nn.Linear(64 * 36, features)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.features(self.trunk(seen(x)))
-
-
-def seen(x: Tensor) -> Tensor:
-    """Brains [B, 1, *S] and their roughness, ten times the distance from their own blur: [B, 2, *S]."""
-    return torch.cat([x, 10 * (x - blur(x)).abs()], 1)
+        return self.features(self.trunk(x))
 
 
 class Tutor(nn.Module):
@@ -56,23 +49,24 @@ class Tutor(nn.Module):
     def __init__(self, mean: Tensor):
         super().__init__()
         self.encoder = Encoder()
-        self.told = nn.Linear(FEATURES, 2)  # age, sex
+        self.told = nn.Linear(FEATURES, 4)  # age, sex, blur, noise
         self.picture = nn.Linear(FEATURES, mean.numel())
-        self.register_buffer("mean", mean)  # [2, x, y, z], of the brains at 8 mm
+        self.register_buffer("mean", mean)  # [x, y, z], brains at 8 mm
 
     def loss(self, images: np.ndarray, ages: Tensor, men: Tensor, seed: int, step: int) -> Tensor:
         """Of a batch of random brains; `ages` in years and `men` in {0, 1} of all, NaN where not known."""
         noise = Noise([derive(seed, "encoder", step, i) for i in range(BATCH)])
         which = (noise["brain"].uniform(1)[:, 0] * len(images)).long()
-        x = vary(torch.from_numpy(images[which.numpy()])[:, None].float() * STEP, noise)
+        x, given = vary(torch.from_numpy(images[which.numpy()])[:, None].float() * STEP, noise)
         z = self.encoder(x)
         told = self.told(z)
         age, man = (ages[which] - YEARS[0]) / YEARS[1], men[which]
-        picture = F.avg_pool3d(seen(x), _COARSE) - self.mean
-        error = (self.picture(z) - picture.flatten(1)).square().mean()
+        picture = F.avg_pool3d(x, _COARSE)[:, 0] - self.mean
+        error = (self.picture(F.dropout(z, 0.1)) - picture.flatten(1)).square().mean()
         return (
             known(F.smooth_l1_loss(told[:, 0], age.nan_to_num(), reduction="none"), age)
             + known(F.binary_cross_entropy_with_logits(told[:, 1], man.nan_to_num(), reduction="none"), man)
+            + (told[:, 2:] - given).square().mean()
             + 100 * error
         )
 
@@ -88,24 +82,19 @@ def coarse(images: np.ndarray) -> Tensor:
     return torch.cat([F.avg_pool3d(torch.from_numpy(i)[None, None].float() * STEP, _COARSE)[0] for i in images])
 
 
-def middle(images: np.ndarray) -> Tensor:
-    """Mean of brains and of their roughness at 8 mm, [2, X/4, Y/4, Z/4]."""
-    total = sum(F.avg_pool3d(seen(torch.from_numpy(i)[None, None].float() * STEP), _COARSE)[0] for i in images)
-    return torch.as_tensor(total) / len(images)
-
-
-def vary(x: Tensor, noise: Noise) -> Tensor:
-    """Brains mirrored or not, moved by up to 2 voxels, up to 3 % brighter or darker; half of them blurred, and half
-    made noisy. Background stays 0."""
+def vary(x: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
+    """Brains mirrored or not, moved by up to 2 voxels, 3 % brighter or darker; blurred and made noisy by the amounts
+    [B, 2] returned, half of them by none. Background stays 0."""
     u = noise["vary"].uniform(9)
     x = torch.stack([b.flip(1) if v[0] < 0.5 else b for b, v in zip(x, u, strict=True)])
     moved = ((u[:, 1:4] * 5).long() - 2).tolist()
     x = torch.stack([b.roll(m, (1, 2, 3)) for b, m in zip(x, moved, strict=True)])
-    amount = (2 * u[:, 4:6] - 1).clamp_min(0)[..., None, None, None, None]
+    amount = (2 * u[:, 4:6] - 1).clamp_min(0)
+    column = amount[..., None, None, None, None]
     inside = x > 0
     x = x * (0.97 + 0.06 * u[:, 6, None, None, None, None])
-    x = x + amount[:, 0] * (blur(x) - x) + 0.06 * amount[:, 1] * noise["grain"].normal(*x.shape[1:])
-    return torch.where(inside, x.clamp_min(0), torch.zeros_like(x))
+    x = x + column[:, 0] * (blur(x) - x) + 0.06 * column[:, 1] * noise["grain"].normal(*x.shape[1:])
+    return torch.where(inside, x.clamp_min(0), torch.zeros_like(x)), amount
 
 
 @torch.no_grad()

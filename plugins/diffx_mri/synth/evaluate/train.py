@@ -15,7 +15,7 @@ from ...codec import BrainCodec
 from ..face import WEIGHTS
 from . import encoder, segment
 from .ages import anatomy, fit_ages
-from .encoder import Tutor, encode, middle
+from .encoder import Tutor, coarse, encode
 from .fitting import fit
 from .measures import Measures
 from .scans import Posed
@@ -45,7 +45,7 @@ def train_measures(run: Any) -> None:
         )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(cfg.seed, "measures"))
-        net, tutor = segment.segmenter(), Tutor(middle(training.images))
+        net, tutor = segment.segmenter(), Tutor(coarse(training.images).mean(0))
     images, tissues = training.images[labelled], training.tissues[labelled]
     folder = run.checkpoints
     fit(
