@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 from dataclasses import replace
@@ -36,7 +37,8 @@ def bids(tmp_path_factory, synth) -> Path:
     people = [Person(30, "F", 5), Person(70, "M", 6), Person(None, None, 7)]
     lines = ["participant_id\tage\tsex"]
     turn = nib.orientations.axcodes2ornt(("P", "S", "R"))
-    for number, brain in enumerate(synth.brains(people, BrainSampling(steps=6)), 1):
+    drawn = synth.brains(people, BrainSampling(steps=6))
+    for number, (person, brain) in enumerate(zip(people, drawn, strict=True), 1):
         subject = f"sub-{number:02d}"
         anat, masks = root / subject / "anat", root / "derivatives/seg" / subject / "anat"
         anat.mkdir(parents=True)
@@ -49,8 +51,8 @@ def bids(tmp_path_factory, synth) -> Path:
             image.as_reoriented(nib.orientations.ornt_transform(nib.io_orientation(image.affine), turn)).to_filename(
                 path
             )
-        age = "n/a" if brain.person.age is None else f"{brain.person.age:g}"
-        lines.append(f"{subject}\t{age}\t{brain.person.sex or 'n/a'}")
+        age = "n/a" if person.age is None else f"{person.age:g}"  # not what was drawn for the third
+        lines.append(f"{subject}\t{age}\t{person.sex or 'n/a'}")
     broken = root / "sub-04/anat/sub-04_T1w.nii.gz"
     broken.parent.mkdir(parents=True)
     broken.write_bytes((root / "sub-01/anat/sub-01_T1w.nii.gz").read_bytes()[:2000])
@@ -66,7 +68,10 @@ def test_fine_tuning_leaves_the_broken_scan_out_and_its_weights_sample(bids, tmp
     status = json.loads((out / "status.json").read_text())
     assert [failure["item"] for failure in status["failures"]] == ["sub-04"]
     meta = read_meta(out / "checkpoints/weights.safetensors")
-    assert (meta["kind"], meta["step"], meta["ages"]) == ("weights", 2, [30, 70])
+    with (bids / "participants.tsv").open(newline="") as file:
+        people = [row for row in csv.DictReader(file, delimiter="\t") if row["participant_id"] != "sub-04"]
+    ages = [float(row["age"]) for row in people if row["age"] != "n/a"]
+    assert (meta["kind"], meta["step"], meta["ages"]) == ("weights", 2, [min(ages), max(ages)])
     before, _ = load(Path(BrainSynth.load().meta["path"]))
     after, _ = load(out / "checkpoints/weights.safetensors")
     moved = (after["model.denoiser.net.enter.weight"].float() - before["model.denoiser.net.enter.weight"].float()).abs()
