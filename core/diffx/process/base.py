@@ -13,7 +13,6 @@ from diffx.noise import Noise
 if TYPE_CHECKING:
     from diffx.plan import Row
 
-
 @dataclass(frozen=True)
 class Noisy:
     """A corrupted batch: ``x`` [B, ...], host times ``t`` [B], what the prediction should be, and the weight [B].
