@@ -20,14 +20,13 @@ from diffx.cli import main
 from diffx.errors import DataError, UsageError
 from diffx.noise import Noise
 from diffx.process import EDM
-from diffx_mri.stored import Stored
+from diffx_mri.stored import Stored, write_int16
 from diffx_mri.translate import face, intensity, scores
 from diffx_mri.translate.config import SliceData, SliceSampling, TranslateConfig
 from diffx_mri.translate.contrast import Contrast, find_contrast
 from diffx_mri.translate.data import Pairs, prepare
 from diffx_mri.translate.face import Translator, summary
 from diffx_mri.translate.grid import SliceGrid, heights
-from diffx_mri.translate.native import image_on, save
 from diffx_mri.translate.net import Folded
 from diffx_mri.translate.regression import Regression
 from diffx_mri.translate.regressor import Regressor, Stack
@@ -94,10 +93,10 @@ def scan(request, tmp_path) -> Path:
     return path
 
 
-def test_native_puts_every_voxel_back_and_keeps_the_header(scan, tmp_path):
+def test_a_new_image_has_every_voxel_in_its_place_and_the_geometry_of_the_header(scan, tmp_path):
     stored = Stored.read(scan)
     path = tmp_path / "out.nii.gz"
-    save(image_on(stored, stored.volume.data, "made"), path)
+    write_int16(stored.image(stored.volume.data, "made"), path)
     before, after = nib.load(scan), nib.load(path)
     assert after.shape == before.shape
     for form in ("sform", "qform"):
@@ -121,7 +120,7 @@ def test_what_is_made_lies_where_the_source_does(scan, monkeypatch):
     result = translator.translate(scan, "FLAIR", "T1ce", n=2)
     before = load(scan)
     _, _, scale = intensity.normalise(SliceGrid().slices(before))
-    made = load(save(result.image, scan.with_name("out.nii.gz")))
+    made = load(write_int16(result.image, scan.with_name("out.nii.gz")))
     assert np.allclose(made.affine, before.affine)
     truth = phantom(points(made.affine, made.data.shape))
     inside = truth > 60

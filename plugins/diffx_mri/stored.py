@@ -1,4 +1,7 @@
-"""A NIfTI file as it was stored, so that some of its voxels can be replaced and the others keep their bits."""
+"""A NIfTI file as it was stored: some voxels replaced while the others keep their bits, or a new image on its voxels.
+
+What comes out has the header's geometry of what went in, to the bit, whatever the orientation.
+"""
 
 from __future__ import annotations
 
@@ -64,12 +67,28 @@ class Stored:
             new = np.clip(np.rint(new), limits.min, limits.max)
         raw = self.raw.copy()
         raw[chosen] = new.astype(raw.dtype)
-        kind = nib.Nifti2Image if isinstance(self.header, nib.Nifti2Header) else nib.Nifti1Image
-        image = kind(raw, None, self.header)
+        image = self._kind(raw, None, self.header)
         if description:
             image.header["descrip"] = description.encode()[:79]
         image.header.set_slope_inter(self.slope, self.inter)
         return image
+
+    def image(self, values: np.ndarray, description: str = "") -> nib.Nifti1Image:
+        """Other values [X, Y, Z] (RAS) as float32 on the file's voxels, in its order and shape.
+
+        sform, qform, their codes and the unit of length are the file's; its extensions are not, being about the scan.
+        `description`: at most 79 bytes.
+        """
+        header = self._kind.header_class.from_header(self.header)
+        header.extensions.clear()
+        header.set_data_dtype(np.float32)
+        header["descrip"] = description.encode()[:79]
+        header["cal_min"] = header["cal_max"] = 0
+        return self._kind(self.to_file_order(values).astype(np.float32), header.get_best_affine(), header)
+
+    @property
+    def _kind(self) -> type[nib.Nifti1Image]:
+        return nib.Nifti2Image if isinstance(self.header, nib.Nifti2Header) else nib.Nifti1Image
 
 
 def write(image: nib.Nifti1Image, path: str | Path) -> Path:
@@ -79,3 +98,16 @@ def write(image: nib.Nifti1Image, path: str | Path) -> Path:
     with atomic(path) as temporary:
         nib.save(image, temporary)
     return path
+
+
+def write_int16(image: nib.Nifti1Image, path: str | Path) -> Path:
+    """Write .nii or .nii.gz, whole or not at all, the voxels as int16 through scl_slope.
+
+    They are off by half of max |data| / 32767 at the most, and what was 0 stays 0.
+    """
+    data = np.asanyarray(image.dataobj)
+    slope = float(np.abs(data).max()) / 32767 or 1.0
+    small = type(image)(np.rint(data / slope).astype(np.int16), image.affine, image.header)
+    small.set_data_dtype(np.int16)
+    small.header.set_slope_inter(slope, 0.0)
+    return write(small, path)

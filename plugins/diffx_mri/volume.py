@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import nibabel as nib
 import numpy as np
+from nibabel.spatialimages import SpatialImage
 from scipy import ndimage
 
 from diffx.errors import DataError
 from diffx.run.files import atomic
 
+Source: TypeAlias = str | Path | SpatialImage  # a file, or an image that is at hand
 _TO_MM = {"meter": 1e3, "mm": 1.0, "micron": 1e-3, "unknown": 1.0}
 _FWHM = 2.355  # of a Gaussian, in standard deviations
 
@@ -33,22 +36,32 @@ class Volume:
         return np.asarray(index) @ self.affine[:3, :3].T + self.affine[:3, 3]
 
 
-def load(path: str | Path) -> Volume:
-    """Read a NIfTI file of any orientation as a RAS volume, in mm.
+def opened(source: Source) -> tuple[nib.Nifti1Pair, str]:
+    """The NIfTI image, its voxels not read yet, and what to call it. DataError where there is none."""
+    if isinstance(source, SpatialImage):
+        image, name = source, source.get_filename() or "the image"
+    else:
+        path = Path(source)
+        name = str(path)
+        if not path.is_file():
+            raise DataError(f"{path}: no such file")
+        try:
+            image = nib.load(path)
+        except Exception as error:  # nibabel raises many kinds for a broken header
+            raise DataError(f"{path}: not readable as NIfTI ({error})") from error
+    if not isinstance(image, nib.Nifti1Pair):
+        raise DataError(f"{name}: not a NIfTI file but {type(image).__name__}; convert it to .nii or .nii.gz")
+    return image, name
+
+
+def load(source: Source) -> Volume:
+    """Read a NIfTI file, or an image of nibabel, of any orientation as a RAS volume, in mm.
 
     The sform counts when it is coded, else the qform. A fourth axis of length one is dropped.
     Raises DataError, naming the file, when it is missing, unreadable, of the wrong kind, has several frames,
     no coded orientation, a singular affine, or voxels that are not finite or all equal.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise DataError(f"{path}: no such file")
-    try:
-        image = nib.load(path)
-    except Exception as error:  # nibabel raises many kinds for a broken header
-        raise DataError(f"{path}: not readable as NIfTI ({error})") from error
-    if not isinstance(image, nib.Nifti1Pair):
-        raise DataError(f"{path}: not a NIfTI file but {type(image).__name__}; convert it to .nii or .nii.gz")
+    image, path = opened(source)
     shape = image.shape
     if len(shape) > 3 and any(n != 1 for n in shape[3:]):
         raise DataError(f"{path}: {'x'.join(map(str, shape))} has several frames; give one 3-D volume")

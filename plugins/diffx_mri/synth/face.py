@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import nibabel as nib
 import numpy as np
@@ -32,7 +32,11 @@ from diffx.weights import resolve_weights
 from ..codec import BrainCodec
 from ..modes import with_modes
 from ..trend import somebody
+from ..volume import Source
 from .config import BrainSampling, SynthConfig
+
+if TYPE_CHECKING:
+    from .restored import Restored
 
 PLUGIN = "mri_synth"
 WEIGHTS = "mri-synth-ixi"  # shipped with the package
@@ -160,3 +164,36 @@ class BrainSynth:
             options: steps, guidance, sampler, grid, eta, stop, as ``sample.*`` on the command line.
         """
         return next(self.brains([Person(age, sex, seed)], replace(BrainSampling(), **options))).image()
+
+    def fill(
+        self, scan: Source, mask: Source, n: int = 4, seed: int = 0, age: float | None = None, sex: str | None = None,
+        brain: Source | None = None, **options: Any,
+    ) -> Restored:  # fmt: skip
+        """A T1w scan with healthy tissue where `mask` is over 0.5: `n` samples, their mean and spread.
+
+        Outside the mask every voxel keeps its bits; what stood inside has no say. See :mod:`diffx_mri.synth.inpaint`.
+
+        Args:
+            scan, mask, brain: NIfTI files or images of nibabel; masks on any grid of the scan's space. Without the
+                brain mask one is made with the atlas.
+            n, seed: sample i has seed + i. age, sex: of the person, where they are known.
+            options: steps, stop, margin, rim, ... as ``restore.*`` on the command line.
+
+        Raises:
+            DataError: a file that cannot be used, a mask that is empty or too large. UsageError: age or sex unknown.
+        """
+        from .restored import fill_scan
+
+        return fill_scan(self, scan, mask, n, seed, age, sex, brain, **options)
+
+    def superres(
+        self, scan: Source, voxel: float = 2.0, n: int = 4, seed: int = 0, age: float | None = None,
+        sex: str | None = None, brain: Source | None = None, **options: Any,
+    ) -> Restored:  # fmt: skip
+        """A T1w scan with every voxel edge over `voxel` mm divided: `n` samples, their mean and spread.
+
+        All average to what was measured (:mod:`diffx_mri.synth.superres`); the rest as in :meth:`fill`.
+        """
+        from .restored import thin_scan
+
+        return thin_scan(self, scan, voxel, n, seed, age, sex, brain, **options)

@@ -12,7 +12,7 @@ import numpy as np
 from diffx.errors import DataError, UsageError
 
 from ..bids import Scan, find_scans
-from ..volume import Volume, load, resample
+from ..volume import Source, Volume, load, opened, resample
 from .config import AGES, SynthConfig
 
 _NAME = re.compile(r"\.nii(\.gz)?$")
@@ -28,13 +28,8 @@ class Request:
     stem: str
     lesion: Path | None = None
     brain: Path | None = None
-    brain_kind: str | None = None
     age: float | None = None
     sex: str | None = None
-
-    def brain_mask(self, like: Volume) -> Volume | None:
-        """The brain mask on the scan's grid, 0 or 1; None without one. DataError where it is empty there."""
-        return None if self.brain is None else on_grid(self.brain, like, 0.5 if self.brain_kind != "dseg" else 0.0)
 
 
 def requests(cfg: SynthConfig, lesions: bool, fail: Callable[[str, str], None]) -> list[Request]:
@@ -52,7 +47,7 @@ def requests(cfg: SynthConfig, lesions: bool, fail: Callable[[str, str], None]) 
         path = Path(data.file)
         stem = re.sub(r"_T1w$", "", _NAME.sub("", path.name))
         mask, brain = (Path(p) if p else None for p in (data.mask if lesions else None, data.brain))
-        return [Request(path, Path(), stem, mask, brain, "mask", cfg.age, cfg.sex)]
+        return [Request(path, Path(), stem, mask, brain, cfg.age, cfg.sex)]
     if data.mask or data.brain:
         raise UsageError("data.mask= and data.brain= go with data.file=; a BIDS folder has its own masks")
     scans, _ = find_scans(str(data.root))
@@ -69,17 +64,18 @@ def requests(cfg: SynthConfig, lesions: bool, fail: Callable[[str, str], None]) 
     return chosen
 
 
-def on_grid(path: Path, like: Volume, threshold: float = 0.5) -> Volume:
-    """A mask file as 0 and 1 on the grid of a scan, nearest neighbour by world coordinates where grids differ.
+def on_grid(source: Source, like: Volume) -> Volume:
+    """A mask as 0 and 1 on the grid of a scan, nearest neighbour by world coordinates where grids differ.
 
-    Raises DataError, naming the file, when it is unreadable, or empty there.
+    What is over 0.5 counts; of a file `*_dseg.nii*`, every label. Raises DataError, naming the file, when it is
+    unreadable, or empty there.
     """
-    stored = load(path)
-    binary = Volume((stored.data > threshold).astype(np.float32), stored.affine)
+    stored, (_, name) = load(source), opened(source)
+    binary = Volume((stored.data > (0 if re.search(r"_dseg\.nii", name) else 0.5)).astype(np.float32), stored.affine)
     same = stored.data.shape == like.data.shape and np.allclose(stored.affine, like.affine, atol=1e-3)
     mask = binary if same else resample(binary, like.affine, like.data.shape, 0)
     if not mask.data.any():
-        raise DataError(f"{path}: the mask is empty on the scan's grid")
+        raise DataError(f"{name}: the mask is empty on the scan's grid")
     return mask
 
 
@@ -88,7 +84,7 @@ def _of(scan: Scan, lesion: Path | None, cfg: SynthConfig) -> Request:
     stem = re.sub(r"_T1w$", "", _NAME.sub("", scan.path.name))
     age = cfg.age if cfg.age is not None else scan.age
     age = age if age is not None and AGES[0] <= age <= AGES[1] else None  # the prior knows no others
-    return Request(scan.path, folder, stem, lesion, scan.mask, scan.mask_kind, age, cfg.sex or scan.sex)
+    return Request(scan.path, folder, stem, lesion, scan.mask, age, cfg.sex or scan.sex)
 
 
 def _lesions(derivatives: Path) -> dict[tuple[str, str | None], Path]:

@@ -30,7 +30,6 @@ from .data import grid_of
 from .drawing import Residual
 from .grid import SliceGrid
 from .intensity import from_state, normalise
-from .native import image_on
 from .regression import Regression
 from .regressor import PLUGIN, Regressor, Stack
 
@@ -159,7 +158,7 @@ class Translator:
         middle, spread = summary(drawn, estimate)
 
         def placed(values: np.ndarray, what: str) -> nib.Nifti1Image:
-            return image_on(stored, self.grid.back(values, stored.volume), f"diffx {what} {wanted} of {given}")
+            return stored.image(self.grid.back(values, stored.volume), f"diffx {what} {wanted} of {given}")
 
         uncertainty = None if spread is None else placed(spread, "SD of synthetic")
         return Translation(placed(middle, "synthetic"), uncertainty, slices, drawn, time.perf_counter() - began)

@@ -10,9 +10,9 @@ from diffx import __version__
 from diffx.run.files import write_json
 
 from ..derivatives import BIDS_VERSION
+from ..stored import write_int16
 from .contrast import Contrast, Session
 from .face import Translation
-from .native import save
 
 _UNIT = "the robust mean of the head (its values between the 5th and 98th percentile)"
 
@@ -57,6 +57,6 @@ class TranslationWriter:
             if image is None:
                 continue
             stem = f"{name}_{self.target.entities}desc-{desc}_{self.target.suffix}"
-            written.append(save(image, folder / f"{stem}.nii.gz"))
+            written.append(write_int16(image, folder / f"{stem}.nii.gz"))
             write_json(folder / f"{stem}.json", {**about, **said})
         return written
