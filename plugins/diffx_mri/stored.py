@@ -13,7 +13,7 @@ import numpy as np
 
 from diffx.run.files import atomic
 
-from .volume import Volume, load
+from .volume import Source, Volume, load, opened
 
 _RAS = np.array([[0, 1], [1, 1], [2, 1]])
 
@@ -31,13 +31,17 @@ class Stored:
     turn: np.ndarray
 
     @classmethod
-    def read(cls, path: str | Path) -> Stored:
-        """Any file that `volume.load` takes. Raises DataError, naming the file."""
-        volume = load(path)
-        image = nib.load(path)
-        proxy = image.dataobj
-        raw = np.asanyarray(proxy.get_unscaled())
-        return cls(volume, raw, image.header, float(proxy.slope), float(proxy.inter), nib.io_orientation(image.affine))
+    def read(cls, source: Source) -> Stored:
+        """Anything that `volume.load` takes. Raises DataError, naming the file."""
+        volume = load(source)
+        image, _ = opened(source)
+        header, proxy = image.header.copy(), image.dataobj
+        turn = nib.io_orientation(image.affine)
+        if nib.is_proxy(proxy):
+            return cls(volume, proxy.get_unscaled(), header, float(proxy.slope), float(proxy.inter), turn)
+        raw = np.asanyarray(proxy)  # made in memory: no scaling applies, and the header may tell of another type
+        header.set_data_dtype(raw.dtype)
+        return cls(volume, raw, header, 1.0, 0.0, turn)
 
     @property
     def code(self) -> int:
@@ -91,10 +95,19 @@ class Stored:
         return nib.Nifti2Image if isinstance(self.header, nib.Nifti2Header) else nib.Nifti1Image
 
 
+def as_read(image: nib.Nifti1Image) -> nib.Nifti1Image:
+    """An image of `replaced` as nibabel reads it from its file: an image in memory applies no scaling to its voxels."""
+    return image if image.header.get_slope_inter() == (1.0, 0.0) else type(image).from_bytes(image.to_bytes())
+
+
 def write(image: nib.Nifti1Image, path: str | Path) -> Path:
-    """Write .nii or .nii.gz, whole or not at all, the voxels as they are."""
+    """Write .nii or .nii.gz, whole or not at all, the voxels as they are; also of an image that was read."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    proxy = image.dataobj
+    if nib.is_proxy(proxy):  # nibabel would scale its values anew
+        image = type(image)(proxy.get_unscaled(), None, image.header)
+        image.header.set_slope_inter(proxy.slope, proxy.inter)
     with atomic(path) as temporary:
         nib.save(image, temporary)
     return path
