@@ -14,7 +14,7 @@ import torch
 from mri_restore import LANDMARK, SMALL, centres, narrow_synth, scene, small_codec, straight
 
 from diffx.cli import main
-from diffx.errors import DataError
+from diffx.errors import DataError, UsageError
 from diffx_mri.harmonic import harmonic
 from diffx_mri.placed import place, template_points, touched
 from diffx_mri.register import ncc, register_affine, register_velocity
@@ -206,3 +206,58 @@ def test_a_folder_is_filled_where_it_can_be_and_the_rest_is_listed(tmp_path):
     assert main(["run", *lone, f"out={tmp_path / 'no-mask'}"]) == 2
     empty = root / "derivatives/m/sub-3/anat/sub-3_label-lesion_mask.nii.gz"
     assert main(["run", *lone, f"data.mask={empty}", f"out={tmp_path / 'empty'}"]) == 5
+
+
+@pytest.mark.parametrize("kind", ["scaled file", "image in memory"])
+def test_a_notebook_gets_images_that_read_and_keep_like_the_scan(filled, tmp_path, kind):
+    """`BrainSynth.fill` on a PSR scan stored as bytes with a scale, and on float64 with the header of another type."""
+    from diffx_mri import BrainSynth
+
+    synth, scan, brain, lesion, done, _ = filled
+    turn = nib.orientations.ornt_transform(
+        nib.io_orientation(scan.affine), nib.orientations.axcodes2ornt(("P", "S", "R"))
+    )
+
+    def image(data: np.ndarray) -> nib.Nifti1Image:
+        made = nib.Nifti1Image(data, scan.affine)
+        made.header.set_xyzt_units("mm")
+        return made.as_reoriented(turn)
+
+    mask, head = image(lesion.astype(np.uint8)), image(brain.data.astype(np.uint8))
+    if kind == "scaled file":
+        stored = image(np.rint((scan.data - 20) / 7).clip(0, 250).astype(np.uint8))  # up to 1,770: not all of a byte
+        stored.header.set_slope_inter(7, 20)
+        given = write(stored, tmp_path / "sub-9_T1w.nii.gz")
+        nib.save(mask, tmp_path / "hole.nii.gz")
+        mask = tmp_path / "hole.nii.gz"
+    else:
+        given = image(scan.data.astype(np.float64))
+        given.header.set_data_dtype(np.int16)
+    face = BrainSynth(None, None, synth.codec, None, {})
+    made = face.fill(given, mask, n=2, seed=3, brain=head)
+    before = nib.load(given) if kind == "scaled file" else given
+    hole = image(lesion.astype(np.uint8)).get_fdata() > 0
+    atol = 3.51 if kind == "scaled file" else 1e-3  # half a step of 7
+    for got, array in zip([*made.samples, made.mean], [*made.done.data, made.done.mean], strict=True):
+        assert np.array_equal(got.affine, before.affine) and got.header["sform_code"] == 2
+        assert np.array_equal(got.get_fdata()[~hole], before.get_fdata()[~hole])
+        np.testing.assert_allclose(load(got).data[lesion], array[lesion], atol=atol)
+    assert made.spread.get_fdata()[~hole].max() == 0 < made.spread.get_fdata()[hole].max()
+    if kind == "image in memory":
+        np.testing.assert_allclose(made.done.data, done.data, atol=0.05)
+    else:
+        raw = before.dataobj.get_unscaled()
+        assert before.dataobj.slope == 7 and raw.dtype == np.uint8
+        files = made.save(tmp_path / "out", "sub-9", Who="me")
+        names = ["filled1", "filled2", "filledmean", "filledsd"]
+        assert [f.name for f in files] == [f"sub-9_desc-{name}_T1w.nii.gz" for name in names]
+        for file in files[:3]:
+            again = nib.load(file).dataobj
+            assert (again.slope, again.inter) == (7, 20)
+            assert again.get_unscaled().dtype == np.uint8 and np.array_equal(again.get_unscaled()[~hole], raw[~hole])
+        said = json.loads((tmp_path / "out/sub-9_desc-filled2_T1w.json").read_text())
+        assert (said["Seed"], said["Who"]) == (4, "me")
+        with pytest.raises(DataError, match=r"sub-9_T1w.nii.gz: this codec has no mean head"):
+            face.fill(given, mask, n=1)
+    with pytest.raises(UsageError, match="n=0"):
+        face.fill(given, mask, n=0, brain=head)

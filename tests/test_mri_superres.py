@@ -138,3 +138,35 @@ def test_the_command_line_keeps_scanner_space_and_measurement(tmp_path):
     np.testing.assert_allclose(thin.affine, affine, atol=1e-4)
     assert np.abs(means(thin.data, parts) - thick.data).max() < 3e-4 * np.ptp(thick.data)  # int16
     assert (tmp_path / "run/report.html").read_text().count("data:image/") == 1
+
+
+def test_a_notebook_gets_thin_slices_where_the_thick_ones_lie(monkeypatch, tmp_path):
+    """`BrainSynth.superres`: the same of a file and of the image in it; every thin image averages to the scan."""
+    from diffx_mri import BrainSynth
+
+    face = BrainSynth(None, None, narrow_synth(monkeypatch, module).codec, None, {})
+    parts = (1, 1, 5)
+    scan, brain, _, affine = thick_scan(5)
+    image, mask = (nib.Nifti1Image(v.data, v.affine) for v in (scan, brain))
+    image.header.set_xyzt_units("mm")
+    turn = nib.orientations.ornt_transform(nib.io_orientation(scan.affine), [[2, 1], [0, -1], [1, 1]])
+    turned = image.as_reoriented(turn)
+    turned.set_sform(turned.affine, 4)
+    nib.save(turned, tmp_path / "thick_T1w.nii.gz")
+    made = face.superres(turned, voxel=4.0, n=2, seed=1, brain=mask)
+    for got in (*made.samples, made.mean):
+        np.testing.assert_allclose(got.affine, affine, atol=1e-5)
+        assert got.header["sform_code"] == 4 and got.header.get_xyzt_units()[0] == "mm"
+        assert np.abs(means(got.get_fdata(), parts) - scan.data).max() < 1e-4 * np.ptp(scan.data)
+    np.testing.assert_allclose(
+        made.mean.get_fdata(), (made.samples[0].get_fdata() + made.samples[1].get_fdata()) / 2, atol=1e-3
+    )
+    assert made.spread.get_fdata().max() > 0
+    one = face.superres(tmp_path / "thick_T1w.nii.gz", 4.0, n=1, seed=2, brain=mask)
+    np.testing.assert_allclose(one.samples[0].get_fdata(), made.samples[1].get_fdata(), rtol=1e-4, atol=0.5)
+    assert one.spread is None
+    [file] = one.save(tmp_path, "thick")
+    assert file.name == "thick_desc-superres_T1w.nii.gz"
+    np.testing.assert_allclose(load(file).data, one.mean.get_fdata(), atol=np.ptp(scan.data) / 32767)
+    with pytest.raises(DataError, match=r"thick_T1w.nii.gz: voxels of 4 x 4 x 20 mm are not coarser"):
+        face.superres(tmp_path / "thick_T1w.nii.gz", 20.0, n=1, brain=mask)

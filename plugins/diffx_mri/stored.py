@@ -71,7 +71,7 @@ class Stored:
             new = np.clip(np.rint(new), limits.min, limits.max)
         raw = self.raw.copy()
         raw[chosen] = new.astype(raw.dtype)
-        image = self._kind(raw, None, self.header)
+        image = self._kind(raw, self.header.get_best_affine(), self.header)
         if description:
             image.header["descrip"] = description.encode()[:79]
         image.header.set_slope_inter(self.slope, self.inter)
@@ -106,7 +106,7 @@ def write(image: nib.Nifti1Image, path: str | Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     proxy = image.dataobj
     if nib.is_proxy(proxy):  # nibabel would scale its values anew
-        image = type(image)(proxy.get_unscaled(), None, image.header)
+        image = type(image)(proxy.get_unscaled(), image.affine, image.header)
         image.header.set_slope_inter(proxy.slope, proxy.inter)
     with atomic(path) as temporary:
         nib.save(image, temporary)
