@@ -57,10 +57,14 @@ class SliceSampling(SampleConfig):
 class TranslateConfig(RunConfig):
     """A missing contrast from one at hand, in the scan's own space, with an uncertainty map."""
 
-    n: int = option(8, help="samples of each volume; their spread is the uncertainty, one is sharp", min=1, max=1000)
+    n: int = option(8, help="samples of each volume; their spread is the uncertainty, one has none", min=1, max=1000)
     source: str | None = option(None, help="contrast at hand: FLAIR, T1w, T1ce, T2w, ...; evaluate: all, if not given")
     target: str | None = option(None, help="contrast to make of it")
-    estimate: str = option("mean", help="what is written of several samples", choices=("mean", "median"))
+    estimate: str = option(
+        "regression",
+        help="what is written: what the regression expects, or the mean or the median of the samples",
+        choices=("regression", "mean", "median"),
+    )
     regression: bool = option(False, help="task=train: a regression (L1), as the diffusion needs one in from=")
     data: SliceData = field(default_factory=SliceData)
     net: SliceNet = field(default_factory=SliceNet)

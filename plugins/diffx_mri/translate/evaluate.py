@@ -11,16 +11,17 @@ import numpy as np
 from diffx.metrics import bootstrap
 
 from .config import SliceSampling
-from .face import Translator, summary
+from .face import Translator
 from .intensity import head_mask, matched
 from .pack import Slices
 from .pictures import Row
 from .regressor import Stack
 from .scores import ause, mae, peak, psnr, rank_correlation, spread_skill, ssim
+from .summary import estimated, spread_of
 
 Measure = Callable[[np.ndarray, np.ndarray, np.ndarray, float], float]
+VALUE = "synthetic"  # what is written, whichever estimate that is
 IMAGE_SCORES: dict[str, Measure] = {"psnr": psnr, "ssim": ssim, "mae": mae}
-ESTIMATE = "mean"
 
 
 @dataclass(frozen=True)
@@ -40,27 +41,29 @@ def cases(
     wanted: str,
     n: int,
     seed: int,
+    estimate: str,
     options: SliceSampling,
 ) -> Iterator[Case]:
     """Each held-out scan that has both contrasts."""
     for row in slices.select("val"):
         if given in row["has"] and wanted in row["has"]:
-            yield _case(translator, slices, row, given, wanted, n, seed, options)
+            yield _case(translator, slices, row, given, wanted, n, seed, estimate, options)
 
 
 def _case(
     translator: Translator, slices: Slices, row: Mapping[str, Any], given: str, wanted: str, n: int, seed: int,
-    options: SliceSampling,
+    estimate: str, options: SliceSampling,
 ) -> Case:  # fmt: skip
     source, truth = slices.scan(row, given), slices.scan(row, wanted)
     # what is shown to the model is the source alone; the truth's own head only says where to score
     stack, scored = Stack(source, head_mask(source), row["thickness"]), head_mask(truth)
     drawn, expected = translator.draw(stack, given, wanted, n, seed, options)
-    middle, spread = summary(drawn, ESTIMATE)
+    middle, spread = estimated(drawn, expected, estimate), spread_of(drawn)
     methods = {
-        "diffusion": middle,
-        "one_sample": drawn[0],
+        VALUE: middle,
         "regression": expected,
+        "mean": drawn.mean(0),
+        "one_sample": drawn[0],
         "copy": matched(source, translator.quantiles[given], translator.quantiles[wanted]),
     }
     top = peak(truth, scored)
@@ -70,7 +73,13 @@ def _case(
     }
     error = np.abs(middle - truth)
     shown = row["lesion"] if row["lesion"] is not None else (row["low"] + row["high"]) // 2
-    columns = {"source": source, "synthetic": middle, "synthetic, one": drawn[0], "truth": truth, "error": error}
+    columns = {
+        "source": source,
+        "synthetic": middle,
+        "synthetic, one sample": drawn[0],
+        "truth": truth,
+        "error": error,
+    }
     known: dict[str, float] = {}
     if spread is not None:
         known = {
@@ -78,10 +87,10 @@ def _case(
             "rank_correlation_of_brightness": rank_correlation(middle[scored], error[scored]),
             "ause": ause(spread[scored], error[scored]),
             "ause_of_brightness": ause(middle[scored], error[scored]),
-            "spread_skill": spread_skill(spread[scored], error[scored], n),
+            "spread_skill": spread_skill(spread[scored], (drawn.mean(0) - truth)[scored], n),
         }
         columns["uncertainty"] = spread
-    note = f"{row['subject']}, slice {shown + 1} of {row['count']}, {scores['diffusion']['psnr']:.1f} dB"
+    note = f"{row['subject']}, slice {shown + 1} of {row['count']}, {scores[VALUE]['psnr']:.1f} dB"
     return Case(row["subject"], scores, known, Row(note, {name: image[shown] for name, image in columns.items()}))
 
 
@@ -93,8 +102,8 @@ def figures(found: list[Case]) -> dict[str, Any]:
         of = {method: [case.scores[method][name] for case in found] for method in found[0].scores}
         rest = {method: float(np.mean(values)) for method, values in of.items()}
         out[name] = {
-            "value": rest.pop("diffusion"),
-            "interval": _interval(of["diffusion"]),
+            "value": rest.pop(VALUE),
+            "interval": _interval(of[VALUE]),
             "baseline": rest.pop("copy"),
             **rest,
             "n": len(found),

@@ -14,8 +14,8 @@ from diffx.run import Run
 
 from .contrast import Contrast, contrasts_in, find_contrast
 from .data import grid_of, prepare
-from .evaluate import IMAGE_SCORES, cases, figures
-from .face import WEIGHTS, Translation, Translator, summary
+from .evaluate import IMAGE_SCORES, VALUE, cases, figures
+from .face import WEIGHTS, Translation, Translator
 from .intensity import head_mask
 from .pack import pack as write_slices
 from .pictures import Row, sheet
@@ -23,6 +23,11 @@ from .training import training_data
 from .write import TranslationWriter
 
 _SHOWN = 6  # rows of a picture
+_ESTIMATES = {
+    "regression": "what the regression expects",
+    "mean": "the mean of the samples",
+    "median": "the median of the samples",
+}
 
 
 def train(run: Run) -> None:
@@ -105,10 +110,9 @@ def _check(run: Run, name: str, result: Translation) -> None:
 def _middle_slice(name: str, result: Translation) -> Row:
     filled = np.flatnonzero(head_mask(result.source).any((1, 2)))
     k = int(filled[len(filled) // 2])
-    middle, spread = summary(result.samples)
-    columns = {"source": result.source[k], "synthetic": middle[k]}
-    if spread is not None:
-        columns |= {"synthetic, one": result.samples[0, k], "uncertainty": spread[k]}
+    columns = {"source": result.source[k], "synthetic": result.estimate[k]}
+    if result.spread is not None:
+        columns |= {"synthetic, one sample": result.samples[0, k], "uncertainty": result.spread[k]}
     return Row(name, columns)
 
 
@@ -132,20 +136,20 @@ def evaluate(run: Run) -> None:
             run.flag(f"no held-out subject has both {given} and {wanted}")
             continue
         found = []
-        todo = cases(translator, slices, given, wanted, cfg.n, cfg.seed, cfg.sample)
+        todo = cases(translator, slices, given, wanted, cfg.n, cfg.seed, cfg.estimate, cfg.sample)
         with run.progress(len(scans), f"{given} to {wanted}", unit="scan") as bar:
             for case in todo:
                 found.append(case)
                 bar.advance()
-        found.sort(key=lambda case: case.scores["diffusion"]["psnr"])
+        found.sort(key=lambda case: case.scores[VALUE]["psnr"])
         metrics[f"{given}_to_{wanted}"] = figures(found)
         run.metric("translate", metrics)
         run.report.picture(
             f"{given} to {wanted}, worst first",
             sheet([case.row for case in found[:_SHOWN]]),
-            f"Held-out subjects, the slice with the largest lesion where its mask is known. Synthetic: mean of {cfg.n} "
-            "samples, and one of them. Error: |synthetic - truth|; uncertainty: standard deviation over the samples; "
-            "both of a row on one scale.",
+            f"Held-out subjects, the slice with the largest lesion where its mask is known. Synthetic: "
+            f"{_ESTIMATES[cfg.estimate]}; one sample: of {cfg.n}. Error: |synthetic - truth|; uncertainty: standard "
+            "deviation over the samples; both of a row on one scale.",
         )
         table = [
             {"subject": c.subject, **{f"{m} {s}": c.scores[m][s] for s in IMAGE_SCORES for m in c.scores}}
