@@ -19,6 +19,7 @@ import torch
 from diffx import checkpoint
 from diffx.errors import DataError
 
+from . import ventricles
 from .align import Brain, linear_velocity
 from .geometry import Geometry
 from .modes import fit_modes
@@ -40,8 +41,8 @@ class BrainCodec(torch.nn.Module):
     Buffers: `template` [*box] mean brain, `support` [*box] where any brain was seen, `mean`, `deviation` [3+K, *grid],
     `basis` [K, cell^3], `signs` [3+K] of the channels under a mirror, `lapping` [cell^3, K, 27] what neighbouring
     nodes add to a patch, `head` [*canvas/2] mean whole head in template space, `head_brain` [*canvas/2] the probability
-    of brain there, `trend` [3, 3+K, *grid] slopes of the latent on age and sex, `modes` [M, 3, *grid] of shape about
-    them; empty where none were fitted.
+    of brain there, `trend` [3 or 4, 3+K, *grid] slopes of the latent on age, sex and ventricles, `modes` [M, 3, *grid]
+    of shape about them; empty where none were fitted.
     """
 
     template: torch.Tensor
@@ -87,24 +88,40 @@ class BrainCodec(torch.nn.Module):
         coarse = {"head": pool(head[None, None], 2)[0, 0], "head_brain": pool(brain[None, None], 2)[0, 0]}
         return BrainCodec(self.geometry, {**self.state_dict(), **storable(coarse)}, self.facts)
 
-    # --- age and sex ---
+    def with_facts(self, **facts: Any) -> BrainCodec:
+        """This codec with some of its facts replaced."""
+        return BrainCodec(self.geometry, self.state_dict(), {**self.facts, **facts})
+
+    # --- people ---
 
     @property
     def people(self) -> dict[str, Any] | None:
         """Facts of the population the trend was fitted to (`trend.population`); None without a trend."""
         return self.facts.get("people") if self.trend.numel() else None
 
-    def with_people(self, z: torch.Tensor, ages: Sequence[float | None], sexes: Sequence[str | None]) -> BrainCodec:
+    def with_people(
+        self,
+        z: torch.Tensor,
+        ages: Sequence[float | None],
+        sexes: Sequence[str | None],
+        volumes: Sequence[float] | None = None,
+    ) -> BrainCodec:
         """This codec with the trend of latents z [N, 3+K, *grid] over age and sex, and the modes of shape about it.
 
-        Mirror images are implied. The trend is that of those of known age and sex; without `trend.FEWEST` of them this
-        codec is returned as it is.
+        With the `volumes` of their ventricles in ml, over these too. Mirror images are implied. The trend is that of
+        those of known age and sex; without `trend.FEWEST` of them this codec is returned as it is.
         """
         known = [i for i, (age, sex) in enumerate(zip(ages, sexes, strict=True)) if age is not None and sex is not None]
         if len(known) < FEWEST:
             return self
-        facts = population([ages[i] for i in known], [sexes[i] for i in known])  # type: ignore[misc]
-        told = features(ages, sexes, facts)
+        some_ages, some_sexes = [ages[i] for i in known], [sexes[i] for i in known]
+        facts = population(some_ages, some_sexes)  # type: ignore[arg-type]
+        sizes: Sequence[float | None] | None = None
+        if volumes is not None:
+            norms = ventricles.norms(some_ages, some_sexes, [volumes[i] for i in known], facts)
+            facts = {**facts, "ventricles": norms}
+            sizes = ventricles.scores(ages, sexes, volumes, facts)
+        told = features(ages, sexes, facts, sizes)
         even = torch.stack([(one + self.flip(one)) / 2 for one in (z[i].float() for i in known)])
         trend = storable({"trend": fit_slopes(even, told[known])})["trend"]
         rest = z[:, :3].float() - torch.einsum("np,pcxyz->ncxyz", told, trend[:, :3])
@@ -112,14 +129,20 @@ class BrainCodec(torch.nn.Module):
         fitted = {"trend": trend, **storable({"modes": fit_modes(torch.cat([rest, mirrored]))})}
         return BrainCodec(self.geometry, {**self.state_dict(), **fitted}, {**self.facts, "people": facts})
 
-    def expected(self, ages: Sequence[float | None], sexes: Sequence[str | None]) -> torch.Tensor:
-        """Mean latent of each age (years) and sex ("F", "M"), [N, 3+K, *grid]; None is the mean over the unknown.
+    def expected(
+        self,
+        ages: Sequence[float | None],
+        sexes: Sequence[str | None],
+        sizes: Sequence[float | None] | None = None,
+    ) -> torch.Tensor:
+        """Mean latent of each age (years), sex ("F", "M") and size of the ventricles, [N, 3+K, *grid].
 
-        0 for a codec without a trend.
+        A size is a standard score, 0 what is usual for the age and the sex (`ventricles.scores`). None is the mean over
+        the unknown. 0 for a codec without a trend.
         """
         if self.people is None:
             return self.mean.new_zeros(len(ages), *self.shape)
-        return torch.einsum("np,pcxyz->ncxyz", features(ages, sexes, self.people).to(self.trend), self.trend)
+        return torch.einsum("np,pcxyz->ncxyz", features(ages, sexes, self.people, sizes).to(self.trend), self.trend)
 
     # --- scan to latent ---
 

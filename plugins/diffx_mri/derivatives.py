@@ -17,6 +17,7 @@ _COLUMNS = {
     "participant_id": "synthetic; no living person",
     "age": "age asked for, years; n/a when left to chance",
     "sex": "sex asked for, M or F; n/a when left to chance",
+    "ventricles": "size asked for: standard deviations of log volume from what is usual for age and sex; n/a: unknown",
     "seed": "seed of the sample",
 }
 
@@ -41,17 +42,20 @@ class DerivativesWriter:
         }
         self._json(self.folder / "dataset_description.json", description)
 
-    def write(self, label: str, volume: Volume, sidecar: Mapping | None = None, age=None, sex=None, seed=None) -> Path:
+    def write(
+        self, label: str, volume: Volume, sidecar: Mapping | None = None,
+        age=None, sex=None, seed=None, ventricles=None,
+    ) -> Path:  # fmt: skip
         """One scan as `sub-<label>`, its sidecar and its line in participants.tsv; returns the path of the NIfTI file.
 
-        age in years, sex "M" or "F", None (written n/a) where nothing was asked for.
+        age in years, sex "M" or "F", ventricles in standard deviations; None (written n/a) where nothing was asked for.
         """
         if not label.isalnum():
             raise ValueError(f"subject label {label!r}: BIDS labels are letters and digits only")
         stem = f"sub-{label}_space-{self.space}_desc-{self.desc}_T1w"
         path = self.folder / f"sub-{label}" / "anat" / f"{stem}.nii.gz"
         save(path, volume, f"diffx {__version__} synthetic T1w", code=2)
-        asked = {"Age": age, "Sex": sex, "Seed": seed}
+        asked = {"Age": age, "Sex": sex, "Ventricles": ventricles, "Seed": seed}
         facts = {
             "Description": "Synthetic T1-weighted image; intensity in units of the 99th percentile of a brain",
             "SpatialReference": self.space_description,
@@ -59,7 +63,7 @@ class DerivativesWriter:
             **(sidecar or {}),
         }
         self._json(path.with_name(f"{stem}.json"), facts)
-        values = {"participant_id": f"sub-{label}", "age": age, "sex": sex, "seed": seed}
+        values = {"participant_id": f"sub-{label}", "age": age, "sex": sex, "ventricles": ventricles, "seed": seed}
         self.rows.append(
             {
                 key: "n/a" if value is None else f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,7 +1,7 @@
-"""What age and sex explain of a brain: the mean latent of each, by a regression that is shrunk where it is noise.
+"""What age, sex and the size of the ventricles explain of a brain: a regression that is shrunk where it is noise.
 
-A hundred brains are few for a network and plenty for a regression. So the mean brain of an age and a sex is had in
-closed form, and the diffusion learns how people differ from it.
+A hundred brains are few for a network and plenty for a regression. So the mean brain of an age, a sex and a size of the
+ventricles is had in closed form, and the diffusion learns how people differ from it.
 """
 
 from __future__ import annotations
@@ -27,12 +27,20 @@ def population(ages: Sequence[float], sexes: Sequence[str]) -> dict[str, Any]:
     return {**facts, "means": features(ages, sexes, facts).mean(0).tolist()}
 
 
-def features(ages: Sequence[float | None], sexes: Sequence[str | None], facts: dict[str, Any]) -> torch.Tensor:
+def features(
+    ages: Sequence[float | None],
+    sexes: Sequence[str | None],
+    facts: dict[str, Any],
+    ventricles: Sequence[float | None] | None = None,
+) -> torch.Tensor:
     """[N, 3] of sex (F -1/2, M +1/2), decades of age, decades past the knee; each less its mean in the population.
 
-    What is not known is 0, that is the mean. Ages are held within those of the population: outside a line only guesses.
+    Where the facts hold norms of the `ventricles`, [N, 4] with their standard scores. What is not known is 0, that is
+    the mean. Ages are held within those of the population: outside a line only guesses.
     """
-    table = torch.zeros(len(ages), 3)
+    table = torch.zeros(len(ages), 4 if "ventricles" in facts else 3)
+    if "ventricles" in facts and ventricles is not None:
+        table[:, 3] = torch.tensor([score or 0.0 for score in ventricles])
     sex_mean, age_mean, past_mean = facts["means"]
     for row, age, sex in zip(table, ages, sexes, strict=True):
         if sex is not None:

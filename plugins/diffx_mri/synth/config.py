@@ -10,6 +10,7 @@ from .evaluate.config import EvaluateConfig
 from .restoring import BrainRestoring
 
 AGES = (18, 90)  # years that the network can be told
+WIDEST = 3.0  # standard deviations of log ventricle volume from what is usual
 
 
 @dataclass
@@ -63,11 +64,15 @@ class BrainTraining(TrainConfig):
 
 @dataclass
 class SynthConfig(RunConfig):
-    """Whole brains on a 2 mm grid, conditioned on age and sex."""
+    """Whole brains on a 2 mm grid, conditioned on age, sex and the size of the ventricles."""
 
     n: int = option(4, help="how many brains", min=1, max=100_000)
     age: float | None = option(None, help="age of the person; not given: any", unit="years", min=AGES[0], max=AGES[1])
     sex: str | None = option(None, help="sex of the person; not given: any", choices=("F", "M"))
+    ventricles: float | None = option(
+        None, help="size of the ventricles for the age and the sex, 0 is usual; not given: any",
+        unit="standard deviations", min=-WIDEST, max=WIDEST,
+    )  # fmt: skip
     source: str | None = option(None, help="translate: the contrast at hand, FLAIR, T1w, T1ce, T2w, ...")
     target: str | None = option(None, help="translate: the contrast to make of it; more: plugin=mri_translate")
     data: BrainData = field(default_factory=BrainData)

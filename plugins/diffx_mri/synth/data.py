@@ -7,6 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from torch import Tensor
+
 from diffx.cache import cache_folder as user_cache
 from diffx.errors import UsageError
 from diffx.noise import derive
@@ -17,7 +20,9 @@ from ..codec import BrainCodec
 from ..geometry import Geometry
 from ..pack import FORMAT, Packed, pack, read_latents
 from ..trend import FEWEST
+from ..ventricles import scores
 from .config import AGES, SynthConfig
+from .measured import measure_ventricles, ventricle_meter, with_response
 
 # A head with skin, ears and some neck is 19 x 24 x 19 cm; it may be a little larger than the template's.
 HEAD = Geometry(box=(96, 120, 96), canvas=(112, 136, 112))
@@ -26,7 +31,8 @@ HEAD = Geometry(box=(96, 120, 96), canvas=(112, 136, 112))
 class Latents:
     """Items ``{"x": [3+K, *grid] float32, "age": years or None, "sex": "F", "M" or None}`` of one split.
 
-    x is the latent less what is expected of that age and sex: the process learns how people differ from it.
+    x is the latent less what is expected of that age, sex and size of the ventricles: the process learns how people
+    differ from it.
     """
 
     def __init__(self, packed: Packed, index: list[int], codec: BrainCodec):
@@ -37,8 +43,15 @@ class Latents:
 
     def __getitem__(self, number: int) -> dict[str, Any]:
         row = self.packed.rows[self.index[number]]
-        x = self.packed.z[self.index[number]].float() - self.codec.expected([row["age"]], [row["sex"]])[0]
+        x = self.packed.z[self.index[number]].float() - _expected(self.codec, [row])[0]
         return {"x": x, "age": row["age"], "sex": row["sex"]}
+
+
+def _expected(codec: BrainCodec, rows: list[dict[str, Any]]) -> Tensor:
+    ages, sexes, sizes = [row["age"] for row in rows], [row["sex"] for row in rows], None
+    if codec.people is not None and "ventricles" in codec.people:
+        sizes = scores(ages, sexes, [row.get("ventricles") for row in rows], codec.people)
+    return codec.expected(ages, sexes, sizes)
 
 
 def cache_folder(cfg: SynthConfig) -> Path:
@@ -91,23 +104,37 @@ def prepare(
             if not row["flipped"]:
                 log(f"{row['subject']}: age {row['age']:g} is outside {AGES[0]} to {AGES[1]} years; taken as unknown")
             row["age"] = None
-    return _with_people(BrainCodec.load(codec_file), packed, log), packed
+    codec = BrainCodec.load(codec_file)
+    read = ventricle_meter(codec, log)
+    measure_ventricles(packed, codec, read, folder, log)
+    return _with_people(codec, packed, read, log), packed
 
 
-def _with_people(codec: BrainCodec, packed: Packed, log: Callable[[str], None]) -> BrainCodec:
+def _with_people(
+    codec: BrainCodec, packed: Packed, read: Callable[[np.ndarray], float] | None, log: Callable[[str], None]
+) -> BrainCodec:
     """The codec with trend and modes of the training scans, unless it brings its own; each time the same."""
     if codec.people is not None:
         return codec
     chosen = [i for i in packed.select("train") if not packed.rows[i]["flipped"]]
     rows = [packed.rows[i] for i in chosen]
-    codec = codec.with_people(packed.z[chosen], [row["age"] for row in rows], [row["sex"] for row in rows])
+    volumes = [row["ventricles"] for row in rows]
+    codec = codec.with_people(
+        packed.z[chosen],
+        [row["age"] for row in rows],
+        [row["sex"] for row in rows],
+        None if None in volumes else volumes,
+    )
     if codec.people is None:
         log(f"fewer than {FEWEST} scans of known age and sex: what these explain is left to the network")
     else:
-        x = codec.expected([row["age"] for row in rows], [row["sex"] for row in rows])
+        x = _expected(codec, rows)
         z = packed.z[chosen].float()
         shape, rest = (1 - ((z - x)[:, c].square().sum() / z[:, c].square().sum()) for c in (slice(3), slice(3, None)))
-        log(f"age and sex explain {shape:.1%} of shape and {rest:.1%} of appearance, by regression")
+        told = "age and sex"
+        if read and "ventricles" in (codec.people or {}):
+            codec, told = with_response(codec, read), "age, sex and ventricles"
+        log(f"{told} explain {shape:.1%} of shape and {rest:.1%} of appearance, by regression")
     return codec
 
 

@@ -32,8 +32,9 @@ from diffx.weights import resolve_weights
 from ..codec import BrainCodec
 from ..modes import with_modes
 from ..trend import somebody
+from ..ventricles import millilitres, to_tell
 from ..volume import Source
-from .config import BrainSampling, SynthConfig
+from .config import WIDEST, BrainSampling, SynthConfig
 
 if TYPE_CHECKING:
     from .restored import Restored
@@ -44,18 +45,23 @@ WEIGHTS = "mri-synth-ixi"  # shipped with the package
 
 @dataclass(frozen=True)
 class Person:
-    """Whose brain to draw: age in years and sex "F" or "M", None for any; the seed makes it this one and no other."""
+    """Whose brain to draw: age in years and sex "F" or "M", None for any; the seed makes it this one and no other.
+
+    `ventricles`: how large, in standard deviations of the logarithm of their volume from what is usual for the age and
+    the sex, -3 to 3; None for any.
+    """
 
     age: float | None = None
     sex: str | None = None
     seed: int = 0
+    ventricles: float | None = None
 
 
 @dataclass(frozen=True)
 class Brain:
     """A drawn brain: ``data`` float32 [X, Y, Z], 1.0 near its 99th percentile; ``affine`` index to RAS+ mm; seconds.
 
-    ``person`` has the age and the sex that were drawn where any was asked for.
+    ``person`` has the age, the sex and the size of the ventricles that were drawn where any was asked for.
     """
 
     person: Person
@@ -99,14 +105,41 @@ class BrainSynth:
         return cls(model.to(place), process, codec, replace(config, device=device), {**meta, "path": str(path)})
 
     def somebody(self, person: Person) -> Person:
-        """The person with the age and the sex left open drawn from the training population, by the seed.
+        """The person with what is left open drawn from the training population, by the seed.
 
         Weights without a trend know no population: there what is open stays open.
+
+        Raises:
+            UsageError: ventricles asked for that these weights know nothing of, or beyond 3 standard deviations.
         """
-        if self.codec.people is None or None not in (person.age, person.sex):
+        people, noise = self.codec.people, Noise([person.seed])
+        if person.ventricles is not None and not (people and "ventricles" in people):
+            raise UsageError("these weights were not told of ventricles: their size cannot be asked for")
+        if person.ventricles is not None and not abs(person.ventricles) <= WIDEST:
+            raise UsageError(f"ventricles: {person.ventricles:g} is outside -{WIDEST:g} to {WIDEST:g}")
+        if people is None:
             return person
-        age, sex = somebody(self.codec.people, Noise([person.seed])["person"].uniform(2)[0].tolist())
-        return replace(person, age=age if person.age is None else person.age, sex=person.sex or sex)
+        age, sex = somebody(people, noise["person"].uniform(2)[0].tolist())
+        age, sex = age if person.age is None else person.age, person.sex or sex
+        size = person.ventricles
+        if size is None and "ventricles" in people:
+            size = round(float(noise["ventricles"].normal(1)[0, 0].clamp(-WIDEST, WIDEST)), 3)
+        return replace(person, age=age, sex=sex, ventricles=size)
+
+    def expected(self, people: Sequence[Person]) -> Tensor:
+        """Mean latents [N, 3+K, *grid] of people, those whose decoded ventricles have the sizes asked for."""
+        ages, sexes = [p.age for p in people], [p.sex for p in people]
+        facts, sizes = self.codec.people, None
+        if facts and "ventricles" in facts:
+            sizes = to_tell(ages, sexes, [p.ventricles or 0.0 for p in people], facts)
+        return self.codec.expected(ages, sexes, sizes)
+
+    def millilitres(self, person: Person) -> float | None:
+        """The volume of ventricle that a person described in full is asked to have; None for weights told of none."""
+        people = self.codec.people
+        if people is None or "ventricles" not in people or person.ventricles is None:
+            return None
+        return millilitres([person.age], [person.sex], [person.ventricles], people)[0]
 
     def brains(
         self,
@@ -121,7 +154,7 @@ class BrainSynth:
             on_prediction: called with (step, predicted clean latents [B, C, *grid]) of the first batch.
 
         Raises:
-            UsageError: an age or a sex the weights do not know, an unknown sampler.
+            UsageError: an age, a sex or ventricles the weights do not know, an unknown sampler.
         """
         config = replace(self.config, sample=options or BrainSampling())
         plan = plan_of(plugins.load(PLUGIN, tuple(config.extensions)), self.process, config)
@@ -138,7 +171,7 @@ class BrainSynth:
             began = time.perf_counter()
             told = each(lambda field, chosen=chosen: field[chosen], values)
             predict, condition = predictor(self.model, told, config.sample.guidance)
-            expected = self.codec.expected([p.age for p in part], [p.sex for p in part])
+            expected = self.expected(part)
 
             def tell(step: int, x: Tensor, prediction: Tensor, first: int = first, expected: Tensor = expected) -> None:
                 if on_prediction is not None and first == 0:
@@ -154,16 +187,22 @@ class BrainSynth:
                 yield Brain(person, data, self.codec.affine, seconds)
 
     def sample(
-        self, age: float | None = None, sex: str | None = None, seed: int = 0, **options: Any
+        self,
+        age: float | None = None,
+        sex: str | None = None,
+        seed: int = 0,
+        ventricles: float | None = None,
+        **options: Any,
     ) -> nib.Nifti1Image:
         """One brain as a nibabel image.
 
         Args:
             age: years, 18 to 90. sex: "F" or "M". None: drawn by the seed as the training set has it.
-            seed: the same seed, age and sex give the same brain.
+            seed: the same seed, age, sex and ventricles give the same brain.
+            ventricles: their size as in :class:`Person`, 0 is usual for the age and the sex, 2 is large.
             options: steps, guidance, sampler, grid, eta, stop, as ``sample.*`` on the command line.
         """
-        return next(self.brains([Person(age, sex, seed)], replace(BrainSampling(), **options))).image()
+        return next(self.brains([Person(age, sex, seed, ventricles)], replace(BrainSampling(), **options))).image()
 
     def fill(
         self, scan: Source, mask: Source, n: int = 4, seed: int = 0, age: float | None = None, sex: str | None = None,

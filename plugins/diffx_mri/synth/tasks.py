@@ -16,6 +16,7 @@ from ..derivatives import DerivativesWriter
 from ..volume import Volume
 from .data import Latents, prepare
 from .face import WEIGHTS, Brain, BrainSynth, Person
+from .measured import ventricle_meter
 
 SPACE = "diffxbrain"
 SPACE_SAID = (
@@ -27,10 +28,11 @@ LIKENESS = 0.7  # correlation with the mean brain below which a sample is no bra
 
 
 def sample(run: Run) -> None:
-    """Draw ``n`` brains of ``age`` and ``sex`` with seeds ``seed``, ``seed + 1``, ... as a BIDS-derivatives folder."""
+    """Draw ``n`` brains of ``age``, ``sex`` and ``ventricles`` with seeds ``seed``, ``seed + 1``, ... as BIDS
+    derivatives."""
     cfg = run.cfg
     synth = BrainSynth.load(cfg.from_, cfg.device, cfg.extensions)
-    people = [Person(cfg.age, cfg.sex, cfg.seed + i) for i in range(cfg.n)]
+    people = [Person(cfg.age, cfg.sex, cfg.seed + i, cfg.ventricles) for i in range(cfg.n)]
     known = synth.meta.get("ages")
     if cfg.age is not None and known and not known[0] <= cfg.age <= known[1]:
         run.flag(f"age {cfg.age:g} lies outside the ages of the training set, {known[0]:.0f} to {known[1]:.0f} years")
@@ -46,7 +48,8 @@ def sample(run: Run) -> None:
                 "Weights": cfg.from_ or WEIGHTS,
                 "Sampling": asdict(cfg.sample),
             }
-            path = out.write(label, Volume(brain.data, brain.affine), made, person.age, person.sex, person.seed)
+            volume = Volume(brain.data, brain.affine)
+            path = out.write(label, volume, made, person.age, person.sex, person.seed, person.ventricles)
             run.log_only(f"{path.name}: seed {brain.person.seed}, {brain.litres:.2f} l, {brain.seconds:.1f} s")
             brains.append(brain)
             bar.advance()
@@ -106,6 +109,7 @@ def report(run: Run, synth: BrainSynth, brains: list[Brain], way: list[tuple[int
         f"What the network predicts the first brain to be, over {len(way)} evaluations: the mean brain of that age and "
         "sex first, then its shape, then its folds.",
     )
+    read = ventricle_meter(synth.codec, run.log_only)
     run.report.table(
         "Brains",
         [
@@ -113,13 +117,18 @@ def report(run: Run, synth: BrainSynth, brains: list[Brain], way: list[tuple[int
                 "file": f"sub-synth{i + 1:03d}",
                 "age asked": b.person.age,
                 "sex asked": b.person.sex,
+                "ventricles asked (sd)": b.person.ventricles,
+                "(ml)": None if (asked := synth.millilitres(b.person)) is None else round(asked, 1),
+                "measured (ml)": round(read(b.data), 1) if read else None,
                 "seed": b.person.seed,
                 "brain volume (l)": round(b.litres, 3),
                 "seconds": round(b.seconds, 1),
             }
             for i, b in enumerate(brains)
         ],
-        "Volume of the voxels that are not background; skull-stripped T1w includes inner fluid spaces.",
+        "What was asked for, drawn by the seed where it was left open. Ventricles: standard deviations from what is "
+        "usual for the age and sex, the volume that makes, and what the segmenter of task=evaluate finds. Brain "
+        "volume: voxels that are not background; skull-stripped T1w includes inner fluid spaces.",
     )
     training = {
         "weights": cfg.from_ or WEIGHTS,
@@ -131,8 +140,9 @@ def report(run: Run, synth: BrainSynth, brains: list[Brain], way: list[tuple[int
 
 
 def caption_of_request(cfg: Any) -> str:
-    """As in "F, 70 y"."""
-    wanted = [cfg.sex, f"{cfg.age:g} y" if cfg.age is not None else None]
+    """As in "F, 70 y, ventricles +2 sd"."""
+    size = f"ventricles {cfg.ventricles:+g} sd" if cfg.ventricles is not None else None
+    wanted = [cfg.sex, f"{cfg.age:g} y" if cfg.age is not None else None, size]
     return ", ".join(filter(None, wanted)) or "any age, any sex"
 
 

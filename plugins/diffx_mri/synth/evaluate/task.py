@@ -123,7 +123,8 @@ def draw(run: Any, synth: BrainSynth, whom: list[Person]) -> Drawn:
             made = {"SkullStripped": True, "Weights": cfg.from_ or WEIGHTS, "Sampling": asdict(cfg.sample)}
             person = brain.person
             label = f"synth{len(images) + 1:03d}"
-            out.write(label, Volume(brain.data, brain.affine), made, person.age, person.sex, person.seed)
+            volume = Volume(brain.data, brain.affine)
+            out.write(label, volume, made, person.age, person.sex, person.seed, person.ventricles)
             images.append(to_bytes(brain.data))
             seconds.append(brain.seconds)
             bar.advance()

@@ -1,0 +1,77 @@
+"""How large ventricles are for an age and a sex: standard scores of the logarithm of their volume.
+
+Ventricles of one age differ by a factor of four, which no network learns from a hundred brains. So each training brain
+is measured, its score is one more feature of the trend, and a sample is told its own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .trend import features
+
+Ages = Sequence[float | None]
+Sexes = Sequence[str | None]
+
+
+def norms(ages: Ages, sexes: Sexes, volumes: Sequence[float], facts: dict[str, Any]) -> dict[str, Any]:
+    """What is usual in a population of these `facts`, JSON-able, of volumes in ml.
+
+    `usual`: intercept and slopes of log volume on the features of age and sex, by least squares; logarithms, since
+    what widens ventricles multiplies them. `spread`: the standard deviation about it.
+    """
+    logs = torch.tensor([math.log(volume) for volume in volumes], dtype=torch.float64)
+    design = _design(ages, sexes, facts)
+    usual = torch.linalg.lstsq(design, logs[:, None], driver="gelsd").solution[:, 0]  # a feature may not vary
+    freedom = max(len(logs) - design.shape[1], 1)
+    return {"usual": usual.tolist(), "spread": float(((logs - design @ usual).square().sum() / freedom).sqrt())}
+
+
+def scores(ages: Ages, sexes: Sexes, volumes: Sequence[float | None], facts: dict[str, Any]) -> list[float | None]:
+    """Standard scores of volumes in ml, None where there is none; `facts` hold the `ventricles`' norms."""
+    known = facts["ventricles"]
+    return [
+        None if volume is None else (math.log(volume) - usual) / known["spread"]
+        for volume, usual in zip(volumes, _usual(ages, sexes, facts), strict=True)
+    ]
+
+
+def millilitres(ages: Ages, sexes: Sexes, scores: Sequence[float], facts: dict[str, Any]) -> list[float]:
+    """The volumes that have these scores."""
+    spread = facts["ventricles"]["spread"]
+    return [math.exp(usual + spread * score) for usual, score in zip(_usual(ages, sexes, facts), scores, strict=True)]
+
+
+def response(
+    ages: Ages, sexes: Sexes, told: Sequence[float], volumes: Sequence[float], facts: dict[str, Any]
+) -> list[float]:
+    """How the volumes of mean brains follow the sizes they were `told`: intercept and slopes of log volume.
+
+    On the features of age and sex and on the size, by least squares. A mean brain shrinks what is uncertain, so its
+    ventricles answer by less than they are told.
+    """
+    logs = torch.tensor([math.log(volume) for volume in volumes], dtype=torch.float64)
+    design = torch.cat([_design(ages, sexes, facts), torch.tensor(list(told), dtype=torch.float64)[:, None]], 1)
+    return torch.linalg.lstsq(design, logs[:, None], driver="gelsd").solution[:, 0].tolist()
+
+
+def to_tell(ages: Ages, sexes: Sexes, scores: Sequence[float], facts: dict[str, Any]) -> list[float]:
+    """What to tell the trend so that mean brains have ventricles of these scores, by the `response` in the facts."""
+    *usual, slope = facts["ventricles"]["response"]
+    answered = (_design(ages, sexes, facts) @ torch.tensor(usual, dtype=torch.float64)).tolist()
+    wanted = [math.log(volume) for volume in millilitres(ages, sexes, scores, facts)]
+    return [(log - middle) / slope for log, middle in zip(wanted, answered, strict=True)]
+
+
+def _usual(ages: Ages, sexes: Sexes, facts: dict[str, Any]) -> list[float]:
+    return (_design(ages, sexes, facts) @ torch.tensor(facts["ventricles"]["usual"], dtype=torch.float64)).tolist()
+
+
+def _design(ages: Ages, sexes: Sexes, facts: dict[str, Any]) -> Tensor:
+    told = features(ages, sexes, facts)[:, :3].double()
+    return torch.cat([torch.ones(len(told), 1, dtype=torch.float64), told], 1)
