@@ -4,7 +4,8 @@ python benchmarks/mri_restore.py ROOT MASKS --scans 4 --samples 4 --out restore
 
 ROOT: a BIDS folder with T1w scans, brain masks and a column split in participants.tsv (val is used). MASKS: a folder of
 lesion masks in MNI space, of which moderate ones (8 to 60 ml) are brought into the scans. A scan's figures are written
-when they are there, and not made again.
+when they are there, and not made again for the same weights and number of samples. Ends with the tables of
+docs/mri_synth.md. About 80 s of CPU a scan with 4 samples.
 """
 
 from __future__ import annotations
@@ -80,13 +81,14 @@ def inpainting(synth: BrainSynth, scan, image: Volume, brain: Volume, masks: Pat
     mirrored = sample(image, scan_points(whole, codec, template * torch.tensor([-1.0, 1, 1])), 1) / top
     results = {
         "mean of the rim": np.where(lesion, truth[rim].mean(), truth),
-        "harmonic": harmonic(truth, lesion, image.spacing),
+        "harmonic filling": harmonic(truth, lesion, image.spacing),
         "other hemisphere": np.where(lesion, mirrored, truth),
         "one sample": done.data[0] / top,
-        "mean of samples": done.mean / top,
+        f"mean of {n} samples": done.mean / top,
     }
     rows = {
-        k: {"psnr": psnr(v, truth, lesion), "mae": float(np.abs(v - truth)[lesion].mean())} for k, v in results.items()
+        name: {"PSNR (dB)": psnr(v, truth, lesion), "mean absolute error": float(np.abs(v - truth)[lesion].mean())}
+        for name, v in results.items()
     }
     assert np.array_equal(done.data[:, ~lesion], np.repeat(image.data[None], n, 0)[:, ~lesion])
     shown = {"with lesion": torn, "other hemisphere": Volume(results["other hemisphere"] * top, image.affine)}
@@ -113,16 +115,17 @@ def slices(synth: BrainSynth, scan, image: Volume, brain: Volume, n: int, out: P
     results = {
         "trilinear": enlarged(thick.data, factors, 1),
         "cubic": enlarged(thick.data, factors),
-        "cubic, consistent": consistent(enlarged(thick.data, factors), thick.data, factors),
+        "cubic, held to the measurement": consistent(enlarged(thick.data, factors), thick.data, factors),
         "one sample": done.data[0],
-        "mean of samples": done.mean,
+        f"mean of {n} samples": done.mean,
     }
     cortex = inside & (truth > 0.35) & (truth < 0.75)
     sharp = lambda v: float(np.abs(np.diff(v, axis=2))[inside[..., 1:]].mean())  # noqa: E731
     rows = {
         name: {
-            "psnr": psnr(v, truth, inside), "ssim": ssim(v, truth, inside), "psnr_grey": psnr(v, truth, cortex),
-            "gradient": sharp(v), "departure": float(np.abs(means(v, factors) - thick.data).max()),
+            "PSNR (dB)": psnr(v, truth, inside), "SSIM": ssim(v, truth, inside),
+            "PSNR, grey matter's range": psnr(v, truth, cortex), "gradient across slices": sharp(v),
+            "largest departure from the measurement": float(np.abs(means(v, factors) - thick.data).max()),
         }
         for name, v in results.items()
     }  # fmt: skip
@@ -133,13 +136,22 @@ def slices(synth: BrainSynth, scan, image: Volume, brain: Volume, n: int, out: P
     return {"spread": float(done.spread[inside].mean()), "gradient_truth": sharp(truth), "cpu_s": cost, "rows": rows}
 
 
-def table(found: list[dict], columns: tuple[str, ...]) -> str:
-    """Means over the scans, one line a method."""
-    lines = ["| | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
+def table(found: list[dict]) -> str:
+    """Means over the scans, one line a method, and the PSNR of each scan."""
+    columns = list(found[0]["rows"]["one sample"])
+    lines = ["| | " + " | ".join([*columns, "scan by scan"]) + " |", "|---" * (len(columns) + 2) + "|"]
     for name in found[0]["rows"]:
-        values = [np.mean([f["rows"][name][c] for f in found]) for c in columns]
-        lines.append(f"| {name} | " + " | ".join(f"{v:.3g}" if abs(v) < 1 else f"{v:.2f}" for v in values) + " |")
+        values = [float(np.mean([f["rows"][name][c] for f in found])) for c in columns]
+        said = [f"{v:.2f}" if abs(v) > 1 else "< 1e-5" if abs(v) < 1e-5 else f"{v:.3g}" for v in values]
+        each = ", ".join(f"{f['rows'][name][columns[0]]:.1f}" for f in found)
+        lines.append(f"| {name} | " + " | ".join([*said, each]) + " |")
     return "\n".join(lines)
+
+
+def kept(file: Path, made_with: dict) -> dict | None:
+    """Figures that are there, of the same weights and number of samples."""
+    found = json.loads(file.read_text()) if file.exists() else {}
+    return found if found.get("made_with") == made_with else None
 
 
 def main() -> None:
@@ -148,36 +160,35 @@ def main() -> None:
     parser.add_argument("masks", type=Path)
     parser.add_argument("--scans", type=int, default=4)
     parser.add_argument("--samples", type=int, default=4)
-    parser.add_argument("--most", type=int, default=1000, help="figures to make now; the rest another time")
-    parser.add_argument("--weights", default=None)
+    parser.add_argument("--from", dest="source", default=None, help="weights: an id, a file or a run folder")
     parser.add_argument("--out", type=Path, default=Path("restore"))
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    synth = BrainSynth.load(options.weights, device="cpu")
+    synth = BrainSynth.load(options.source, device="cpu")
+    made_with = {"weights": synth.meta["sha256"], "samples": options.samples}
     held_out = [s for s in find_scans(options.root)[0] if s.split == "val"][: options.scans]
-    found: dict[str, list[dict]] = {"superres": [], "inpaint": []}
+    found: dict[str, list[dict]] = {"inpaint": [], "superres": []}
     for number, scan in enumerate(held_out):
         image = load(scan.path)
         brain = read_mask(scan, image)
         assert brain is not None
         for task in found:
             file = options.out / f"{task}-{scan.subject}.json"
-            if not file.exists() and options.most <= 0:
-                continue
-            if not file.exists():
-                options.most -= 1
+            got = kept(file, made_with)
+            if got is None:
                 if task == "inpaint":
                     got = inpainting(synth, scan, image, brain, options.masks, 7 * number, options.samples, options.out)
                 else:
                     got = slices(synth, scan, image, brain, options.samples, options.out)
+                got["made_with"] = made_with
                 write_json(file, got)
-            found[task].append(json.loads(file.read_text()))
-            print(file.name, {k: v for k, v in found[task][-1].items() if k != "rows"}, flush=True)
-    for task, columns in (
-        ("superres", ("psnr", "ssim", "psnr_grey", "gradient", "departure")),
-        ("inpaint", ("psnr", "mae")),
-    ):
-        print(task, table(found[task], columns), sep="\n")
+            found[task].append(got)
+            print(file.name, {k: v for k, v in got.items() if k not in ("rows", "made_with")}, flush=True)
+    print(f"{len(held_out)} scans, {options.samples} samples, weights of sha256 {made_with['weights'][:8]}")
+    for task, each in found.items():
+        print("", task, table(each), sep="\n")
+        averages = {k: np.mean([f[k] for f in each]) for k in each[0] if k not in ("rows", "made_with")}
+        print(", ".join(f"{k}: {v:.3g}" for k, v in averages.items()))
 
 
 if __name__ == "__main__":

@@ -44,6 +44,7 @@ def diffx_denoiser(cfg: SynthConfig, spec: Spec, conditioning: Conditioning) -> 
 @diffx.hookimpl
 def diffx_tasks() -> Mapping[str, Callable[[Any], None]]:
     from . import tasks
+    from .adapt import adapt
     from .evaluate.task import evaluate
     from .evaluate.train import train_measures
     from .handover import translate
@@ -52,6 +53,7 @@ def diffx_tasks() -> Mapping[str, Callable[[Any], None]]:
     own = {
         "sample": tasks.sample,
         "train": tasks.train,
+        "adapt": adapt,
         "evaluate": evaluate,
         "train_measures": train_measures,
         "translate": translate,

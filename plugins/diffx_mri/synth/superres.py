@@ -153,7 +153,7 @@ def division(spacing: np.ndarray, voxel: float) -> tuple[int, int, int]:
     return x, y, z
 
 
-def divided(affine: np.ndarray, factors: Sequence[int]) -> np.ndarray:
+def divided(affine: np.ndarray, factors: Sequence[float]) -> np.ndarray:
     """The affine of the parts: a voxel's parts have its centre of mass."""
     step = np.diag([*(1 / np.asarray(factors, dtype=float)), 1.0])
     step[:3, 3] = (1 / np.asarray(factors, dtype=float) - 1) / 2

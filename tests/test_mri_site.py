@@ -1,0 +1,121 @@
+"""Another scanner in closed form: location and scale found again, noise left alone, nothing else moved; task=adapt."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("monai")
+
+import torch
+from mri_restore import small_codec
+from safetensors.torch import save_file
+
+from diffx import checkpoint
+from diffx.cli import main
+from diffx.config import resolve
+from diffx_mri import BrainSynth
+from diffx_mri.codec import BrainCodec
+from diffx_mri.pack import FORMAT, Packed
+from diffx_mri.site import with_site
+from diffx_mri.synth.adapt import departure, recoded
+from diffx_mri.synth.config import SynthConfig
+from diffx_mri.synth.data import cache_folder
+
+
+def normal(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def site(n: int, codec: BrainCodec, move: torch.Tensor, scale: float, spread: torch.Tensor) -> torch.Tensor:
+    """Latents of n people of a site whose latents are move + scale (those of home), both sides of a brain alike."""
+    even = (move + codec.flip(move)) / 2
+    factor = torch.tensor([1.0] * 3 + [scale] * codec.components)[:, None, None, None]
+    return even + factor * spread * normal(n, *codec.shape, seed=1)
+
+
+def test_location_and_scale_are_found_and_a_latent_of_home_becomes_one_of_the_site():
+    codec = small_codec()
+    spread = torch.full(codec.shape, 0.5)
+    spread[:, ::2] = 0.8
+    spread = (spread + spread.flip(-3)) / 2
+    move = 2 * torch.ones(codec.shape) * codec.signs[:, None, None, None].clamp_min(0) - 1e-3
+    x = site(60, codec, move, 0.4, spread)
+    moved = with_site(codec, x, spread)
+    b, s = (moved.mean - codec.mean) / codec.deviation, moved.deviation / codec.deviation
+    even = codec.signs > 0
+    assert (b[even] - 2).abs().mean() < 0.1 and b[~even].abs().mean() < 0.1
+    assert (s[:3] == 1).all() and (s[3:] - 0.4).abs().max() < 0.1
+    there = recoded(Packed(x, []), codec, moved).z
+    torch.testing.assert_close(moved.decode(there[:1]), codec.decode(x[:1]), atol=2e-3, rtol=0)
+    assert departure(x, spread) > 2 and departure(there, spread) == pytest.approx(1, abs=0.05)
+
+
+def test_what_eight_scans_show_by_chance_does_not_move_the_codec():
+    codec = small_codec()
+    spread = torch.ones(codec.shape)
+    x = site(8, codec, torch.zeros(codec.shape), 1.0, spread)
+    b = (with_site(codec, x, spread).mean - codec.mean) / codec.deviation
+    raw = ((x + torch.stack([codec.flip(one) for one in x])) / 2).mean(0)
+    assert b.square().mean() < 0.15 * raw.square().mean()
+    with pytest.raises(ValueError, match="3 scans do not tell"):
+        with_site(codec, x[:3], spread)
+
+
+def test_age_makes_the_same_of_a_brain_in_its_own_units():
+    home = small_codec()
+    trend = normal(3, *home.shape, seed=4)
+    codec = BrainCodec(home.geometry, {**home.state_dict(), "trend": trend}, home.facts)
+    spread = torch.ones(codec.shape)
+    moved = with_site(codec, site(40, codec, normal(*codec.shape, seed=5), 0.5, spread), spread)
+    torch.testing.assert_close(
+        moved.trend * moved.deviation,
+        trend * home.deviation,
+        rtol=0.03,
+        atol=0.01 * float((trend * home.deviation).abs().max()),
+    )
+    assert (moved.trend[:, 3:] - trend[:, 3:]).abs().max() > 0.5
+
+
+def test_the_command_line_moves_the_codec_and_nothing_else(tmp_path):
+    """Scans whose latents are at hand: encoding has tests of its own."""
+    synth = BrainSynth.load(device="cpu")
+    codec, spread = synth.codec, synth.model.denoiser.spread.float()
+    root = tmp_path / "bids"
+    for number in range(6):
+        anat = root / f"sub-{number}/anat"
+        anat.mkdir(parents=True)
+        (anat / f"sub-{number}_T1w.nii.gz").write_bytes(b"")
+    split = ["train"] * 5 + ["val"]
+    table = ["participant_id\tage\tsex\tsplit", *(f"sub-{i}\t{30 + 5 * i}\tF\t{s}" for i, s in enumerate(split))]
+    (root / "participants.tsv").write_text("\n".join(table) + "\n")
+    words = ["plugin=mri_synth", "from=mri-synth-ixi", f"data.root={root}", f"data.cache={tmp_path / 'cache'}"]
+    folder = cache_folder(resolve(SynthConfig, overrides=words))
+    expected = codec.expected([30 + 5 * i for i in range(6)], ["F"] * 6)
+    z = (expected + site(6, codec, 1.5 * torch.ones(codec.shape), 0.5, spread)).half()
+    rows = [
+        {"subject": f"sub-{i}", "session": None, "age": 30.0 + 5 * i, "sex": "F", "split": s}
+        for i, s in enumerate(split)
+    ]
+    both = [{**row, "flipped": flipped} for flipped in (False, True) for row in rows]
+    folder.mkdir(parents=True)
+    latents = {"z": torch.cat([z, codec.flip(z.float()).half()])}
+    save_file(latents, folder / "latents.safetensors", {"format": FORMAT, "rows": json.dumps(both)})
+    codec.save(folder / "codec.safetensors")
+    assert main(["run", *words, "task=adapt", "device=cpu", f"out={tmp_path / 'run'}"]) == 0
+    told = json.loads((tmp_path / "run/metrics.json").read_text())["departure_held_out"]
+    assert told["baseline"] > 2 and told["value"] < 1.5 and told["n"] == 1
+    weights = tmp_path / "run/checkpoints/weights.safetensors"
+    after = BrainSynth.load(weights, device="cpu")
+    assert after.codec.facts["site"] == 5 and after.meta["ages"] == synth.meta["ages"]
+    for name, tensor in synth.model.state_dict().items():
+        assert torch.equal(after.model.state_dict()[name], tensor)
+    kept = set(codec.state_dict()) - {"mean", "deviation", "trend", "points"}
+    assert all(torch.equal(codec.state_dict()[name], after.codec.state_dict()[name]) for name in kept)
+    inside = spread[3:] > 0.3  # where the appearance varies
+    scale = (after.codec.deviation / codec.deviation)[3:][inside].median()
+    assert float(scale) == pytest.approx(0.5, abs=0.08)
+    before, _ = checkpoint.load(Path(synth.meta["path"]))
+    assert weights.stat().st_size < 1.1 * Path(synth.meta["path"]).stat().st_size and "extra.head" in before
