@@ -69,7 +69,9 @@ def make_site(root: Path, few: int, out: Path) -> Path:
     lines = ["participant_id\tage\tsex\tsplit", *(f"{s.subject}\t{s.age}\t{s.sex}\t{s.split}" for s in chosen)]
     for number, scan in enumerate(chosen):
         _write(scan, number, out)
-    (out / "participants.tsv").write_text("\n".join(lines) + "\n")
+    table, text = out / "participants.tsv", "\n".join(lines) + "\n"
+    if not table.is_file() or table.read_text() != text:  # encoded scans are known by its date
+        table.write_text(text)
     return out
 
 
