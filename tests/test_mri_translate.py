@@ -478,8 +478,8 @@ def test_shipped_weights_beat_the_copy_on_a_head_they_never_saw(shipped, given, 
 def test_shipped_weights_draw_the_same_of_the_same_seed(shipped):
     file = find_contrast(LGG, Contrast.of("FLAIR"))[HELD_OUT, None]
     one, again, other = (
-        shipped.translate(file, "FLAIR", "T1ce", n=2, seed=seed, estimate="mean", steps=2, batch=batch)
-        for seed, batch in ((5, 20), (5, 13), (7, 20))
+        shipped.translate(scan, "FLAIR", "T1ce", n=2, seed=seed, estimate="mean", steps=2, batch=batch)
+        for scan, seed, batch in ((file, 5, 20), (nib.load(file), 5, 13), (file, 7, 20))
     )
     inside = intensity.head_mask(one.source)
     assert np.allclose(one.samples, again.samples, atol=1e-3) and np.allclose(one.spread, again.spread, atol=1e-3)

@@ -24,6 +24,7 @@ from diffx.errors import DataError, UsageError
 from diffx.weights import resolve_weights, shipped
 
 from ..stored import Stored
+from ..volume import Source, opened
 from .config import SliceSampling, TranslateConfig
 from .contrast import Contrast
 from .data import grid_of
@@ -130,7 +131,7 @@ class Translator:
 
     def translate(
         self,
-        scan: str | Path,
+        scan: Source,
         source: str,
         target: str,
         n: int = 8,
@@ -138,10 +139,10 @@ class Translator:
         estimate: str = "regression",
         **options: Any,
     ) -> Translation:
-        """The contrast ``target`` of the head that a NIfTI file shows in the contrast ``source``.
+        """The contrast ``target`` of the head that a NIfTI file, or an image at hand, shows in the contrast ``source``.
 
         Args:
-            scan: the file; any orientation and voxel size.
+            scan: path or nibabel image; any orientation and voxel size.
             n: samples; their spread is the uncertainty. n=1 of estimate="regression" draws none and takes a tenth of
                 the time.
             seed: sample i has seed + i, in all slices of the volume, so that neighbouring slices go together.
@@ -157,7 +158,7 @@ class Translator:
         try:
             slices, mask, _ = normalise(self.grid.slices(stored.volume))
         except DataError as error:
-            raise DataError(f"{scan}: {error}") from None
+            raise DataError(f"{opened(scan)[1]}: {error}") from None
         stack = Stack(slices, mask, float(stored.volume.spacing[2]))
         if estimate not in ESTIMATES:
             raise UsageError(f"estimate={estimate}: {', '.join(ESTIMATES)}")

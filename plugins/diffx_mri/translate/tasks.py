@@ -92,11 +92,12 @@ def translate(run: Run) -> None:
         raise DataError(f"{cfg.data.root}: none of {len(scans)} {given} scans could be translated")
     run.metric("seconds_per_volume", sum(seconds) / len(seconds))
     run.report.facts({"volumes": len(seconds), "source": given, "target": wanted, "samples of each": cfg.n})
-    what = "Middle slices. The synthetic image is no measurement: what the source does not show - uptake of a contrast "
     run.report.picture(
         f"{wanted} made of {given}",
         sheet(rows),
-        f"{what}agent, say - is guessed from other heads; the uncertainty map says where. Not for diagnosis.",
+        "Middle slices. The synthetic image is no measurement: what the source does not show - uptake of a contrast "
+        "agent, say - is guessed from other heads, a lesion may be missing, and the uncertainty need not tell. Not for "
+        "diagnosis.",
     )
 
 

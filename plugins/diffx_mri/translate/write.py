@@ -49,7 +49,7 @@ class TranslationWriter:
             (
                 "synthsd",
                 result.uncertainty,
-                {"Description": "Standard deviation over the samples, voxel by voxel", "Units": _UNIT},
+                {"Description": "Standard deviation over the samples, pooled over neighbours in the slice", "Units": _UNIT},
             ),
         ]
         written = []
