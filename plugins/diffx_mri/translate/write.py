@@ -49,7 +49,10 @@ class TranslationWriter:
             (
                 "synthsd",
                 result.uncertainty,
-                {"Description": "Standard deviation over the samples, pooled over neighbours in the slice", "Units": _UNIT},
+                {
+                    "Description": "Standard deviation over the samples, pooled over neighbours in the slice",
+                    "Units": _UNIT,
+                },
             ),
         ]
         written = []
