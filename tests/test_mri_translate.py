@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import warnings
 from dataclasses import replace
@@ -18,6 +19,7 @@ from scipy.stats import spearmanr
 
 from diffx.checkpoint import load as load_tensors
 from diffx.cli import main
+from diffx.cli.chosen import choose, configure
 from diffx.errors import DataError, UsageError
 from diffx.noise import Noise
 from diffx.process import EDM
@@ -450,6 +452,15 @@ def test_a_broken_scan_is_named_and_the_rest_goes_on(trained, bids, tmp_path, ca
     made = sorted(p.name for p in (tmp_path / "r/samples").rglob("*.nii.gz"))
     assert made == ["sub-02_ce-GD_desc-synth_T1w.nii.gz"]  # and no uncertainty of a single sample
     assert "sub-01_FLAIR.nii.gz" in json.loads((tmp_path / "r/status.json").read_text())["failures"][0]["reason"]
+
+
+def test_every_diffx_line_of_the_page_resolves():
+    page = (Path(__file__).parents[1] / "docs/mri_translate.md").read_text(encoding="utf-8")
+    lines = re.findall(r"^diffx run (plugin=mri_translate.*)$", page, re.M)
+    assert len(lines) >= 5
+    for line in lines:
+        words = [re.sub(r"[<>]", "", word) for word in line.split() if "=" in word]
+        assert configure(choose(words, "run"), words).plugin == "mri_translate"
 
 
 HELD_OUT = "sub-TCGACS4944"  # 20 slices
