@@ -26,7 +26,9 @@ from .prior import Prior
 from .restoring import BrainRestoring
 
 LARGEST = 0.4  # share of the brain beyond which too little is left to tell whose brain it is
-_SHELL = 10.0  # mm around the mask in which intensities are matched
+_SHELL = 6.0  # mm around the mask in which intensities are matched: further off the scan's own latents speak
+_WINDOW = 4.0  # mm, standard deviation of the window in which they are
+_FEW = 0.02  # intensity below which a window of tissue tells nothing
 _TISSUE = 0.2  # what the prior says there is of brain where the brain mask has a hole
 _NODE_NOISE = 0.1  # of the kept latents, in standard deviations of the most variable channel
 
@@ -64,7 +66,7 @@ def fill(
 
     What stood inside the mask has no influence on the result, and voxels outside keep their values to the bit.
     Near the border the filling is harmonic, so that it goes on smoothly from the tissue around; over `options.rim` mm
-    of depth the prior takes over, its intensities fitted linearly to the scan in a shell around the mask.
+    of depth the prior takes over, in the scan's intensities as they are around the mask.
 
     Args:
         brain: mask of the brain on the scan's grid; without one it is made with the codec's atlas.
@@ -97,7 +99,7 @@ def fill(
     free = touched(placed, codec, Volume(left_out.astype(np.float32), scan.affine), dilate=0)
     z = _sampled(Prior(synth, age, sex), placed.z, free, seeds, options)
     out = np.repeat(scan.data[None], len(seeds), 0)
-    for cut in _boxes(lesion, _SHELL, scan.spacing):  # intensities are matched to what is near
+    for cut in _boxes(lesion, _SHELL + 2 * _WINDOW, scan.spacing):  # intensities are matched to what is near
         world = scan.world(np.stack(np.meshgrid(*[np.arange(s.start, s.stop) for s in cut], indexing="ij"), -1))
         drawn = render(codec, z, template_points(placed, codec, world)).detach().numpy() * placed.scale
         part, hole = Volume(scan.data[cut], scan.affine), lesion[cut]
@@ -132,23 +134,28 @@ def _joined(
     scale: float, rim: float,
 ) -> np.ndarray:  # fmt: skip
     """The prior's tissue in the scan's intensities, running into the harmonic filling at the rim of the mask."""
-    shell = ~lesion & inside & (healthy > _TISSUE * scale)
-    matched = healthy
-    if shell.any():
-        gain, offset = _local_fit(healthy[shell] / scale, scan.data[shell] / scale)
-        matched = gain * healthy + offset * scale
+    tissue = inside | (healthy > _TISSUE * scale)
+    matched = healthy * _gain(scan, healthy, ~lesion & inside & (healthy > _TISSUE * scale), lesion, scale)
     deep = np.clip(depth(lesion, scan.spacing) / rim, 0, 1) if rim else lesion.astype(float)
-    weight = deep * deep * (3 - 2 * deep) * (inside | (healthy > _TISSUE * scale))
+    weight = deep * deep * (3 - 2 * deep) * tissue
     filled = weight * matched + (1 - weight) * smooth
     return np.maximum(filled, min(float(scan.data[~lesion].min()), 0.0))
 
 
-def _local_fit(healthy: np.ndarray, scan: np.ndarray) -> tuple[float, float]:
-    """Gain and offset, scan = gain healthy + offset by least squares, shrunk towards (1, 0) as if by 100 voxels."""
-    design = np.stack([healthy, np.ones_like(healthy)], 1)
-    stiff = np.diag([100 * float(healthy.var()) + 1e-6, 100.0])
-    change = np.linalg.solve(design.T @ design + stiff, design.T @ (scan - healthy))
-    return float(1 + change[0]), float(change[1])
+def _gain(scan: Volume, healthy: np.ndarray, known: np.ndarray, lesion: np.ndarray, scale: float) -> np.ndarray:
+    """What takes the prior's tissue to the scan's intensities, [X, Y, Z]; a bias field goes on across a large lesion.
+
+    Around the lesion it is the least-squares ratio (scan . healthy) / (healthy . healthy) in a Gaussian window over the
+    `known` voxels of the shell, drawn towards 1 where these are few; inside, the solution of Laplace's equation.
+    """
+    shell = known & (ndimage.distance_transform_edt(~lesion, sampling=scan.spacing) <= _SHELL)
+
+    def windowed(values: np.ndarray) -> np.ndarray:
+        return ndimage.gaussian_filter(np.where(shell, values, 0.0), _WINDOW / scan.spacing)
+
+    few = (_FEW * scale) ** 2
+    gain = (windowed(scan.data * healthy) + few) / (windowed(healthy * healthy) + few)
+    return harmonic(gain, lesion, scan.spacing)
 
 
 def _grown(mask: np.ndarray, mm: float, spacing: np.ndarray) -> np.ndarray:
