@@ -16,16 +16,17 @@ from scipy import ndimage
 
 from diffx.cli import main
 from diffx.errors import DataError, DiffxError
-from diffx.metrics import audit
+from diffx.metrics import audit, frechet_distance
 from diffx.noise import Noise
 from diffx_mri.bids import Scan
 from diffx_mri.synth import face
 from diffx_mri.synth.data import shipped_codec
 from diffx_mri.synth.evaluate import figures, scans, segment, similarity, task, tissues
 from diffx_mri.synth.evaluate.ages import anatomy, fit_ages
+from diffx_mri.synth.evaluate.encoder import BANDS, Encoder, Lessons, seen, vary
 from diffx_mri.synth.evaluate.figures import Brains
 from diffx_mri.synth.evaluate.fitting import fit
-from diffx_mri.synth.evaluate.measures import Measured
+from diffx_mri.synth.evaluate.measures import Measured, Measures
 from diffx_mri.synth.evaluate.sets import parts, people
 
 AFFINE = np.diag([2.0, 2.0, 2.0, 1.0])
@@ -124,6 +125,71 @@ def test_anatomy_does_not_know_left_from_right():
     maps = (normal(2, 16, 16, 16) > 0).numpy().astype(np.uint8)
     assert torch.allclose(anatomy(maps), anatomy(maps[:, ::-1].copy()))
     assert anatomy(maps).shape == (2, 3 * 64) and anatomy(maps).sum() > 0
+
+
+# --- the encoder -----------------------------------------------------------------------------------------------------
+
+
+def test_the_energies_of_noise_are_those_of_the_transfer_functions():
+    """A binomial filter with taps 2^k apart passes cos^2(2^k w / 2) along each axis; octave k is what the k-th takes
+    from what the others left. White noise then has its variance times the mean square of that transfer function."""
+    w = 2 * np.pi * np.arange(64) / 64
+    grids = np.meshgrid(w, w, w, indexing="ij", sparse=True)
+    left, octaves = np.ones((64, 64, 64)), []
+    for k in range(BANDS):
+        smooth = math.prod(np.cos(2**k * g / 2) ** 2 for g in grids)
+        octaves.append(float(np.mean((left * (1 - smooth)) ** 2)))
+        left = left * smooth
+    noise = 0.1 * normal(1, 1, 96, 96, 96, seed=5).float()
+    found = seen(0.5 + noise)[0, :, 3:-3, 3:-3, 3:-3]  # beyond the canvas is 0
+    assert found[0].mean() == pytest.approx(0.5, abs=1e-3)
+    for energy, share in zip(found[1:], octaves, strict=True):
+        assert float(energy.exp().mean()) == pytest.approx(0.01 * share + 1e-5, rel=0.06)
+    finest = seen(0.5 + segment.blur(noise))[0, 1, 3:-3, 3:-3, 3:-3]
+    assert (found[1] - finest).mean() > math.log(4)  # a blur of 0.7 voxel takes more than three quarters of it
+
+
+def test_variation_blurs_nothing_in_from_beyond_the_brain_and_makes_the_grain_it_says():
+    x = torch.zeros(16, 1, 24, 24, 24)
+    x[..., 6:18, 6:18, 6:18] = 0.5
+    varied, amount = vary(x, Noise(list(range(16))))
+    blurred, grainy = amount.T
+    assert 3 < (blurred > 0).sum() < 13 and 3 < (grainy > 0).sum() < 13 and amount.max() <= 1
+    for one, grain in zip(varied, grainy, strict=True):
+        inside = one[one > 0]
+        assert len(inside) == 12**3 and 0.484 < inside.mean() < 0.516
+        assert float(inside.std()) == pytest.approx(0.06 * float(grain), rel=0.1, abs=1e-5)
+
+
+def test_features_are_uncorrelated_and_of_unit_spread_over_varied_brains():
+    images = (255 * torch.rand(8, 32, 32, 32, generator=torch.Generator().manual_seed(0))).byte().numpy()
+    net = Encoder(images.shape[1:])
+    net.settle(images)
+    x = torch.from_numpy(images)[:, None].float() * scans.STEP
+    assert torch.allclose(net.departure(x.flip(2)), net.departure(x).flip(2), atol=1e-3)  # of mirror images
+    assert net.departure(x).square().mean() == pytest.approx(1, abs=0.1)
+    lessons = Lessons.of(net, images, seed=0)
+    mean, axes = lessons.unit(net)
+    with torch.no_grad():
+        z = torch.cat([net.code(d) for each in lessons.departures for d in (each, each.flip(2))])
+    made = (z.double() - mean.double()) @ axes.double()
+    assert (made.T.cov() - torch.eye(16)).abs().max() < 1e-2 and made.mean(0).abs().max() < 1e-2
+
+
+def test_the_shipped_encoder_hears_a_blur():
+    """Eight brains of the codec, four against the other four: blurring these by one voxel doubles the distance at least
+    (real brains: threefold)."""
+    codec, measures = shipped_codec(), Measures.load()
+    assert codec is not None
+    people = [(age, sex) for age in (25.0, 40.0, 55.0, 70.0) for sex in "FM"]
+    latents = [codec.expected([a], [s]) + 0.7 * Noise([i]).normal(*codec.shape) for i, (a, s) in enumerate(people)]
+    images = scans.to_bytes(torch.cat([codec.decode(z) for z in latents]).numpy())
+    x, inside = torch.from_numpy(images).float(), torch.from_numpy(images > 0).float()
+    smooth = segment.blur(segment.blur(x)) / segment.blur(segment.blur(inside)).clamp_min(0.01)
+    sharp, blurred = (measures.features(i) for i in (images, (smooth * inside).round().byte().numpy()))
+    other = frechet_distance(sharp[::2], sharp[1::2])
+    assert frechet_distance(sharp[::2], blurred[1::2]) > 2 * other
+    assert frechet_distance(sharp, measures.features(np.roll(images, 1, 2))) < other / 2  # 2 mm further on
 
 
 # --- training --------------------------------------------------------------------------------------------------------

@@ -20,13 +20,14 @@ from .encoder import Encoder, encode
 from .segment import litres, segment, segmenter
 
 SHIPPED = "mri-measures-ixi"
-FORMAT = "diffx-brain-measures-1"
+FORMAT = "diffx-brain-measures-2"
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Of N brains: `features` [N, 32], each of mean 0 and spread 1 over the training brains; `tissues` uint8
-    [N, X, Y, Z]; `litres` [N, 4] of grey matter, white matter, ventricles, other brain; `years` [N], the age read."""
+    """Of N brains: `features` [N, 16], uncorrelated and of spread 1 over the varied training brains (`Lessons.unit`);
+    `tissues` uint8 [N, X, Y, Z]; `litres` [N, 4] of grey matter, white matter, ventricles, other brain; `years` [N],
+    the age read."""
 
     features: Tensor
     tissues: np.ndarray
@@ -46,19 +47,20 @@ class Measured:
 
 @dataclass
 class Measures:
-    """`mean`, `scale` [32]: of the raw features over the training brains; `facts`: JSON-able, of the training."""
+    """`mean` [16] and `axes` [16, 16] make the encoder's features comparable (`Lessons.unit`); `facts`: JSON-able, of
+    the training."""
 
     segmenter: nn.Module
-    encoder: nn.Module
+    encoder: Encoder
     ages: AgeRegression
     mean: Tensor
-    scale: Tensor
+    axes: Tensor
     facts: dict[str, Any] = field(default_factory=dict)
 
     @property
     def encoder_sha256(self) -> str:
-        """Of the encoder's weights and the scale of its features: figures compare only where it is the same."""
-        named = {**self.encoder.state_dict(), "mean": self.mean, "scale": self.scale}
+        """Of the encoder's weights and the unit of its features: figures compare only where it is the same."""
+        named = {**self.encoder.state_dict(), "features.mean": self.mean, "features.axes": self.axes}
         return checkpoint.digest(named, {"format": FORMAT})
 
     def check(self, shape: tuple[int, ...]) -> None:
@@ -66,6 +68,10 @@ class Measures:
         wanted = self.facts["grid"]
         if list(shape) != wanted:
             raise DataError(f"the measures are for a grid of {wanted}, the codec of these weights has {list(shape)}")
+
+    def features(self, images: np.ndarray) -> Tensor:
+        """Features float64 [N, 16], as in `Measured`, of brains uint8 [N, X, Y, Z]."""
+        return (encode(self.encoder, images) - self.mean.double()) @ self.axes.double()
 
     def measure(self, images: np.ndarray, affine: np.ndarray, tick: Callable[[], None] = lambda: None) -> Measured:
         """Of brains uint8 [N, X, Y, Z] as `scans.to_bytes` makes them; `tick` is called after each."""
@@ -75,15 +81,14 @@ class Measures:
             tick()
         volumes = np.stack([litres(t, affine) for t in tissues])
         every = np.stack(tissues)
-        features = (encode(self.encoder, images) - self.mean.double()) / self.scale.double()
-        return Measured(features, every, torch.from_numpy(volumes), self.ages(anatomy(every)))
+        return Measured(self.features(images), every, torch.from_numpy(volumes), self.ages(anatomy(every)))
 
     def save(self, path: str | Path, **meta: Any) -> None:
-        """Write as safetensors, fp16, whole or not at all."""
+        """Write as safetensors, networks in fp16, whole or not at all."""
         tensors = {f"segmenter.{k}": v for k, v in self.segmenter.state_dict().items()}
         tensors |= {f"encoder.{k}": v for k, v in self.encoder.state_dict().items()}
-        tensors |= {"features.mean": self.mean, "features.scale": self.scale}
         half = {name: tensor.half() for name, tensor in tensors.items()}
+        half |= {"features.mean": self.mean.float(), "features.axes": self.axes.float()}
         half |= {"ages.mean": self.ages.mean.half(), "ages.weight": self.ages.weight.float()}  # small numbers, many
         half["ages.errors"] = self.ages.errors.float()
         ages = {"centre": self.ages.centre, "penalty": self.ages.penalty}
@@ -97,10 +102,10 @@ class Measures:
         if meta.get("measures") != FORMAT:
             raise DataError(f"{path} holds no measures of brains; task=train_measures makes them")
         full = {name: tensor.float() for name, tensor in tensors.items()}
-        net, encoder = segmenter(), Encoder()
+        net, encoder = segmenter(), Encoder(meta["facts"]["grid"])
         checkpoint.load_into(net, checkpoint.under(full, "segmenter"), path)
         checkpoint.load_into(encoder, checkpoint.under(full, "encoder"), path)
         part = checkpoint.under(full, "ages")
         ages = AgeRegression(part["mean"], part["weight"], **meta["ages"], errors=part["errors"])
         features = checkpoint.under(full, "features")
-        return cls(net, encoder, ages, features["mean"], features["scale"], meta["facts"])
+        return cls(net, encoder, ages, features["mean"], features["axes"], meta["facts"])

@@ -103,12 +103,14 @@ def disturb(x: Tensor, noise: Noise) -> Tensor:
     return torch.where(inside, x.clamp_min(0), torch.zeros_like(x))
 
 
-def blur(x: Tensor) -> Tensor:
-    """Binomial smoothing by (1, 2, 1)/4 along the last three axes, a standard deviation of 0.7 voxel; 0 outside."""
+def blur(x: Tensor, spacing: int = 1) -> Tensor:
+    """Binomial smoothing by (1, 2, 1)/4 along the last three axes, its taps `spacing` voxels apart: a standard
+    deviation of 0.7 `spacing`; 0 outside."""
     for axis in (-3, -2, -1):
         n = x.shape[axis]
         out = x / 2
-        out.narrow(axis, 0, n - 1).add_(x.narrow(axis, 1, n - 1), alpha=0.25)
-        out.narrow(axis, 1, n - 1).add_(x.narrow(axis, 0, n - 1), alpha=0.25)
+        near, far = (0, n - spacing), (spacing, n - spacing)
+        out.narrow(axis, *near).add_(x.narrow(axis, *far), alpha=0.25)
+        out.narrow(axis, *far).add_(x.narrow(axis, *near), alpha=0.25)
         x = out
     return x

@@ -15,7 +15,7 @@ from ...codec import BrainCodec
 from ..face import WEIGHTS
 from . import encoder, segment
 from .ages import anatomy, fit_ages
-from .encoder import Tutor, coarse, encode
+from .encoder import Lessons, Tutor
 from .fitting import fit
 from .measures import Measures
 from .scans import Posed
@@ -45,8 +45,10 @@ def train_measures(run: Any) -> None:
         )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(cfg.seed, "measures"))
-        net, tutor = segment.segmenter(), Tutor(coarse(training.images).mean(0))
+        net, tutor = segment.segmenter(), Tutor(training.images.shape[1:])
     images, tissues = training.images[labelled], training.tissues[labelled]
+    tutor.encoder.settle(training.images)
+    lessons = Lessons.of(tutor.encoder, training.images, cfg.seed)
     folder = run.checkpoints
     fit(
         net,
@@ -58,21 +60,23 @@ def train_measures(run: Any) -> None:
     )
     fit(
         tutor,
-        lambda step: tutor.loss(training.images, ages, men, cfg.seed, step),
+        lambda step: tutor.loss(lessons, ages, men, cfg.seed, step),
         cfg.evaluate.encoder_steps,
         RATE,
         folder / "encoder.safetensors",
         run,
     )
-    finish(run, net, tutor, training, testing, ages)
+    finish(run, net, tutor, lessons, training, testing, ages)
 
 
-def finish(run: Any, net: Any, tutor: Tutor, training: Posed, testing: Posed, ages: torch.Tensor) -> None:
-    """The age regression on what the segmenter sees, the scale of the features, the file, and the figures."""
+def finish(
+    run: Any, net: Any, tutor: Tutor, lessons: Lessons, training: Posed, testing: Posed, ages: torch.Tensor
+) -> None:
+    """The age regression on what the segmenter sees, the unit of the features, the file, and the figures."""
     seen = np.stack([segment.segment(net, image) for image in training.images])
     known = ages.isfinite()
     regression = fit_ages(anatomy(seen[known.numpy()]), ages[known])
-    raw = encode(tutor.encoder, training.images)
+    mean, axes = lessons.unit(tutor.encoder)
     facts = {
         "scans": len(training),
         "grid": list(training.images.shape[1:]),
@@ -80,7 +84,7 @@ def finish(run: Any, net: Any, tutor: Tutor, training: Posed, testing: Posed, ag
         "age_mae_left_out": float(regression.errors.abs().mean()),
         "classes": list(CLASSES),
     }
-    measures = Measures(net, tutor.encoder, regression, raw.mean(0).float(), raw.std(0).float(), facts)
+    measures = Measures(net, tutor.encoder, regression, mean, axes, facts)
     path = run.checkpoints / "measures.safetensors"
     measures.save(path, kind="weights", step=run.cfg.evaluate.segmenter_steps + run.cfg.evaluate.encoder_steps)
     measures = Measures.load(path)  # as it will be used: in half precision
