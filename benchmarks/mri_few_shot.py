@@ -21,11 +21,12 @@ import numpy as np
 from scipy import ndimage
 
 from diffx import tasks as core
+from diffx.checkpoint import read_meta
 from diffx.config import resolve
 from diffx.metrics import frechet_distance
 from diffx.noise import Noise, derive
 from diffx.run import Run
-from diffx.run.files import write_json
+from diffx.run.files import atomic, write_json
 from diffx.weights import resolve_weights
 from diffx_mri import BrainSynth
 from diffx_mri.align import read_mask
@@ -36,7 +37,6 @@ from diffx_mri.synth.adapt import adapted, departures, recoded, unmirrored
 from diffx_mri.synth.config import SynthConfig
 from diffx_mri.synth.data import Latents, prepare
 from diffx_mri.synth.evaluate import similarity
-from diffx_mri.synth.evaluate.encoder import encode
 from diffx_mri.synth.evaluate.measures import SHIPPED, Measures
 from diffx_mri.synth.evaluate.scans import read_posed, to_bytes
 from diffx_mri.synth.evaluate.sets import people
@@ -90,8 +90,10 @@ def _write(scan: Scan, number: int, out: Path) -> None:
 class Bench:
     """The made-up site, encoded and posed once, and the weights that each way makes of `source`."""
 
-    def __init__(self, root: Path, source: str, few: list[int], out: Path):
-        self.out, self.source = out, resolve_weights(source, "mri_synth")
+    def __init__(self, root: Path, source: str, few: list[int], steps: int, out: Path):
+        self.source = resolve_weights(source, "mri_synth")
+        self.out = out / f"{read_meta(self.source)['sha256'][:8]}-{steps}"  # what is made of these weights
+        self.out.mkdir(parents=True, exist_ok=True)
         site = make_site(root, max(few), out / "site")
         words = ["plugin=mri_synth", f"from={source}", f"data.root={site}", f"data.cache={out / 'cache'}"]
         self.codec, self.packed = prepare(resolve(SynthConfig, overrides=words), print)
@@ -133,9 +135,14 @@ class Bench:
         return self.drawn(path)
 
     def drawn(self, path: Path) -> np.ndarray:
-        """A brain for each held-out person, of that age and sex, as bytes."""
-        whom = people(self.real.scans, len(self.real), 0)
-        return np.stack([to_bytes(brain.data) for brain in BrainSynth.load(path, device="cpu").brains(whom)])
+        """A brain for each held-out person, of that age and sex, as bytes; kept for the weights they are of."""
+        file = self.out / f"drawn-{read_meta(path)['sha256'][:12]}.npy"
+        if not file.exists():
+            whom = people(self.real.scans, len(self.real), 0)
+            images = [to_bytes(brain.data) for brain in BrainSynth.load(path, device="cpu").brains(whom)]
+            with atomic(file) as part, open(part, "wb") as handle:
+                np.save(handle, np.stack(images))
+        return np.load(file)
 
     def mean_brains(self, codec: BrainCodec) -> np.ndarray:
         """What is expected of each held-out person."""
@@ -156,7 +163,7 @@ class Bench:
         sets = [self.known.images, self.real.images, images]
         coarse = [similarity.pixels(s) for s in sets]
         _, real, made = similarity.principal(coarse[0], *coarse[1:])
-        features = [(encode(self.measures.encoder, s) - self.measures.mean) / self.measures.scale for s in sets[1:]]
+        features = [self.measures.features(s) for s in sets[1:]]
         mean = [s.astype(np.float32).mean(0) / 170 for s in sets[1:]]
         inside = (mean[0] > 0) | (mean[1] > 0)
         return {
@@ -177,7 +184,7 @@ def main() -> None:
     parser.add_argument("--rank", type=int, default=8)
     parser.add_argument("--out", type=Path, default=Path("few_shot"))
     options = parser.parse_args()
-    bench = Bench(options.root, options.source, options.few, options.out)
+    bench = Bench(options.root, options.source, options.few, options.steps, options.out)
     every = max(1, len(bench.known) // len(bench.real))
     ways: dict[str, Callable[[], np.ndarray]] = {
         "training scans of the site": lambda: bench.known.images[::every][: len(bench.real)],
@@ -185,28 +192,29 @@ def main() -> None:
         "as shipped, mean brains": lambda: bench.mean_brains(bench.codec),
     }
     for n in options.few:
-        ways[f"as shipped, histogram of {n}"] = partial(bench.matched, n)
         ways[f"statistics of {n}"] = partial(lambda n: bench.drawn(bench.statistics(n)[0]), n)
         ways[f"statistics of {n}, mean brains"] = partial(lambda n: bench.mean_brains(bench.statistics(n)[1]), n)
-    for n in options.few:
+        ways[f"as shipped, histogram of {n}"] = partial(bench.matched, n)
         for name, rank, lr, adapt in (
             ("LoRA on", options.rank, 1e-3, False),
             ("statistics and LoRA on", options.rank, 1e-3, True),
             ("all weights on", 0, 1e-4, False),
         ):
             ways[f"{name} {n}"] = partial(bench.trained, f"{name} {n}", n, options.steps, rank, lr, adapt)
+    encoder = bench.measures.encoder_sha256
     rows: dict[str, dict[str, Any]] = {}
     for name, way in ways.items():
-        file = options.out / f"{name.replace(' ', '-').replace(',', '')}.json"
-        if not file.exists():
+        file = bench.out / f"{name.replace(' ', '-').replace(',', '')}.json"
+        found = json.loads(file.read_text()) if file.exists() else {"cpu_s": 0.0}
+        if found.get("encoder") != encoder:
             began = time.process_time()
             images = way()
-            seconds = time.process_time() - began
-            np.save(options.out / f"{file.stem}.npy", images[:4])
-            write_json(file, {**bench.figures(images), "cpu_s": seconds})
-        rows[name] = json.loads(file.read_text())
-        print(name, rows[name], flush=True)
-    columns = list(rows["as shipped"])
+            seconds = max(time.process_time() - began, found["cpu_s"])  # brains that were kept cost nothing again
+            found = {**bench.figures(images), "cpu_s": seconds, "encoder": encoder}
+            write_json(file, found)
+        rows[name] = found
+        print(name, found, flush=True)
+    columns = [name for name in rows["as shipped"] if name != "encoder"]
     print("| | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|", sep="\n")
     for name, row in rows.items():
         print(f"| {name} | " + " | ".join(f"{row[c]:.3g}" for c in columns) + " |")
