@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .codec import BrainCodec
 from .narrowing import storable
-from .trend import _around as around
+from .trend import around
 
 FEWEST = 4  # scans below which a spread is a guess
 

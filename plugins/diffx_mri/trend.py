@@ -70,8 +70,8 @@ def fit_slopes(z: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     flat = (z - z.mean(0)).flatten(1)
     slopes = q.float().T @ flat / n
     noise = (flat.square().sum(0) / n - slopes.square().sum(0)).clamp_min(0) / (n - 1 - p)
-    square = _around(slopes.square().reshape(p, *z.shape[1:]))
-    keep = (1 - _around(noise.reshape(1, *z.shape[1:])) / square.clamp_min(1e-12)).clamp_min(0)
+    square = around(slopes.square().reshape(p, *z.shape[1:]))
+    keep = (1 - around(noise.reshape(1, *z.shape[1:])) / square.clamp_min(1e-12)).clamp_min(0)
     return torch.einsum("pq,q...->p...", torch.linalg.inv(r).float(), slopes.reshape(keep.shape) * keep)
 
 
@@ -91,7 +91,7 @@ def _orthogonal(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return q, r
 
 
-def _around(maps: torch.Tensor) -> torch.Tensor:
+def around(maps: torch.Tensor) -> torch.Tensor:
     """Mean over the nodes around each, [P, C, X, Y, Z]."""
     pad = (_REACH // 2,) * 6
     total, count = (

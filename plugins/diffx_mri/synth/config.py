@@ -52,6 +52,10 @@ class BrainSampling(SampleConfig):
     # further down the shipped network adds speckle rather than folds
     stop: float = option(0.3, help="noise (sigma/alpha) at which the prediction is taken for the sample", min=0, max=10)
     guidance: float = option(1.0, help="weight of classifier-free guidance by age and sex; 1 is off", min=0)
+    autoguidance: float = option(
+        2.0, help="weight of guidance away from weaker weights, for clear folds; 1 is off", min=0
+    )
+    weak: str | None = option(None, help="those weaker weights; by default what comes with the weights, if any does")
     batch: int = option(2, help="brains drawn together; changes the speed, not the brains", min=1)
 
 

@@ -35,6 +35,7 @@ from ..trend import somebody
 from ..ventricles import millilitres, to_tell
 from ..volume import Source
 from .config import WIDEST, BrainSampling, SynthConfig
+from .sharper import sharper, weak_model
 
 if TYPE_CHECKING:
     from .restored import Restored
@@ -88,6 +89,7 @@ class BrainSynth:
 
     def __init__(self, model: Model, process: Gaussian, codec: BrainCodec, config: SynthConfig, meta: dict):
         self.model, self.process, self.codec, self.config, self.meta = model, process, codec, config, meta
+        self._weaker: dict[str, Model] = {}
 
     @classmethod
     def load(cls, source: str | Path | None = None, device: str = "auto", extensions: Sequence[str] = ()) -> BrainSynth:
@@ -125,6 +127,20 @@ class BrainSynth:
         if size is None and "ventricles" in people:
             size = round(float(noise["ventricles"].normal(1)[0, 0].clamp(-WIDEST, WIDEST)), 3)
         return replace(person, age=age, sex=sex, ventricles=size)
+
+    def weak(self, options: BrainSampling) -> Model | None:
+        """The weaker network that these options guide away from, ready: theirs, or what the weights name; else None.
+
+        Raises:
+            UsageError: it was trained on other latents. DataError: it is missing or damaged.
+        """
+        source = options.weak or self.meta.get("weak")
+        if options.autoguidance == 1 or source is None:
+            return None
+        if source not in self._weaker:
+            self._weaker[source] = weak_model(source, self.codec)
+        ready(self._weaker[source], self.config.device)
+        return self._weaker[source]
 
     def expected(self, people: Sequence[Person]) -> Tensor:
         """Mean latents [N, 3+K, *grid] of people, those whose decoded ventricles have the sizes asked for."""
@@ -164,6 +180,7 @@ class BrainSynth:
         except ValueError as error:
             raise UsageError(str(error)) from None
         device = ready(self.model, config.device)
+        weak = self.weak(config.sample)
         modes = self.codec.modes
         for first in range(0, len(people), config.sample.batch):
             chosen = slice(first, first + config.sample.batch)
@@ -171,6 +188,8 @@ class BrainSynth:
             began = time.perf_counter()
             told = each(lambda field, chosen=chosen: field[chosen], values)
             predict, condition = predictor(self.model, told, config.sample.guidance)
+            if weak is not None:
+                predict = sharper(predict, *predictor(weak, told, 1.0), config.sample.autoguidance)
             expected = self.expected(part)
 
             def tell(step: int, x: Tensor, prediction: Tensor, first: int = first, expected: Tensor = expected) -> None:

@@ -30,6 +30,8 @@ def ventricle_meter(codec: BrainCodec, log: Callable[[str], None]) -> Callable[[
     try:
         if codec.whole_head:
             raise DataError("the segmenter is for skull-stripped brains")
+        if codec.facts.get("site"):
+            raise DataError("the segmenter was not tested on the contrast of an adapted site")
         measures = Measures.load()
         measures.check(codec.geometry.canvas)
     except DataError as error:

@@ -154,6 +154,8 @@ def train(run: Run) -> None:
     ages = [row["age"] for row in rows if row["age"] is not None]
     run.report.facts({"training scans": len({(r["subject"], r["session"]) for r in rows})})
     tensors, facts = codec.to_tensors()
+    if codec.people:  # of whom the trend knows, where few scans are added
+        ages += [codec.people["ages"][0], codec.people["ages"][-1]]
     meta = {"codec": facts, "ages": [min(ages), max(ages)] if ages else None}
     splits = {split: Latents(packed, packed.select(split), codec) for split in ("train", "val")}
     core.train(run, tensors, meta, splits)
