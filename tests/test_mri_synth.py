@@ -16,6 +16,7 @@ from diffx.noise import Noise
 from diffx.weights import resolve_weights, shipped
 from diffx_mri import BrainSynth, Person
 from diffx_mri.synth.config import BrainSampling
+from diffx_mri.synth.face import one_piece
 
 QUICK = BrainSampling(steps=10, batch=2)
 
@@ -105,6 +106,14 @@ def test_a_brain_looks_like_the_mean_brain_but_not_like_another(synth):
     assert difference > 0.03
 
 
+def test_a_brain_is_one_piece():
+    data = np.zeros((8, 8, 8), np.float32)
+    data[1:5, 1:5, 1:5], data[6, 6, 6] = 0.7, 0.9
+    whole = one_piece(data)
+    assert whole[6, 6, 6] == 0 and whole.dtype == np.float32
+    assert np.array_equal(whole[:5], data[:5]) and not one_piece(np.zeros_like(data)).any()
+
+
 def test_men_have_larger_brains(synth):
     """A fact of anatomy that the model can only have learned; the same seeds, so the same people but for their sex.
 
@@ -133,7 +142,8 @@ def test_shapes_have_the_modes_their_seeds_drew(synth):
     people = [Person(40, "M", 11), Person(40, "M", 12)]
     list(synth.brains(people, QUICK, lambda step, z: seen.update(z=z)))
     modes = synth.codec.modes.flatten(1)
-    weights = (seen["z"] - synth.codec.expected([40, 40], ["M", "M"]))[:, :3].flatten(1) @ torch.linalg.pinv(modes)
+    expected = synth.expected([synth.somebody(person) for person in people])
+    weights = (seen["z"] - expected)[:, :3].flatten(1) @ torch.linalg.pinv(modes)
     want = Noise([11, 12])["modes"].normal(len(modes))
     assert len(modes) == 16 and torch.allclose(weights, want, atol=0.02)
 

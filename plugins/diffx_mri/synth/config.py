@@ -49,12 +49,15 @@ class BrainProcess(ProcessConfig):
 class BrainSampling(SampleConfig):
     sampler: str = option("dpmpp_2m", help="the solver, as for any plugin; the figures were measured with this one")
     steps: int = option(16, help="steps of the solver", min=1)
-    # further down the shipped network adds speckle rather than folds
-    stop: float = option(0.3, help="noise (sigma/alpha) at which the prediction is taken for the sample", min=0, max=10)
-    guidance: float = option(1.0, help="weight of classifier-free guidance by age and sex; 1 is off", min=0)
-    autoguidance: float = option(
-        2.0, help="weight of guidance away from weaker weights, for clear folds; 1 is off", min=0
+    # what counts is decided between noise of 10 and of 0.1; above, the modes of shape are known
+    grid: str = option(
+        "angle",
+        help="how the steps are spaced over the noise levels",
+        choices=("uniform", "trailing", "karras", "log_snr", "exponential", "angle", "angle_least"),
     )
+    stop: float = option(0.05, help="noise (sigma/alpha) at which the prediction is taken for the sample", min=0)
+    guidance: float = option(1.0, help="weight of classifier-free guidance by age and sex; 1 is off", min=0)
+    autoguidance: float = option(1.5, help="weight of guidance away from weaker weights, for folds; 1 is off", min=0)
     weak: str | None = option(None, help="those weaker weights; by default what comes with the weights, if any does")
     batch: int = option(2, help="brains drawn together; changes the speed, not the brains", min=1)
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import nibabel as nib
 import numpy as np
+from scipy import ndimage
 from torch import Tensor
 
 from diffx import plugins
@@ -82,6 +83,14 @@ class Brain:
         image.set_qform(self.affine, code=2)
         image.header.set_xyzt_units("mm")
         return image
+
+
+def one_piece(data: np.ndarray) -> np.ndarray:
+    """The volume with nothing but its largest connected part: specks beside a brain are made of noise."""
+    parts, _ = ndimage.label(data > 0)
+    sizes = np.bincount(parts.ravel())
+    sizes[0] = 0
+    return np.where(parts == sizes.argmax(), data, 0) if sizes.any() else data
 
 
 class BrainSynth:
@@ -203,7 +212,7 @@ class BrainSynth:
             decoded = self.codec.decode(clean(self.process, z) + expected).float().cpu().numpy()
             seconds = (time.perf_counter() - began) / len(part)
             for person, data in zip(part, decoded, strict=True):
-                yield Brain(person, data, self.codec.affine, seconds)
+                yield Brain(person, one_piece(data), self.codec.affine, seconds)
 
     def sample(
         self,
