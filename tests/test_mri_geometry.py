@@ -227,7 +227,7 @@ def test_derivatives_are_named_and_described_as_bids_asks(tmp_path):
 
     writer = DerivativesWriter(tmp_path, "Synthetic brains", "brainCodec", "approximately MNI152")
     volume = Volume(np.arange(60, dtype=np.float32).reshape(3, 4, 5), np.diag([2.0, 2, 2, 1]))
-    path = writer.write("synth001", volume, {"Sampler": "ddim"}, age=70, sex="F", seed=1)
+    path = writer.write("synth001", volume, {"Sampler": "ddim"}, age=70, sex="F", seed=1, ventricles=-1.5)
     writer.write("synth002", volume)
     assert path == tmp_path / "sub-synth001/anat/sub-synth001_space-brainCodec_desc-synth_T1w.nii.gz"
     np.testing.assert_allclose(load(path).data, volume.data, atol=60 / 32767)
@@ -236,9 +236,9 @@ def test_derivatives_are_named_and_described_as_bids_asks(tmp_path):
     description = json.loads((tmp_path / "dataset_description.json").read_text())
     assert description["DatasetType"] == "derivative" and description["GeneratedBy"][0]["Name"] == "diffx"
     assert (tmp_path / "participants.tsv").read_text().splitlines() == [
-        "participant_id\tage\tsex\tseed",
-        "sub-synth001\t70\tF\t1",
-        "sub-synth002\tn/a\tn/a\tn/a",
+        "participant_id\tage\tsex\tventricles\tseed",
+        "sub-synth001\t70\tF\t-1.5\t1",
+        "sub-synth002\tn/a\tn/a\tn/a\tn/a",
     ]
     with pytest.raises(ValueError, match="letters and digits"):
         writer.write("synth-1", volume)
