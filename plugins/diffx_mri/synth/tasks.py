@@ -118,7 +118,7 @@ def report(run: Run, synth: BrainSynth, brains: list[Brain], way: list[tuple[int
                 "age asked": b.person.age,
                 "sex asked": b.person.sex,
                 "ventricles asked (sd)": b.person.ventricles,
-                "(ml)": None if (asked := synth.millilitres(b.person)) is None else round(asked, 1),
+                "asked (ml)": None if (asked := synth.millilitres(b.person)) is None else round(asked, 1),
                 "measured (ml)": round(read(b.data), 1) if read else None,
                 "seed": b.person.seed,
                 "brain volume (l)": round(b.litres, 3),
