@@ -10,6 +10,7 @@ to compare with. What is there already is not made again.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import time
 from collections.abc import Callable
@@ -34,7 +35,7 @@ from diffx_mri.bids import Scan, find_scans
 from diffx_mri.codec import BrainCodec
 from diffx_mri.pack import Packed
 from diffx_mri.synth.adapt import adapted, departures, recoded, unmirrored
-from diffx_mri.synth.config import SynthConfig
+from diffx_mri.synth.config import BrainSampling, SynthConfig
 from diffx_mri.synth.data import Latents, prepare
 from diffx_mri.synth.evaluate import similarity
 from diffx_mri.synth.evaluate.measures import SHIPPED, Measures
@@ -135,8 +136,9 @@ class Bench:
         return self.drawn(path)
 
     def drawn(self, path: Path) -> np.ndarray:
-        """A brain for each held-out person, of that age and sex, as bytes; kept for the weights they are of."""
-        file = self.out / f"drawn-{read_meta(path)['sha256'][:12]}.npy"
+        """A brain for each held-out person, of that age and sex, as bytes; kept for the weights and the sampling."""
+        sampling = hashlib.sha256(repr(BrainSampling()).encode()).hexdigest()[:8]
+        file = self.out / f"drawn-{read_meta(path)['sha256'][:12]}-{sampling}.npy"
         if not file.exists():
             whom = people(self.real.scans, len(self.real), 0)
             images = [to_bytes(brain.data) for brain in BrainSynth.load(path, device="cpu").brains(whom)]

@@ -99,6 +99,11 @@ class BrainCodec(torch.nn.Module):
         """Facts of the population the trend was fitted to (`trend.population`); None without a trend."""
         return self.facts.get("people") if self.trend.numel() else None
 
+    @property
+    def sized(self) -> bool:
+        """Whether the trend is one of the size of the ventricles too."""
+        return self.people is not None and "ventricles" in self.people
+
     def with_people(
         self,
         z: torch.Tensor,

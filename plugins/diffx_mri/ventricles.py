@@ -25,11 +25,10 @@ def norms(ages: Ages, sexes: Sexes, volumes: Sequence[float], facts: dict[str, A
     `usual`: intercept and slopes of log volume on the features of age and sex, by least squares; logarithms, since
     what widens ventricles multiplies them. `spread`: the standard deviation about it.
     """
-    logs = torch.tensor([math.log(volume) for volume in volumes], dtype=torch.float64)
     design = _design(ages, sexes, facts)
-    usual = torch.linalg.lstsq(design, logs[:, None], driver="gelsd").solution[:, 0]  # a feature may not vary
-    freedom = max(len(logs) - design.shape[1], 1)
-    return {"usual": usual.tolist(), "spread": float(((logs - design @ usual).square().sum() / freedom).sqrt())}
+    usual, left = _fit(design, volumes)
+    freedom = max(len(left) - design.shape[1], 1)
+    return {"usual": usual, "spread": float((left.square().sum() / freedom).sqrt())}
 
 
 def scores(ages: Ages, sexes: Sexes, volumes: Sequence[float | None], facts: dict[str, Any]) -> list[float | None]:
@@ -37,14 +36,15 @@ def scores(ages: Ages, sexes: Sexes, volumes: Sequence[float | None], facts: dic
     known = facts["ventricles"]
     return [
         None if volume is None else (math.log(volume) - usual) / known["spread"]
-        for volume, usual in zip(volumes, _usual(ages, sexes, facts), strict=True)
+        for volume, usual in zip(volumes, _line(ages, sexes, facts, known["usual"]), strict=True)
     ]
 
 
 def millilitres(ages: Ages, sexes: Sexes, scores: Sequence[float], facts: dict[str, Any]) -> list[float]:
     """The volumes that have these scores."""
-    spread = facts["ventricles"]["spread"]
-    return [math.exp(usual + spread * score) for usual, score in zip(_usual(ages, sexes, facts), scores, strict=True)]
+    known = facts["ventricles"]
+    usual = _line(ages, sexes, facts, known["usual"])
+    return [math.exp(middle + known["spread"] * score) for middle, score in zip(usual, scores, strict=True)]
 
 
 def response(
@@ -55,21 +55,27 @@ def response(
     On the features of age and sex and on the size, by least squares. A mean brain shrinks what is uncertain, so its
     ventricles answer by less than they are told.
     """
-    logs = torch.tensor([math.log(volume) for volume in volumes], dtype=torch.float64)
-    design = torch.cat([_design(ages, sexes, facts), torch.tensor(list(told), dtype=torch.float64)[:, None]], 1)
-    return torch.linalg.lstsq(design, logs[:, None], driver="gelsd").solution[:, 0].tolist()
+    sizes = torch.tensor(list(told), dtype=torch.float64)[:, None]
+    return _fit(torch.cat([_design(ages, sexes, facts), sizes], 1), volumes)[0]
 
 
 def to_tell(ages: Ages, sexes: Sexes, scores: Sequence[float], facts: dict[str, Any]) -> list[float]:
     """What to tell the trend so that mean brains have ventricles of these scores, by the `response` in the facts."""
     *usual, slope = facts["ventricles"]["response"]
-    answered = (_design(ages, sexes, facts) @ torch.tensor(usual, dtype=torch.float64)).tolist()
+    answered = _line(ages, sexes, facts, usual)
     wanted = [math.log(volume) for volume in millilitres(ages, sexes, scores, facts)]
     return [(log - middle) / slope for log, middle in zip(wanted, answered, strict=True)]
 
 
-def _usual(ages: Ages, sexes: Sexes, facts: dict[str, Any]) -> list[float]:
-    return (_design(ages, sexes, facts) @ torch.tensor(facts["ventricles"]["usual"], dtype=torch.float64)).tolist()
+def _fit(design: Tensor, volumes: Sequence[float]) -> tuple[list[float], Tensor]:
+    """Coefficients of log volume on the columns of a design [N, P], and what they leave [N]."""
+    logs = torch.tensor([math.log(volume) for volume in volumes], dtype=torch.float64)
+    found = torch.linalg.lstsq(design, logs[:, None], driver="gelsd").solution[:, 0]  # a feature may not vary
+    return found.tolist(), logs - design @ found
+
+
+def _line(ages: Ages, sexes: Sexes, facts: dict[str, Any], coefficients: Sequence[float]) -> list[float]:
+    return (_design(ages, sexes, facts) @ torch.tensor(list(coefficients), dtype=torch.float64)).tolist()
 
 
 def _design(ages: Ages, sexes: Sexes, facts: dict[str, Any]) -> Tensor:

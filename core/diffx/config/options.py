@@ -126,6 +126,9 @@ class NetConfig:
     patch: int = option(2, help="dit: edge of the patch that is one token", min=1)
 
 
+GRIDS = ("uniform", "trailing", "karras", "log_snr", "exponential", "angle", "angle_least")  # of diffx.plan, torch-free
+
+
 @dataclass
 class SampleConfig:
     """How samples are drawn."""
@@ -139,7 +142,7 @@ class SampleConfig:
     grid: str = option(
         "karras",
         help="how the steps are spaced over the noise levels",
-        choices=("uniform", "trailing", "karras", "log_snr", "exponential", "angle", "angle_least"),
+        choices=GRIDS,
     )
     eta: float = option(0.0, help="share of fresh noise: 0 is deterministic", min=0)
     stop: float = option(0.0, help="noise (sigma/alpha) at which the prediction is taken for the sample", min=0, max=10)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from diffx.config import DataConfig, NetConfig, ProcessConfig, RunConfig, SampleConfig, TrainConfig, option
+from diffx.config import GRIDS, DataConfig, NetConfig, ProcessConfig, RunConfig, SampleConfig, TrainConfig, option
 
 from .evaluate.config import EvaluateConfig
 from .restoring import BrainRestoring
@@ -50,12 +50,8 @@ class BrainSampling(SampleConfig):
     sampler: str = option("dpmpp_2m", help="the solver, as for any plugin; the figures were measured with this one")
     steps: int = option(16, help="steps of the solver", min=1)
     # what counts is decided between noise of 10 and of 0.1; above, the modes of shape are known
-    grid: str = option(
-        "angle",
-        help="how the steps are spaced over the noise levels",
-        choices=("uniform", "trailing", "karras", "log_snr", "exponential", "angle", "angle_least"),
-    )
-    stop: float = option(0.05, help="noise (sigma/alpha) at which the prediction is taken for the sample", min=0)
+    grid: str = option("angle", help="how the steps are spaced over the noise levels", choices=GRIDS)
+    stop: float = option(0.05, help="noise (sigma/alpha) at which the prediction is taken", min=0, max=10)
     guidance: float = option(1.0, help="weight of classifier-free guidance by age and sex; 1 is off", min=0)
     autoguidance: float = option(1.5, help="weight of guidance away from weaker weights, for folds; 1 is off", min=0)
     weak: str | None = option(None, help="those weaker weights; by default what comes with the weights, if any does")

@@ -49,7 +49,7 @@ class Latents:
 
 def _expected(codec: BrainCodec, rows: list[dict[str, Any]]) -> Tensor:
     ages, sexes, sizes = [row["age"] for row in rows], [row["sex"] for row in rows], None
-    if codec.people is not None and "ventricles" in codec.people:
+    if codec.people is not None and codec.sized:
         sizes = scores(ages, sexes, [row.get("ventricles") for row in rows], codec.people)
     return codec.expected(ages, sexes, sizes)
 
@@ -132,7 +132,7 @@ def _with_people(
         z = packed.z[chosen].float()
         shape, rest = (1 - ((z - x)[:, c].square().sum() / z[:, c].square().sum()) for c in (slice(3), slice(3, None)))
         told = "age and sex"
-        if read and "ventricles" in (codec.people or {}):
+        if read and codec.sized:
             codec, told = with_response(codec, read), "age, sex and ventricles"
         log(f"{told} explain {shape:.1%} of shape and {rest:.1%} of appearance, by regression")
     return codec

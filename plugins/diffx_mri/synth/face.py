@@ -124,7 +124,7 @@ class BrainSynth:
             UsageError: ventricles asked for that these weights know nothing of, or beyond 3 standard deviations.
         """
         people, noise = self.codec.people, Noise([person.seed])
-        if person.ventricles is not None and not (people and "ventricles" in people):
+        if person.ventricles is not None and not self.codec.sized:
             raise UsageError("these weights were not told of ventricles: their size cannot be asked for")
         if person.ventricles is not None and not abs(person.ventricles) <= WIDEST:
             raise UsageError(f"ventricles: {person.ventricles:g} is outside -{WIDEST:g} to {WIDEST:g}")
@@ -133,7 +133,7 @@ class BrainSynth:
         age, sex = somebody(people, noise["person"].uniform(2)[0].tolist())
         age, sex = age if person.age is None else person.age, person.sex or sex
         size = person.ventricles
-        if size is None and "ventricles" in people:
+        if size is None and self.codec.sized:
             size = round(float(noise["ventricles"].normal(1)[0, 0].clamp(-WIDEST, WIDEST)), 3)
         return replace(person, age=age, sex=sex, ventricles=size)
 
@@ -155,14 +155,14 @@ class BrainSynth:
         """Mean latents [N, 3+K, *grid] of people, those whose decoded ventricles have the sizes asked for."""
         ages, sexes = [p.age for p in people], [p.sex for p in people]
         facts, sizes = self.codec.people, None
-        if facts and "ventricles" in facts:
+        if facts and self.codec.sized:
             sizes = to_tell(ages, sexes, [p.ventricles or 0.0 for p in people], facts)
         return self.codec.expected(ages, sexes, sizes)
 
     def millilitres(self, person: Person) -> float | None:
         """The volume of ventricle that a person described in full is asked to have; None for weights told of none."""
         people = self.codec.people
-        if people is None or "ventricles" not in people or person.ventricles is None:
+        if people is None or not self.codec.sized or person.ventricles is None:
             return None
         return millilitres([person.age], [person.sex], [person.ventricles], people)[0]
 

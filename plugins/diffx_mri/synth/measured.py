@@ -69,6 +69,7 @@ def measure_ventricles(
     """
     file = folder / "ventricles.json"
     known: dict[str, float] = json.loads(file.read_text()) if read and file.is_file() else {}
+    before = len(known)
     if read and not known:
         log("measuring ventricles")
     for z, row in zip(packed.z, packed.rows, strict=True):
@@ -76,5 +77,5 @@ def measure_ventricles(
         if read and name not in known:
             known[name] = round(read(codec.decode(z[None].float())[0].cpu().numpy()), 3)
         row["ventricles"] = known.get(name) or None
-    if read:
+    if len(known) > before:
         write_json(file, known)

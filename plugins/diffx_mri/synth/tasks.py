@@ -39,6 +39,8 @@ def sample(run: Run) -> None:
     way: list[tuple[int, Tensor]] = []
     out = DerivativesWriter(run.samples, "Synthetic T1-weighted brains", SPACE, SPACE_SAID)
     brains: list[Brain] = []
+    read = ventricle_meter(synth.codec, run.log_only)
+    volumes: list[float | None] = []
     with run.progress(len(people), "drawing brains", unit="brain") as bar:
         for brain in synth.brains(people, cfg.sample, lambda step, z: way.append((step, z[:1].cpu()))):
             check(run, synth, brain)
@@ -52,11 +54,12 @@ def sample(run: Run) -> None:
             path = out.write(label, volume, made, person.age, person.sex, person.seed, person.ventricles)
             run.log_only(f"{path.name}: seed {brain.person.seed}, {brain.litres:.2f} l, {brain.seconds:.1f} s")
             brains.append(brain)
+            volumes.append(round(read(brain.data), 1) if read else None)
             bar.advance()
     seconds = float(np.mean([b.seconds for b in brains]))
     run.metric("seconds_per_volume", seconds)
     run.metric("brain_volume_litres", float(np.mean([b.litres for b in brains])))
-    report(run, synth, brains, way, seconds)
+    report(run, synth, brains, volumes, way, seconds)
 
 
 def check(run: Run, synth: BrainSynth, brain: Brain) -> None:
@@ -82,8 +85,11 @@ def caption(person: Person) -> str:
     return ", ".join(filter(None, [person.sex, age, f"seed {person.seed}"]))
 
 
-def report(run: Run, synth: BrainSynth, brains: list[Brain], way: list[tuple[int, Tensor]], seconds: float) -> None:
-    """Pictures, what was asked for, and how it was made."""
+def report(
+    run: Run, synth: BrainSynth, brains: list[Brain], volumes: list[float | None], way: list[tuple[int, Tensor]],
+    seconds: float,
+) -> None:  # fmt: skip
+    """Pictures, what was asked for, and how it was made; `volumes` of the ventricles in ml."""
     cfg = run.cfg
     affine = brains[0].affine
     shown = brains[:8]
@@ -109,7 +115,6 @@ def report(run: Run, synth: BrainSynth, brains: list[Brain], way: list[tuple[int
         f"What the network predicts the first brain to be, over {len(way)} evaluations: the mean brain of that age and "
         "sex first, then its shape, then its folds.",
     )
-    read = ventricle_meter(synth.codec, run.log_only)
     run.report.table(
         "Brains",
         [
@@ -119,12 +124,12 @@ def report(run: Run, synth: BrainSynth, brains: list[Brain], way: list[tuple[int
                 "sex asked": b.person.sex,
                 "ventricles asked (sd)": b.person.ventricles,
                 "asked (ml)": None if (asked := synth.millilitres(b.person)) is None else round(asked, 1),
-                "measured (ml)": round(read(b.data), 1) if read else None,
+                "measured (ml)": measured,
                 "seed": b.person.seed,
                 "brain volume (l)": round(b.litres, 3),
                 "seconds": round(b.seconds, 1),
             }
-            for i, b in enumerate(brains)
+            for i, (b, measured) in enumerate(zip(brains, volumes, strict=True))
         ],
         "What was asked for, drawn by the seed where it was left open. Ventricles: standard deviations from what is "
         "usual for the age and sex, the volume that makes, and what the segmenter of task=evaluate finds. Brain "
