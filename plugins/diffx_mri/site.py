@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .codec import BrainCodec
 from .narrowing import storable
-from .trend import around
+from .trend import around, kept
 
 FEWEST = 4  # scans below which a spread is a guess
 
@@ -36,8 +36,7 @@ def with_site(codec: BrainCodec, x: Tensor, spread: Tensor) -> BrainCodec:
     mirrored = torch.stack([codec.flip(one) for one in x])
     even, n = (x + mirrored) / 2, len(x)
     move = even.mean(0)
-    noise = around(even.var(0)[None] / n)[0]
-    move = move * (1 - noise / around(move.square()[None])[0].clamp_min(1e-12)).clamp_min(0)
+    move = move * kept(move.square()[None], even.var(0)[None] / n)[0]
     own = ((x - move).square() + (mirrored - move).square()).sum(0) / (2 * (n - 1))
     scale = (around(own[None])[0] / around(spread.square()[None])[0].clamp_min(1e-12)).sqrt().clamp(1 / 3, 3)
     scale[:3] = 1

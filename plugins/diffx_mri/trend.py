@@ -70,8 +70,7 @@ def fit_slopes(z: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     flat = (z - z.mean(0)).flatten(1)
     slopes = q.float().T @ flat / n
     noise = (flat.square().sum(0) / n - slopes.square().sum(0)).clamp_min(0) / (n - 1 - p)
-    square = around(slopes.square().reshape(p, *z.shape[1:]))
-    keep = (1 - around(noise.reshape(1, *z.shape[1:])) / square.clamp_min(1e-12)).clamp_min(0)
+    keep = kept(slopes.square().reshape(p, *z.shape[1:]), noise.reshape(1, *z.shape[1:]))
     return torch.einsum("pq,q...->p...", torch.linalg.inv(r).float(), slopes.reshape(keep.shape) * keep)
 
 
@@ -89,6 +88,12 @@ def _orthogonal(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
             r[j, j] = size
             q[:, j] /= size
     return q, r
+
+
+def kept(square: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+    """What is left of estimates of this square and this noise variance, [P, C, X, Y, Z]: the positive part of
+    1 - noise / square, both averaged over the nodes around each."""
+    return (1 - around(noise) / around(square).clamp_min(1e-12)).clamp_min(0)
 
 
 def around(maps: torch.Tensor) -> torch.Tensor:
