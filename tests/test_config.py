@@ -13,6 +13,7 @@ import yaml
 
 from diffx.config import DataConfig, RunConfig, TrainConfig, option, resolve, schema, to_yaml
 from diffx.errors import PluginError, UsageError
+from diffx.yamltext import read_mapping
 
 
 @dataclass
@@ -283,3 +284,43 @@ def test_an_option_nobody_can_type_is_the_plugins_fault() -> None:
 def test_list_defaults_are_not_shared() -> None:
     resolve(Config).widths.append(1)
     assert resolve(Config).widths == [64] and Config().widths is not Config().widths
+
+
+MERGED = """
+plugin: toy
+train: &fast
+  steps: 3
+  lr: 1e-4
+sample:
+  <<: *fast
+  steps: 5
+more:
+  <<: [*fast, {steps: 9, n: 0010}]
+quoted:
+  "<<": text
+"""
+
+
+def test_the_merge_key_of_yaml(tmp_path) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text(MERGED)
+    tree = read_mapping(file)
+    assert tree["sample"] == {"steps": "5", "lr": "1e-4"}  # what stands beside it counts, wherever it stands
+    assert tree["more"] == {"steps": "3", "lr": "1e-4", "n": "0010"}  # of several, the earlier
+    assert tree["quoted"] == {"<<": "text"} and tree["train"] == {"steps": "3", "lr": "1e-4"}
+
+
+@pytest.mark.parametrize(
+    "text, reason",
+    [
+        ("a: &a 3\nb:\n  <<: *a\n", "c.yaml:3: << merges a mapping"),
+        ("a: &a {x: 1}\nb:\n  <<: *a\n  <<: *a\n", "c.yaml:4: the key '<<' is given twice"),
+        ("a: &a\n  x: 1\n  <<: *a\n", "c.yaml:1: found unconstructable recursive node"),
+        ("b:\n  <<: *nobody\n", "c.yaml:2: found undefined alias"),
+    ],
+)
+def test_a_merge_that_cannot_be(tmp_path, text: str, reason: str) -> None:
+    (tmp_path / "c.yaml").write_text(text)
+    with pytest.raises(ValueError) as caught:
+        read_mapping(tmp_path / "c.yaml")
+    assert reason in str(caught.value)

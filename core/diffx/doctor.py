@@ -72,7 +72,11 @@ def _python() -> Iterator[Check]:
 
 
 def _torch() -> Iterator[Check]:
-    done = subprocess.run([sys.executable, "-c", _PROBE], capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run([sys.executable, "-c", _PROBE], capture_output=True, text=True, errors="replace")
+    except OSError as error:
+        yield Check("torch works", False, f"{sys.executable} does not start: {error.strerror}")
+        return
     if done.returncode != 0:
         last = (done.stderr.strip().splitlines() or [f"the process ended with {done.returncode}"])[-1]
         yield Check("torch works", False, f"{last}: reinstall torch")

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from diffx.errors import DataError, did_you_mean
 from diffx.manifest import WeightsEntry
 from diffx.registry import discover, package_folders
+from diffx.userfile import expanded
 
 
 class Shipped(NamedTuple):
@@ -52,7 +53,7 @@ def resolve_weights(reference: str | Path, plugin: str = "") -> Path:
         matching = own
     if matching:
         return verify(matching[0])
-    path = Path(text).expanduser()
+    path = expanded(text)
     if path.is_dir():
         path = newest_checkpoint(path)
     elif not path.exists():

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import yaml
 
 from diffx.errors import DataError, UsageError
+from diffx.userfile import expanded
 
 from .appliances import DEFAULT, Appliance, called, choose
 from .config import PowerConfig
@@ -50,7 +51,7 @@ def options_of(cfg: PowerConfig, appliances: tuple[Appliance, ...]) -> Options:
 
 def sources(root: str | Path) -> dict[str, Path]:
     """Name -> file or folder of each house in a folder. DataError where there is none."""
-    folder = Path(root).expanduser()
+    folder = expanded(root)
     if not folder.is_dir():
         raise DataError(f"{root}: no such folder")
     found = {}

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 
+from diffx.cli.surroundings import settle
 from diffx.errors import DiffxError, UsageError, did_you_mean
 
 VERBS = {
@@ -26,7 +26,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     traceback = "--traceback" in words
     words = [word for word in words if word != "--traceback"]
     try:
-        return _dispatch(words, traceback)
+        settle()
+        code = _dispatch(words, traceback)
+        sys.stdout.flush()
+        return code
     except DiffxError as error:
         _show(error, traceback)
         for line in str(error).splitlines():
@@ -35,9 +38,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("diffx: interrupted", file=sys.stderr)
         return INTERRUPTED
-    except BrokenPipeError:  # `diffx ... | head` has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except Exception as error:
         _show(error, traceback)
         text = " ".join(f"{type(error).__name__}: {error}".split())

@@ -15,7 +15,7 @@ from diffx.cli.pip import Request, name_of, pip
 from diffx.cli.words import Parser, columns
 from diffx.errors import DiffxError, PluginError, UsageError
 from diffx.registry import BLOCKED, canonical, discover
-from diffx.userfile import choices_file, read_choices, write_choices
+from diffx.userfile import expanded, read_choices, where_choices, write_choices
 
 _FILES = (".whl", ".tar.gz", ".zip")
 
@@ -29,7 +29,7 @@ def main(words: Sequence[str]) -> int:
     parser = Parser(
         prog="diffx plugins install",
         description="run pip in this environment, and remember what was asked for",
-        epilog=f"what is remembered, for --restore: {choices_file()}\nafter -- all words go to pip: -- --index-url URL",
+        epilog=f"what is remembered, for --restore: {where_choices()}\nafter -- all words go to pip: -- --no-deps",
     )
     parser.add_argument("what", nargs="*", help="a name on the index, as pip takes it; a folder (./tides) or a wheel")
     parser.add_argument("-e", "--editable", action="append", default=[], metavar="FOLDER", help="install in place")
@@ -53,7 +53,7 @@ def _local(word: str, *, always: bool = False) -> str:
     looks_like = os.sep in word or word.startswith(".") or word.endswith(_FILES)
     if "://" in word or not (looks_like or always):
         return ""
-    path = Path(word).expanduser().absolute()
+    path = expanded(word).absolute()
     if not path.exists():
         raise UsageError(f"{word}: no such file or folder")
     return str(path.resolve())
@@ -133,5 +133,5 @@ def _restore(flags: Sequence[str]) -> int:
     if wrong:
         raise PluginError("\n".join(wrong))
     if not remembered:
-        print(f"nothing is remembered in {choices_file()}")
+        print(f"nothing is remembered in {where_choices()}")
     return code

@@ -17,6 +17,7 @@ from diffx.cli.words import Parser
 from diffx.errors import UsageError
 from diffx.manifest import API
 from diffx.registry import canonical, discover
+from diffx.userfile import expanded
 
 SCAFFOLD = Path(__file__).resolve().parents[1] / "scaffold"
 
@@ -30,7 +31,7 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("folder", nargs="?", help="to write; default ./NAME")
     given = parser.parse_args(list(words))
     name, package = names(given.name)
-    target = Path(given.folder or name).expanduser()
+    target = expanded(given.folder or name)
     write(name, package, target)
     print(
         f"wrote {target}\n\n"

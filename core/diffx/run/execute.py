@@ -61,7 +61,8 @@ def execute(
         _print_error(str(error))
         return error.exit_code
     except OSError as error:
-        _print_error(f"the run folder cannot be written: {error}")
+        where = os.path.abspath(error.filename) if isinstance(error.filename, str) else "the run folder"
+        _print_error(f"{where} cannot be written ({error.strerror or error}): name another run folder with out=")
         return UsageError.exit_code
 
     with _signals_interrupt():

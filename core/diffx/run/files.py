@@ -66,9 +66,9 @@ def atomic_folder(path: str | os.PathLike[str], replace: bool = False) -> Iterat
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Write UTF-8 text, whole or not at all."""
+    """Write UTF-8 text, whole or not at all. Bytes of a file's name that are not UTF-8 are written as escapes."""
     with atomic(path) as part:
-        part.write_text(text, encoding="utf-8", newline="\n")
+        part.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
@@ -107,7 +107,7 @@ def append_line(path: str | os.PathLike[str], line: str) -> None:
             handle.seek(-1, os.SEEK_END)
             if handle.read(1) != b"\n":
                 handle.write(b"\n")
-        handle.write(line.encode("utf-8") + b"\n")
+        handle.write(line.encode("utf-8", "backslashreplace") + b"\n")
 
 
 def read_lines(path: str | os.PathLike[str]) -> list[dict[str, Any]]:

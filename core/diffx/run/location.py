@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from diffx.errors import UsageError
+from diffx.userfile import expanded
 
 ROOT = Path("runs")
 
@@ -49,7 +50,7 @@ def admit(cfg: Any) -> Path | None:
     run of this plugin and task; when there is nothing to resume; and when several processes have no `out` to agree on.
     """
     if cfg.out:
-        folder = Path(cfg.out).expanduser()
+        folder = expanded(cfg.out)
         if process_rank() == 0:
             _admit(folder, cfg)
         return folder

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from diffx.cache import cache_folder as user_cache
+from diffx.cache import cache_path
 from diffx.errors import UsageError
 from diffx.noise import derive
 from diffx.weights import resolve_weights
@@ -64,7 +64,7 @@ def cache_folder(cfg: SynthConfig) -> Path:
     for path in filter(None, paths):
         facts = path.stat()
         sha.update(f"{path.resolve()} {facts.st_size} {facts.st_mtime_ns}".encode())
-    return Path(cfg.data.cache or user_cache() / "mri_synth") / sha.hexdigest()[:16]
+    return cache_path(cfg.data.cache, sha.hexdigest()[:16], plugin="mri_synth")
 
 
 def codec_source(cfg: SynthConfig) -> Path | None:

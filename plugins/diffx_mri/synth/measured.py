@@ -68,7 +68,7 @@ def measure_ventricles(
     What the codec makes of a scan is measured, not the scan, since samples are decoded too.
     """
     file = folder / "ventricles.json"
-    known: dict[str, float] = json.loads(file.read_text()) if read and file.is_file() else {}
+    known: dict[str, float] = json.loads(file.read_text(encoding="utf-8")) if read and file.is_file() else {}
     before = len(known)
     if read and not known:
         log("measuring ventricles")

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from diffx.cache import cache_folder
+from diffx.cache import cache_path
 from diffx.errors import DataError, UsageError
 from diffx.noise import derive
+from diffx.userfile import expanded
 
 from .config import TranslateConfig
 from .contrast import Contrast, find_contrast
@@ -70,7 +71,7 @@ def prepare(
     """The slices of ``data.root``, packed now unless that was done before. Raises DataError, UsageError."""
     if not cfg.data.root:
         raise UsageError("data.root= says which BIDS folder, or which packed file, to read")
-    root = Path(cfg.data.root).expanduser()
+    root = expanded(cfg.data.root)
     file = root if root.is_file() else packed_file(cfg, root)
     if not file.is_file():
         log(f"packed slices are kept in {file}")
@@ -98,7 +99,7 @@ def packed_file(cfg: TranslateConfig, root: Path) -> Path:
     for path in [*paths, *([table] if table.is_file() else [])]:
         facts = path.stat()
         sha.update(f"{path.resolve()} {facts.st_size} {facts.st_mtime_ns}".encode())
-    return Path(cfg.data.cache or cache_folder() / "mri_translate") / f"{sha.hexdigest()[:16]}.safetensors"
+    return cache_path(cfg.data.cache, f"{sha.hexdigest()[:16]}.safetensors", plugin="mri_translate")
 
 
 def split(slices: Slices, share: float, seed: int) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from diffx.checkpoint import read_meta
 from diffx.errors import DataError, UsageError
+from diffx.userfile import expanded
 from diffx.weights import resolve_weights
 
 from .. import compare_report
@@ -73,7 +73,7 @@ def evaluate(run: Any) -> None:
 def rivals_of(run: Any, face: Disaggregator, houses: list[str]) -> dict[str, Baseline]:
     """The baselines that ``baselines`` names, fitted if need be. UsageError where they work on another grid."""
     cfg = run.cfg
-    if cfg.baselines and Path(cfg.baselines).expanduser().is_dir():
+    if cfg.baselines and expanded(cfg.baselines).is_dir():
         training = metered(_of(cfg, cfg.baselines, []), face.appliances, run.log)
         rivals, fitted_on = fit_all(training, face.appliances, cfg.seed, run.log), [house.name for house in training]
         path = run.checkpoints / "baselines.safetensors"

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from diffx.cache import cache_folder
+from diffx.cache import cache_path
 from diffx.errors import DataError, UsageError
 from diffx.noise import derive
 
@@ -35,7 +34,7 @@ def read_scans(run: Any, codec: BrainCodec) -> Posed:
         raise UsageError("data.root= says which BIDS folder of T1w scans to compare with")
     if codec.whole_head:
         raise UsageError("these weights draw whole heads; the measures are for skull-stripped brains")
-    cache = Path(cfg.data.cache or cache_folder() / "mri_synth") / "posed"
+    cache = cache_path(cfg.data.cache, "posed", plugin="mri_synth")
     posed = read_posed(cfg.data.root, codec, cache, run.fail, run.progress)
     rows: list[dict[str, Any]] = [{"subject": s.subject, "split": s.split} for s in posed.scans]
     hold_out(rows, cfg.data.split, cfg.seed)
