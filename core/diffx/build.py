@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 from diffx import checkpoint
 from diffx.condition import Conditioning
 from diffx.config import RunConfig, resolve, schema
+from diffx.config.dump import flat
 from diffx.config.resolve import escape
 from diffx.errors import DataError, PluginError
 from diffx.model import Model
@@ -72,15 +72,6 @@ def measure_spread(model: Model, data: Any, most: int = 1000) -> None:
     for index in chosen:
         total += torch.as_tensor(data[index]["x"], dtype=torch.float32).square()
     model.denoiser.spread.copy_((total / len(chosen)).sqrt())
-
-
-def flat(cfg: RunConfig) -> Iterator[tuple[str, Any]]:
-    """(key, value) of each option, as it is typed and as JSON has it."""
-    for key, option in schema(type(cfg)).options.items():
-        value: Any = cfg
-        for name in option.path:
-            value = getattr(value, name)
-        yield key, list(value) if isinstance(value, tuple) else value
 
 
 def describe(cfg: RunConfig, spec: Spec) -> dict[str, Any]:

@@ -21,7 +21,7 @@ def check_manifest(found: Found) -> Iterator[str]:
         yield found.error
         return
     for weights in shipped():
-        if weights.plugin == found.name:
+        if (weights.plugin, weights.distribution) == (found.name, found.distribution):
             try:
                 verify(weights)
             except DiffxError as error:

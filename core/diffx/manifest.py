@@ -17,7 +17,7 @@ _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*\Z")
 
 
 class WeightsEntry(NamedTuple):
-    """Weights that a plugin ships: `file` below the folder of its top-level package, `sha256` and `bytes` of it."""
+    """Weights that are shipped: `file` below the folder of the top-level package, `sha256` and `bytes` of it."""
 
     file: str
     sha256: str
@@ -27,7 +27,7 @@ class WeightsEntry(NamedTuple):
 
 
 class Manifest(NamedTuple):
-    """What is known of a plugin before any of its code runs; docs/plugins.md explains each field."""
+    """What is known of a plugin before any of its code runs; `diffx docs plugins` explains each field."""
 
     name: str
     summary: str
@@ -40,6 +40,7 @@ class Manifest(NamedTuple):
     tasks: Mapping[str, str] = MappingProxyType({})
     presets: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
     weights: Mapping[str, WeightsEntry] = MappingProxyType({})
+    more_weights: Mapping[str, str] = MappingProxyType({})
 
 
 def parse_manifest(name: str, row: Any) -> Manifest:
@@ -87,9 +88,35 @@ def parse_manifest(name: str, row: Any) -> Manifest:
     if not all(isinstance(preset, dict) for preset in presets.values()):
         wrong.append("presets: expected name: {key: value}")
     weights = {key: _weights(key, entry, wrong) for key, entry in mapping("weights").items()}
+    more = mapping("more_weights")
+    if not all(isinstance(distribution, str) for distribution in more.values()):
+        wrong.append("more_weights: expected id: the distribution that brings it")
     if wrong:
         raise ValueError("; ".join(wrong))
-    return Manifest(name=name, requires=tuple(requires), tasks=tasks, presets=presets, weights=weights, **values)  # type: ignore[arg-type]
+    lists = {"requires": tuple(requires), "tasks": tasks, "presets": presets, "weights": weights, "more_weights": more}
+    return Manifest(name=name, **lists, **values)  # type: ignore[arg-type]
+
+
+def parse_weights(rows: Any) -> dict[str, tuple[str, WeightsEntry]]:
+    """The mapping `weights` of a distribution that ships only such: id -> (whose plugin's, entry).
+
+    Raises ValueError that lists all that is wrong.
+    """
+    wrong: list[str] = []
+    found = {}
+    if not isinstance(rows, dict) or not rows:
+        raise ValueError("weights: expected a mapping")
+    for key, row in rows.items():
+        fields = dict(row) if isinstance(row, dict) else row
+        plugin = fields.pop("plugin", None) if isinstance(fields, dict) else None
+        if not (isinstance(plugin, str) and _NAME.match(plugin)):
+            wrong.append(f"weights.{key}: plugin is missing, or no name of one")
+        entry = _weights(key, fields, wrong)
+        if entry is not None:
+            found[key] = (str(plugin), entry)
+    if wrong:
+        raise ValueError("; ".join(wrong))
+    return found
 
 
 def _weights(key: str, entry: Any, wrong: list[str]) -> WeightsEntry | None:

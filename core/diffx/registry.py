@@ -48,6 +48,26 @@ def registry_file() -> Path:
     raise PluginError("registry.yaml is missing from the installation: pip install --force-reinstall diffx-suite")
 
 
+def block_reason(*names: str) -> str:
+    """Why a plugin or distribution of one of these names is not to be loaded; "" where it may be."""
+    reasons = _blocked()
+    return next((f"{BLOCKED}{reasons[name]}" for name in map(canonical, names) if name in reasons), "")
+
+
+@functools.cache
+def _catalogue() -> dict[str, Any]:
+    try:
+        return read_mapping(registry_file())
+    except ValueError as error:
+        raise PluginError(f"the catalogue does not parse: {error}") from error
+
+
+@functools.cache
+def _blocked() -> dict[str, str]:
+    both = {**read_choices().blocked, **(_catalogue().get("blocked") or {})}
+    return {canonical(name): reason for name, reason in both.items()}
+
+
 @functools.cache
 def discover() -> tuple[Found, ...]:
     """Every installed plugin in the order of names, broken ones with their `error`. Cached for the process.
@@ -55,20 +75,15 @@ def discover() -> tuple[Found, ...]:
     Of several of one name the one that can be used, if any, comes first. Raises PluginError where the catalogue or the
     user's own list (`diffx.userfile`) does not parse: what is blocked is not known then.
     """
-    try:
-        tree = read_mapping(registry_file())
-        rows, blocked = tree.get("plugins") or {}, tree.get("blocked") or {}
-    except ValueError as error:
-        raise PluginError(f"the catalogue does not parse: {error}") from error
-    blocked = {canonical(name): reason for name, reason in {**read_choices().blocked, **blocked}.items()}
+    rows = _catalogue().get("plugins") or {}
     found: list[Found] = []
-    for name, value, distribution, version, problem in _entry_points():
+    for name, value, distribution, version, problem in entry_points(GROUP):
         if problem:
             one = Found(name, None, distribution, version, problem)
         else:
             one = _examine(name, value, distribution, version, rows)
-        reason = blocked.get(canonical(name)) or blocked.get(canonical(distribution))
-        found.append(one._replace(error=f"{BLOCKED}{reason}") if reason else one)
+        reason = block_reason(name, distribution)
+        found.append(one._replace(error=reason) if reason else one)
     for name in set(rows) - {one.name for one in found if _is_ours(one.distribution)}:
         stale = "in the catalogue, but not installed: pip install --force-reinstall diffx-suite"
         found.append(Found(name, None, OURS, "?", stale))
@@ -155,10 +170,10 @@ def _is_ours(distribution: str) -> bool:
     return canonical(distribution) == OURS
 
 
-def _entry_points() -> Iterator[tuple[str, str, str, str, str]]:
+def entry_points(group: str) -> Iterator[tuple[str, str, str, str, str]]:
     """(name, module, distribution, version, problem) of each entry point; damaged metadata is reported or skipped."""
     try:
-        points = list(metadata.entry_points(group=GROUP))
+        points = list(metadata.entry_points(group=group))
     except Exception:  # one distribution's metadata is damaged: find the others one by one
         points = []
         seen = set()
@@ -167,7 +182,7 @@ def _entry_points() -> Iterator[tuple[str, str, str, str, str]]:
                 name = distribution.name
                 if name not in seen:
                     seen.add(name)
-                    points += [p for p in distribution.entry_points if p.group == GROUP]
+                    points += [p for p in distribution.entry_points if p.group == group]
             except Exception:
                 continue
     for point in points:

@@ -17,7 +17,7 @@ BANDS = (
 RAW = "The intervals are those of the samples: these weights have not been calibrated (task=calibrate)."
 SIMULATED = (
     "No data.file was given, so this household is made up: a simulator drew its appliances and habits. The figures "
-    "show what a report looks like, not how good the estimate is in real homes (docs/nilm.md says that)."
+    "show what a report looks like, not how good the estimate is in real homes (diffx docs nilm says that)."
 )
 _KWH = ["kWh", "kWh_low", "kWh_high"]
 
@@ -73,7 +73,7 @@ def write(run: Any, digest: Digest, facts: Mapping[str, Any], weights: Mapping[s
 
 _FIGURES = (
     "Mean absolute error; F1, the balance of found and false periods on; share of active periods, and of days' "
-    "energies, inside of the 90 % interval. docs/nilm.md defines them."
+    "energies, inside of the 90 % interval. diffx docs nilm defines them."
 )
 
 

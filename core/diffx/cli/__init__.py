@@ -13,10 +13,17 @@ VERBS = {
     "plugins": "list, info, new, check, install, remove, block: the plugins",
     "config": "show, copy: the configuration a run would get",
     "weights": "list, verify: the weights that came with the plugins",
+    "runs": "list, compare, open, clean: what was run before",
+    "docs": "print a page of documentation: diffx docs [PAGE]",
     "doctor": "check this installation, and a plugin's with plugin=NAME",
     "completion": "print completion code for bash, zsh or fish",
 }
 HIDDEN = ("_complete",)
+HEAD = """usage: diffx VERB ...
+
+A suite of conditional diffusion models: one core, plugins beside it."""
+FOOT = """diffx VERB --help says more; diffx run plugin=NAME --help shows the options of a plugin.
+--version prints the version; --traceback, anywhere, prints the traceback of an error."""
 INTERRUPTED = 130
 
 
@@ -69,14 +76,9 @@ def _dispatch(words: list[str], traceback: bool) -> int:
 
 
 def _help() -> str:
-    lines = ["usage: diffx VERB ...", "", "A suite of conditional diffusion models: one core, plugins beside it.", ""]
-    lines += [f"  {verb:<12}{line}" for verb, line in VERBS.items()]
-    lines += [
-        "",
-        "diffx VERB --help says more; diffx run plugin=NAME --help lists every option of a plugin.",
-        "--version prints the version; --traceback, anywhere, prints the traceback of an error.",
-    ]
-    return "\n".join(lines)
+    from diffx.cli.layout import columns, paragraphs
+
+    return paragraphs(HEAD) + "\n\n" + columns(list(VERBS.items()), indent=2) + "\n\n" + paragraphs(FOOT)
 
 
 def _show(error: BaseException, traceback: bool) -> None:

@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from diffx.cli.layout import columns
 from diffx.cli.pip import Request, name_of, pip
-from diffx.cli.words import Parser, columns
+from diffx.cli.words import Parser
 from diffx.errors import DiffxError, PluginError, UsageError
 from diffx.registry import BLOCKED, canonical, discover
 from diffx.userfile import expanded, read_choices, where_choices, write_choices

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,15 @@ OF_THE_CALL = ("config", "out", "resume")
 
 _PLAIN = re.compile(r"[A-Za-z_/][\w./-]*\Z")
 _WORDS = {"null", "none", "true", "false", "yes", "no", "on", "off", "y", "n"}
+
+
+def flat(cfg: RunConfig) -> Iterator[tuple[str, Any]]:
+    """(key, value) of each option, as it is typed and as JSON has it."""
+    for key, option in schema(type(cfg)).options.items():
+        value: Any = cfg
+        for name in option.path:
+            value = getattr(value, name)
+        yield key, list(value) if isinstance(value, tuple) else value
 
 
 def to_yaml(cfg: RunConfig, *, comments: bool = False, everything: bool = False) -> str:

@@ -26,6 +26,7 @@ def option(
     min: float | None = None,
     max: float | None = None,
     choices: Sequence[Any] | None = None,
+    common: bool = False,
 ) -> Any:
     """Declare one option of a configuration dataclass.
 
@@ -33,6 +34,7 @@ def option(
     help: what it does, in a few words; unit: of the number, e.g. "mm".
     min, max: inclusive bounds of a number, or of each number of a list.
     choices: the allowed values, or the allowed elements of a list.
+    common: one of the ten or so that people use first, which `--help` shows; the others are in `--help --all`.
     """
     declared = {
         "help": help,
@@ -40,6 +42,7 @@ def option(
         "min": min,
         "max": max,
         "choices": None if choices is None else tuple(choices),
+        "common": common,
     }
     if isinstance(default, list):
         return field(default_factory=lambda: copy.deepcopy(default), metadata=declared)
@@ -50,14 +53,14 @@ def option(
 class DataConfig:
     """Where the data lies."""
 
-    root: str | None = option(None, help="folder of the data to read")
+    root: str | None = option(None, help="folder of the data to read", common=True)
 
 
 @dataclass
 class TrainConfig:
     """How a network is trained."""
 
-    steps: int = option(10_000, help="optimiser steps", min=1)
+    steps: int = option(10_000, help="optimiser steps", min=1, common=True)
     batch: int = option(4, help="samples in one forward pass", min=1)
     accumulate: int = option(1, help="forward passes in one optimiser step", min=1)
     lr: float = option(3e-4, help="peak learning rate", min=0)
@@ -158,11 +161,13 @@ class RunConfig:
     task: str = option("", help="what to do; each plugin has a default")
     preset: str | None = option(None, help="a named set of values of the plugin")
     config: str | None = option(None, help="a YAML file of values")
-    out: str | None = option(None, help="the run folder, exactly; default runs/<plugin>/<date-time>-<task>")
-    from_: str | None = option(None, help="weights to start from: an id, a file or a run folder")
+    out: str | None = option(
+        None, help="the run folder, exactly; default runs/<plugin>/<date-time>-<task>", common=True
+    )
+    from_: str | None = option(None, help="weights to start from: an id, a file or a run folder", common=True)
     resume: bool = option(False, help="go on with the run in out=, or with the newest of this task")
-    seed: int = option(0, help="seed of everything random", min=0, max=2**62)
-    n: int = option(1, help="how many samples", min=1, max=10**9)
+    seed: int = option(0, help="seed of everything random", min=0, max=2**62, common=True)
+    n: int = option(1, help="how many samples", min=1, max=10**9, common=True)
     device: str = option("auto", help="where to compute", choices=("auto", "cpu", "cuda"))
     extensions: list[str] = option([], help="further plugins, for their samplers, schedules, networks and step hooks")
     data: DataConfig = field(default_factory=DataConfig)

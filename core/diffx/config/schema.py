@@ -26,6 +26,7 @@ class Option:
     min: float | None = None
     max: float | None = None
     choices: tuple[Any, ...] | None = None
+    common: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

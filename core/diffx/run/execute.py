@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import signal
@@ -10,7 +11,7 @@ import threading
 import traceback as tracebacks
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -41,6 +42,7 @@ def execute(
     *,
     traceback: bool = False,
     screen: Screen | None = None,
+    last_line: str = "text",
 ) -> int:
     """Run `task` in the folder `cfg` asks for and return the exit code; nothing is raised.
 
@@ -50,7 +52,8 @@ def execute(
     Written at the start: command.txt, config.yaml, env.json, status.json ("running"; it stays so after a kill -9).
     Written at the end, however that comes: metrics.json, report.html, env.json, and status.json last.
     An error is one line on standard error, its traceback is in log.txt; `traceback=True` prints it as well.
-    `argv` is the command line without the program's name.
+    `argv` is the command line without the program's name. `last_line`, on standard output: "text" says where the
+    report is, "json" is the outcome as one JSON object, "" is nothing.
     """
     meter = Meter()
     try:
@@ -58,6 +61,9 @@ def execute(
         if run.is_main:
             _write_beginning(run)
     except DiffxError as error:
+        if last_line == "json":
+            outcome = Outcome("failed", error.exit_code, str(error))
+            print(json.dumps({**asdict(outcome), "folder": None}), flush=True)
         _print_error(str(error))
         return error.exit_code
     except OSError as error:
@@ -72,7 +78,7 @@ def execute(
         card = meter.card()
         if run.is_main:
             outcome = _write_end(run, outcome, card)
-        _say(run, outcome, card["wall_s"])
+        _say(run, outcome, card["wall_s"], last_line)
     return outcome.exit_code
 
 
@@ -166,7 +172,7 @@ def _who(run: Run) -> dict[str, Any]:
     return head
 
 
-def _say(run: Run, outcome: Outcome, wall_s: float) -> None:
+def _say(run: Run, outcome: Outcome, wall_s: float, last_line: str) -> None:
     if outcome.error:
         run.log_only(f"{outcome.status}: {outcome.error}")
         if outcome.status == "failed":
@@ -178,7 +184,13 @@ def _say(run: Run, outcome: Outcome, wall_s: float) -> None:
     if run.is_main:
         report = run.folder / "report.html"
         run.log_only(f"{outcome.status} after {duration(wall_s)}")
-        print(f"{outcome.status} after {duration(wall_s)}: {report if report.exists() else run.folder}", flush=True)
+        if last_line == "json":
+            folder = str(run.folder.absolute())
+            facts = {"plugin": run.cfg.plugin, "task": run.cfg.task, "folder": folder, "wall_s": wall_s}
+            found = {"metrics": run.metrics, "flags": run.flags, "failures": run.failures}
+            print(json.dumps({**asdict(outcome), **facts, **found}), flush=True)
+        elif last_line:
+            print(f"{outcome.status} after {duration(wall_s)}: {report if report.exists() else run.folder}", flush=True)
 
 
 def _print_error(text: str, where: str = "") -> None:
