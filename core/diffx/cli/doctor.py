@@ -1,11 +1,11 @@
-"""`diffx doctor [plugin=NAME]`: print the checks of diffx.doctor; exit 1 where something is not well."""
+"""`diffx doctor [plugin=NAME]`: print the checks of diffx.checks.doctor; exit 1 where something is not well."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from diffx.checks.doctor import examine
 from diffx.cli.words import Parser, columns
-from diffx.doctor import examine
 
 MARKS = {True: "ok", False: "not ok", None: "-"}
 

@@ -14,8 +14,8 @@ from typing import Any
 from diffx.cli.pip import Request, name_of, pip
 from diffx.cli.words import Parser, columns
 from diffx.errors import DiffxError, PluginError, UsageError
-from diffx.registry import BLOCKED, canonical, discover
-from diffx.userfile import choices_file, read_choices, write_choices
+from diffx.plugins.registry import BLOCKED, canonical, discover
+from diffx.plugins.userfile import choices_file, read_choices, write_choices
 
 _FILES = (".whl", ".tar.gz", ".zip")
 

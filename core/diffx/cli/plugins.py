@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 
 from diffx.cli.words import Parser, columns, subverb
 from diffx.errors import PluginError
-from diffx.manifest import Manifest
-from diffx.registry import Found, canonical, discover, find, install_hint, manifest_of, missing_requirements
-from diffx.userfile import read_choices
+from diffx.plugins.manifest import Manifest
+from diffx.plugins.registry import Found, canonical, discover, find, install_hint, manifest_of, missing_requirements
+from diffx.plugins.userfile import read_choices
 
 KNOWN = {
     "list": "every plugin, the broken ones with the reason (the default)",
@@ -141,7 +141,7 @@ def _check(parser: Parser, words: Sequence[str]) -> int:
     name = given.plugin.removeprefix("plugin=")
     if name not in {found.name for found in discover()}:
         find(name)  # says what is meant
-    command = [sys.executable, "-m", "diffx.contract", name, "--to", given.to, *given.options]
+    command = [sys.executable, "-m", "diffx.checks.contract", name, "--to", given.to, *given.options]
     code = subprocess.run(command, check=False).returncode
     if code < 0:
         raise PluginError(f"plugin {name!r} ended the process that imported it (signal {-code})")

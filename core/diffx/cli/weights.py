@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from diffx.cli.words import Parser, columns, subverb
 from diffx.errors import DataError, did_you_mean
-from diffx.weights import shipped, verify
+from diffx.plugins.weights import shipped, verify
 
 KNOWN = {
     "list": "their ids, for from=ID",

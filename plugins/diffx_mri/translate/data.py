@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from diffx.cache import cache_folder
 from diffx.errors import DataError, UsageError
+from diffx.io.cache import cache_folder
 from diffx.noise import derive
 
 from .config import TranslateConfig

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from diffx.cache import cache_folder
 from diffx.errors import DataError, UsageError
+from diffx.io.cache import cache_folder
 from diffx.noise import derive
 
 from ...bids import Scan

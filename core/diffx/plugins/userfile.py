@@ -10,7 +10,7 @@ from typing import NamedTuple
 import yaml
 
 from diffx.errors import PluginError
-from diffx.yamltext import read_mapping
+from diffx.io.yamltext import read_mapping
 
 HEAD = "# Written by diffx plugins install, remove, block and unblock; may be edited.\n"
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from diffx.errors import DataError, did_you_mean
-from diffx.manifest import WeightsEntry
-from diffx.registry import discover, package_folders
+from diffx.plugins.manifest import WeightsEntry
+from diffx.plugins.registry import discover, package_folders
 
 
 class Shipped(NamedTuple):
