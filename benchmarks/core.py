@@ -112,7 +112,7 @@ def main() -> None:
 
     result["memory_3d_train_mib"] = probe.memory_mib()
     result["import_all_ms"] = probe.import_ms(1 if quick else 7)
-    result["import_ms"] = result["import_all_ms"]["diffx.sample"]
+    result["import_ms"] = result["import_all_ms"]["diffx.sampling"]
     print(table(["3-D training step", "MiB"], [[k, v] for k, v in result["memory_3d_train_mib"].items()]), "\n")
     print(table(["import", "CPU ms"], [[k, v] for k, v in result["import_all_ms"].items()]), "\n", flush=True)
 

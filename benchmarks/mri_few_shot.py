@@ -22,13 +22,13 @@ import numpy as np
 from scipy import ndimage
 
 from diffx import tasks as core
-from diffx.checkpoint import read_meta
 from diffx.config import resolve
+from diffx.io.checkpoint import read_meta
+from diffx.io.files import atomic, write_json
 from diffx.metrics import frechet_distance
 from diffx.noise import Noise, derive
+from diffx.plugins.weights import resolve_weights
 from diffx.run import Run
-from diffx.run.files import atomic, write_json
-from diffx.weights import resolve_weights
 from diffx_mri import BrainSynth
 from diffx_mri.align import read_mask
 from diffx_mri.bids import Scan, find_scans

@@ -20,7 +20,7 @@ import torch
 from monai.metrics.regression import compute_ssim_and_cs
 from scipy import ndimage
 
-from diffx.run.files import write_json
+from diffx.io.files import write_json
 from diffx_mri import BrainSynth
 from diffx_mri.align import read_mask
 from diffx_mri.bids import find_scans

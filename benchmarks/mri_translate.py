@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from diffx.run.files import write_json
+from diffx.io.files import write_json
 from diffx_mri import Translator
 from diffx_mri.bids import participants
 from diffx_mri.translate.contrast import Contrast, find_contrast

@@ -14,8 +14,9 @@ SHAPE = (4, 3)
 
 def ours() -> dict[str, Callable[[], Any]]:
     from diffx.plan import make_plan
-    from diffx.process import EDM, Gaussian
-    from diffx.sample import sample
+    from diffx.process import Gaussian
+    from diffx.sampling import sample
+    from diffx.schedule import EDM
 
     process, out = Gaussian(EDM()), torch.zeros(SHAPE)
     start = torch.randn(SHAPE, generator=torch.Generator().manual_seed(0))

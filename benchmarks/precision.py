@@ -20,10 +20,10 @@ from diffx import plugins
 from diffx.build import restore
 from diffx.config import TrainConfig
 from diffx.plan import make_plan
-from diffx.sample import sample
+from diffx.plugins.weights import resolve_weights
+from diffx.sampling import sample
 from diffx.tasks import predictor, ready
 from diffx.train import fit
-from diffx.weights import resolve_weights
 
 
 def load() -> tuple[Any, Any, tuple[int, ...]]:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 IMPORTS = {
     "diffx": "import diffx",
-    "diffx.sample": "import diffx.sample, diffx.nets, diffx.guide",
+    "diffx.sampling": "import diffx.sampling, diffx.nets, diffx.guide",
     "torch": "import torch",
     "diffusers": "from diffusers import UNet2DModel, DPMSolverMultistepScheduler",
     "k_diffusion": "import k_diffusion.sampling",

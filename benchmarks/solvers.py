@@ -13,8 +13,8 @@ import numpy as np
 import torch
 
 from diffx.plan import Plan, make_plan
-from diffx.process import EDM
-from diffx.sample import sample
+from diffx.sampling import sample
+from diffx.schedule import EDM
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from oracles import Mixture, execute

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from diffx.process import Gaussian
-from diffx.sample import sample
+from diffx.sampling import sample
 
 
 class Correlated:

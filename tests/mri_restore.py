@@ -9,9 +9,9 @@ import numpy as np
 import torch
 
 from diffx.plan import make_plan
-from diffx.process import EDM
 from diffx.process import Gaussian as GaussianProcess
-from diffx.sample import sample
+from diffx.sampling import sample
+from diffx.schedule import EDM
 from diffx_mri.align import prepare
 from diffx_mri.codec import BrainCodec
 from diffx_mri.fit import fit_codec

@@ -7,7 +7,7 @@ import torch
 from scipy.special import ndtr
 
 from diffx.plan import Plan
-from diffx.process import (
+from diffx.schedule import (
     EDM,
     VE,
     Cosine,

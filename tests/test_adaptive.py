@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from diffx.adaptive import adaptive
 from diffx.guide import keep
 from diffx.noise import Noise
 from diffx.plan import ab
 from diffx.plan.grids import angle_least
-from diffx.process import EDM, Cosine, Gaussian, Linear
+from diffx.process import Gaussian
+from diffx.sampling.adaptive import adaptive
+from diffx.schedule import EDM, Cosine, Linear
 from oracles import EVERY_SCHEDULE, QUANTILES, TWO_MODES, Mixture, execute, name_of
 
 SPIKE = Mixture((0.7, 0.3), (0.0, 1.5), (0.05, 0.5))

@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from diffx import checkpoint
 from diffx.errors import DataError
+from diffx.io import checkpoint
 
 TENSORS = {
     "model.weight": torch.randn(3, 4, generator=torch.Generator().manual_seed(0)),

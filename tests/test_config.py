@@ -13,7 +13,7 @@ import yaml
 
 from diffx.config import DataConfig, RunConfig, TrainConfig, option, resolve, schema, to_yaml
 from diffx.errors import PluginError, UsageError
-from diffx.yamltext import read_mapping
+from diffx.io.yamltext import read_mapping
 
 
 @dataclass

@@ -138,7 +138,7 @@ CASES = {
                         run.record(step, loss=1.0)
                     except KeyboardInterrupt:
                         pass
-                from diffx import checkpoint
+                from diffx.io import checkpoint
                 checkpoint.save(run.checkpoints / "weights.safetensors", {"a": torch.ones(2)}, {"kind": "weights"})
 
             @diffx.hookimpl
@@ -170,7 +170,7 @@ CASES = {
 EXAMINE = """if True:
     import json, sys
     from pathlib import Path
-    from diffx.contract.domain import Domain
+    from diffx.checks.contract.domain import Domain
     from diffx.errors import DiffxError
     found = {}
     for name, part in json.loads(sys.argv[1]).items():
@@ -210,7 +210,7 @@ def test_a_broken_promise_is_found(found: dict[str, list[str]], name: str) -> No
 EXTENSION = """
 import dataclasses, diffx, math, torch
 from diffx.plan import Plan, Row, SOLVERS
-from diffx.process import Cosine
+from diffx.schedule import Cosine
 
 @diffx.hookimpl
 def diffx_samplers():
@@ -290,10 +290,11 @@ def test_what_is_wrong_with_an_extension(strangers: Strangers) -> None:
 
 
 def test_the_contract_as_tests_finds_the_same(strangers: Strangers, tmp_path: Path) -> None:
-    """`diffx.testing.PluginContract` on one that is well but for its files, in a pytest of its own."""
+    """`diffx.checks.testing.PluginContract` on one that is well but for its files, in a pytest of its own."""
     code = CASES["silent"][0].replace("NAME", "silent")
     strangers.add("silent", plugin=code, config=CONFIG, manifest=MANIFEST.format(name="silent"))
-    test = "from diffx.testing import PluginContract\n\nclass TestSilent(PluginContract):\n    plugin = 'silent'\n"
+    test = "from diffx.checks.testing import PluginContract\n\n"
+    test += "class TestSilent(PluginContract):\n    plugin = 'silent'\n"
     (tmp_path / "test_silent.py").write_text(test)
     done = strangers.python("-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path), cwd=tmp_path)
     assert "1 failed, 5 passed" in done.stdout, done.stdout

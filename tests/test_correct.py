@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from diffx.adaptive import adaptive
-from diffx.correct import predictor_corrector
-from diffx.inversion import invert
 from diffx.noise import Noise
 from diffx.plan import SOLVERS, Plan, ddim, ddpm, euler, make_plan
-from diffx.process import EDM, Cosine, Gaussian, Linear
-from diffx.sample import sample
+from diffx.process import Gaussian
+from diffx.sampling import sample
+from diffx.sampling.adaptive import adaptive
+from diffx.sampling.correct import predictor_corrector
+from diffx.sampling.inversion import invert
+from diffx.schedule import EDM, Cosine, Linear
 from oracles import TWO_MODES, Mixture, gaussian_end
 
 DATA = Mixture()  # N(0.7, 0.5^2)

@@ -12,9 +12,10 @@ from scipy.linalg import expm
 
 from diffx.noise import Noise
 from diffx.plan import Plan, Row, transitions
-from diffx.process import EDM, Categorical, Cosine, Linear, Masked, Memory, Noisy, RectifiedFlow
+from diffx.process import Categorical, Masked, Memory, Noisy
 from diffx.process.discrete import Discrete, draw, variates
-from diffx.sample import sample
+from diffx.sampling import sample
+from diffx.schedule import EDM, Cosine, Linear, RectifiedFlow
 
 K = 3
 #: p(first, second): they agree more often than not, and neither is uniform.

@@ -9,19 +9,20 @@ import re
 import pytest
 
 MODULES = (
-    *("process", "plan", "predict", "guide", "likelihood", "nets", "condition", "metrics", "train"),
-    *("sample", "correct", "adaptive", "inversion", "windows", "blend", "noise", "model", "spec", "checkpoint"),
+    *("schedule", "process", "plan", "predict", "guide", "likelihood", "nets", "condition", "metrics", "train"),
+    *("sampling", "sampling.correct", "sampling.adaptive", "sampling.inversion", "tiling.windows", "tiling.blend"),
+    *("noise", "nets.model", "data.spec", "io.checkpoint"),
 )
 #: Where a name stands for somebody's method, and its docstring says whose.
 SOURCED = {
-    "process": "Categorical Cosine EDM Geodesic Linear Masked RectifiedFlow SubVP ZeroTerminal Shifted Sigmoid "
-    "edm_weight lognormal min_snr_weight sigmoid_weight",
+    "schedule": "Cosine EDM Linear RectifiedFlow SubVP ZeroTerminal Shifted Sigmoid lognormal",
+    "process": "Categorical Geodesic Masked edm_weight min_snr_weight sigmoid_weight",
     "guide": "autoguidance cfg classifier energy keep posterior",
     "likelihood": "log_prob elbo",
     "nets": "AutoencoderKL DiT UNet add_lora",
     "metrics": "frechet_distance frechet_infinity kid prdc crps score_interval mmd2 bootstrap",
     "noise": "philox4x32",
-    "windows": "windowed",
+    "tiling.windows": "windowed",
 }
 
 

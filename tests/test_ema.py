@@ -10,8 +10,8 @@ import torch
 import toy_training as toy
 from torch import nn
 
-from diffx import checkpoint
 from diffx.errors import DataError
+from diffx.io import checkpoint
 from diffx.noise import Noise
 from diffx.train import PowerEMA, reconstruct
 from diffx.train.ema import gamma_of

@@ -18,8 +18,9 @@ from conftest import ROOT, Strangers, build_wheels
 
 from diffx.cli import new
 from diffx.plan.grids import GRIDS
-from diffx.process import EDM, Cosine, Gaussian, Linear, RectifiedFlow
-from diffx.sample import sample
+from diffx.process import Gaussian
+from diffx.sampling import sample
+from diffx.schedule import EDM, Cosine, Linear, RectifiedFlow
 
 EXAMPLES = ROOT / "examples"
 EXTENSIONS = ("addons", "tensorboard", "mlflow")

@@ -15,11 +15,12 @@ from torch import Tensor
 from diffx.noise import Noise
 from diffx.plan import JointPlan, Plan, Row, ddim, ddpm
 from diffx.plan.walk import temper, walk
-from diffx.process import EDM, Cosine, Gaussian, Memory, Product, rotation
+from diffx.process import Gaussian, Memory, Product, rotation
 from diffx.process.geodesic import Geodesic
-from diffx.process.schedule import VE
 from diffx.process.space import SO3, Euclidean, Space, Torus, wrap
-from diffx.sample import sample
+from diffx.sampling import sample
+from diffx.schedule import EDM, Cosine
+from diffx.schedule.base import VE
 
 SHAPES: dict[Space, tuple[int, ...]] = {Euclidean(3): (3,), Torus(): (4,), SO3(): (3, 3)}
 every_space = pytest.mark.parametrize("space", SHAPES, ids=lambda s: type(s).__name__)

@@ -11,8 +11,9 @@ from diffx.condition import Condition
 from diffx.guide import Projection, autoguidance, cfg, classifier, energy, keep, on_leaf, posterior
 from diffx.noise import Noise
 from diffx.plan import JointPlan, follow, make_plan, transitions
-from diffx.process import EDM, Categorical, Cosine, Gaussian, Masked, Product
-from diffx.sample import sample
+from diffx.process import Categorical, Gaussian, Masked, Product
+from diffx.sampling import sample
+from diffx.schedule import EDM, Cosine
 from oracles import SCHEDULES, name_of
 
 every = pytest.mark.parametrize("schedule", SCHEDULES, ids=name_of)

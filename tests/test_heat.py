@@ -13,7 +13,7 @@ from scipy.integrate import quad
 from scipy.spatial.transform import Rotation
 from scipy.stats import chi, kstest
 
-from diffx import cache
+from diffx.io import cache
 from diffx.noise import Noise
 from diffx.process import heat, tables
 from diffx.process.rotation import exp, log, norm, product

@@ -15,7 +15,8 @@ from diffx.likelihood import bits_per_dim, elbo, log_prob
 from diffx.likelihood.flow import exact_trace
 from diffx.noise import Noise
 from diffx.plan import make_plan
-from diffx.process import EDM, Categorical, Cosine, Gaussian, Linear, Masked, Product, RectifiedFlow
+from diffx.process import Categorical, Gaussian, Masked, Product
+from diffx.schedule import EDM, Cosine, Linear, RectifiedFlow
 from oracles import SCHEDULES, TWO_MODES, Mixture, name_of
 
 every = pytest.mark.parametrize("schedule", SCHEDULES, ids=name_of)

@@ -10,8 +10,8 @@ import torch
 from awake import awake, seeded  # noqa: F401
 from torch import nn
 
-from diffx import checkpoint
 from diffx.condition import Condition
+from diffx.io import checkpoint
 from diffx.nets import DiT, UNet, add_lora, load_lora, lora_state, merge
 
 

@@ -13,7 +13,7 @@ import torch
 
 from diffx.errors import UsageError
 from diffx.noise import Noise
-from diffx.weights import resolve_weights, shipped
+from diffx.plugins.weights import resolve_weights, shipped
 from diffx_mri import BrainSynth, Person
 from diffx_mri.synth.config import BrainSampling
 from diffx_mri.synth.face import one_piece

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import torch
 
-from diffx.checkpoint import load, read_meta
 from diffx.cli import main
-from diffx.weights import resolve_weights
+from diffx.io.checkpoint import load, read_meta
+from diffx.plugins.weights import resolve_weights
 from diffx_mri import BrainSynth, Person
 from diffx_mri.align import prepare, read_mask
 from diffx_mri.bids import find_scans

@@ -17,12 +17,12 @@ import torch
 from scipy import ndimage
 from scipy.stats import spearmanr
 
-from diffx.checkpoint import load as load_tensors
 from diffx.cli import main
 from diffx.cli.chosen import choose, configure
 from diffx.errors import DataError, UsageError
+from diffx.io.checkpoint import load as load_tensors
 from diffx.noise import Noise
-from diffx.process import EDM
+from diffx.schedule import EDM
 from diffx_mri.stored import Stored, write_int16
 from diffx_mri.translate import face, intensity, scores
 from diffx_mri.translate.config import SliceData, SliceSampling, TranslateConfig

@@ -9,7 +9,7 @@ pytest.importorskip("monai")
 
 import torch
 
-from diffx import checkpoint
+from diffx.io import checkpoint
 from diffx_mri.codec import BrainCodec
 from diffx_mri.geometry import Geometry
 from diffx_mri.modes import fit_modes, with_modes

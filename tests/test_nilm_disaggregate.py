@@ -19,7 +19,8 @@ from diffx.cli import main
 from diffx.condition import Condition
 from diffx.errors import DataError, UsageError
 from diffx.plan import make_plan
-from diffx.process import EDM, Gaussian
+from diffx.process import Gaussian
+from diffx.schedule import EDM
 from diffx_nilm import Disaggregator
 from diffx_nilm.appliances import DEFAULT, DISHWASHER, KETTLE, WASHING_MACHINE
 from diffx_nilm.calibration import Band, Calibration, Energy, around, fit_band, fit_energy, fit_likely

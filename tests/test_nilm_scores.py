@@ -13,10 +13,10 @@ pytest.importorskip("pandas")
 
 import torch
 
-from diffx import checkpoint
 from diffx.errors import DataError
+from diffx.io import checkpoint
+from diffx.io.files import plain
 from diffx.metrics import central_interval, crps
-from diffx.run.files import plain
 from diffx_nilm.appliances import DEFAULT
 from diffx_nilm.baselines import BASELINES, AlwaysOff, GradientBoosting, Seq2Point, load_all, save_all
 from diffx_nilm.baselines.base import places

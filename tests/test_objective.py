@@ -10,36 +10,22 @@ import torch
 import toy_training as toy
 from torch import Tensor, nn
 
-from diffx import checkpoint, defaults
+from diffx import defaults
 from diffx.condition import Conditioning, Map
 from diffx.config import RunConfig, SampleConfig, schema
 from diffx.errors import PluginError
-from diffx.model import Model
+from diffx.io import checkpoint
+from diffx.nets.model import Model
 from diffx.noise import Noise
 from diffx.plan import SOLVERS, make_plan, transitions, walk
 from diffx.plan.grids import GRIDS
 from diffx.plan.transitions import clock
 from diffx.planning import plan_state
 from diffx.predict import PARAMETRISATIONS, Denoiser
-from diffx.process import (
-    EDM,
-    SCHEDULES,
-    SO3,
-    VE,
-    WEIGHTS,
-    Cosine,
-    Gaussian,
-    Geodesic,
-    Linear,
-    Product,
-    RectifiedFlow,
-    edm_weight,
-    lognormal,
-    min_snr_weight,
-    sigmoid_weight,
-)
-from diffx.sample import sample
-from diffx.selfcondition import SelfConditioned, SelfConditionedDenoiser, clean
+from diffx.predict.selfcondition import SelfConditioned, SelfConditionedDenoiser, clean
+from diffx.process import SO3, WEIGHTS, Gaussian, Geodesic, Product, edm_weight, min_snr_weight, sigmoid_weight
+from diffx.sampling import sample
+from diffx.schedule import EDM, SCHEDULES, VE, Cosine, Linear, RectifiedFlow, lognormal
 from diffx.train.objective import Objective, collate, validate
 from diffx.train.uncertainty import Uncertainty
 

@@ -31,7 +31,8 @@ from diffx.plan import (
     pndm,
     unipc,
 )  # fmt: skip
-from diffx.process import EDM, Cosine, Gaussian, RectifiedFlow, Schedule
+from diffx.process import Gaussian
+from diffx.schedule import EDM, Cosine, RectifiedFlow, Schedule
 from oracles import execute
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

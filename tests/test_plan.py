@@ -30,7 +30,8 @@ from diffx.plan import (
     make_plan,
     unipc,
 )
-from diffx.process import EDM, VE, Cosine, Gaussian, Linear, Memory, RectifiedFlow, Sigmoid, SubVP, ZeroTerminal
+from diffx.process import Gaussian, Memory
+from diffx.schedule import EDM, VE, Cosine, Linear, RectifiedFlow, Sigmoid, SubVP, ZeroTerminal
 from oracles import (
     QUANTILES,
     SCHEDULES,

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from conftest import MANIFEST, PLUGIN, Strangers
 
-from diffx import hookspecs
 from diffx.cli.hooks import reference
+from diffx.plugins import hookspecs
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -146,7 +146,7 @@ def test_weights_trained_with_an_extension_are_restored_with_it(strangers: Stran
         "two",
         plugin="""
             import diffx
-            from diffx.process import SCHEDULES
+            from diffx.schedule import SCHEDULES
 
             @diffx.hookimpl
             def diffx_schedules():
@@ -157,10 +157,11 @@ def test_weights_trained_with_an_extension_are_restored_with_it(strangers: Stran
         import sys
         from dataclasses import replace
         from pathlib import Path
-        from diffx import checkpoint, plugins
+        from diffx import plugins
+        from diffx.io import checkpoint
         from diffx.build import build, describe, restore
         from diffx.config import resolve
-        from diffx.spec import Spec
+        from diffx.data.spec import Spec
         from stranger_one.config import Config
         options = ["plugin=one", "extensions=two", "process.schedule=mine", "net.channels=8", "net.attention=[]"]
         cfg, spec = resolve(Config, overrides=options), Spec((1, 8))
@@ -182,7 +183,7 @@ def test_the_order_in_which_they_are_asked(strangers: Strangers) -> None:
     (strangers.folder / "core_answers.py").write_text(samplers.format("core") + write.format("['core']"))
     code = """if True:
         import json
-        from diffx.plugins import Plugins
+        from diffx.plugins.loader import Plugins
         from diffx.errors import PluginError
         alone, both = Plugins("one", defaults="core_answers"), Plugins("one", ["two"], defaults="core_answers")
         try:

@@ -14,8 +14,9 @@ from diffx.guide import Blur, Downsample, Fourier, Mask, Operator, Projection, k
 from diffx.guide.algebra import conjugate_gradient
 from diffx.noise import Noise
 from diffx.plan import SOLVERS, Plan, ddim, make_plan, repaint
-from diffx.process import EDM, Cosine, Gaussian
-from diffx.sample import sample
+from diffx.process import Gaussian
+from diffx.sampling import sample
+from diffx.schedule import EDM, Cosine
 from oracles import SCHEDULES, name_of, order_of
 
 every = pytest.mark.parametrize("schedule", SCHEDULES, ids=name_of)

@@ -9,17 +9,8 @@ from torch import Tensor, nn
 
 from diffx.noise import Noise
 from diffx.predict import PARAMETRISATIONS, Affine, Denoiser, JointDenoiser, Tangent, TokenDenoiser, Tokens, parametrise
-from diffx.process import (
-    EDM,
-    Categorical,
-    Cosine,
-    Gaussian,
-    Linear,
-    Masked,
-    Product,
-    RectifiedFlow,
-    Schedule,
-)
+from diffx.process import Categorical, Gaussian, Masked, Product
+from diffx.schedule import EDM, Cosine, Linear, RectifiedFlow, Schedule
 from oracles import SCHEDULES, name_of
 
 every = pytest.mark.parametrize("schedule", SCHEDULES, ids=name_of)

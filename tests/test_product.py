@@ -12,18 +12,9 @@ from scipy.special import ndtr
 from diffx.noise import Noise
 from diffx.plan import SOLVERS, JointPlan, Plan, Row, ddim, dpmpp, follow, in_step, make_plan, repaint, transitions
 from diffx.plan.transitions import clock
-from diffx.process import (
-    EDM,
-    Categorical,
-    Cosine,
-    Gaussian,
-    Masked,
-    Product,
-    RectifiedFlow,
-    lognormal,
-    uniform_time,
-)
-from diffx.sample import sample
+from diffx.process import Categorical, Gaussian, Masked, Product
+from diffx.sampling import sample
+from diffx.schedule import EDM, Cosine, RectifiedFlow, lognormal, uniform_time
 from oracles import SCHEDULES, name_of
 
 P = np.array([[0.30, 0.05], [0.05, 0.20], [0.15, 0.25]])  # of the category a and the switch c

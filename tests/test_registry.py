@@ -12,9 +12,9 @@ import pytest
 import yaml
 from conftest import Strangers
 
-from diffx import registry
-from diffx.manifest import parse_manifest
-from diffx.yamltext import read_mapping
+from diffx.io.yamltext import read_mapping
+from diffx.plugins import registry
+from diffx.plugins.manifest import parse_manifest
 
 ROOT = Path(__file__).parents[1]
 
@@ -42,7 +42,7 @@ def test_a_wheel_carries_the_catalogue_and_works_from_it(tmp_path: Path) -> None
         file.extractall(tmp_path / "site")
     strangers = Strangers(tmp_path / "site")  # goes before the checkout on the path
     code = """if True:
-        from diffx.registry import discover, registry_file
+        from diffx.plugins.registry import discover, registry_file
         print(registry_file())
         print([found.error for found in discover() if found.error])
     """
@@ -91,7 +91,7 @@ def test_a_blocked_plugin_is_refused_with_the_reason(strangers: Strangers) -> No
     code = """if True:
         import json, sys
         from pathlib import Path
-        from diffx import registry
+        from diffx.plugins import registry
         real, blocked = registry.registry_file(), Path("blocked.yaml")
         reasons = "blocked: {one: it deletes files, stranger-two: stolen}"
         blocked.write_text(real.read_text().replace("blocked: {}", reasons))

@@ -15,8 +15,8 @@ import pytest
 
 from diffx.config import RunConfig
 from diffx.errors import DataError, UsageError
+from diffx.io.files import append_line, plain, read_lines, write_json
 from diffx.run import Run, atomic, atomic_folder, execute
-from diffx.run.files import append_line, plain, read_lines, write_json
 from diffx.run.progress import Bar, Screen
 from diffx.run.resources import energy, power_limits
 from diffx.run.words import duration, figure, rate, size

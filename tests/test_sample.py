@@ -9,8 +9,9 @@ import torch
 from diffx.condition import Condition
 from diffx.noise import Noise
 from diffx.plan import SOLVERS, dpmpp, make_plan
-from diffx.process import EDM, Cosine, Gaussian
-from diffx.sample import sample
+from diffx.process import Gaussian
+from diffx.sampling import sample
+from diffx.schedule import EDM, Cosine
 from oracles import SCHEDULES, TWO_MODES, execute, name_of
 
 every = pytest.mark.parametrize("schedule", SCHEDULES, ids=name_of)

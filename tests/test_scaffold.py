@@ -17,8 +17,8 @@ from conftest import Strangers
 
 from diffx.cli import main, new
 from diffx.errors import UsageError
-from diffx.manifest import parse_manifest
-from diffx.yamltext import read_mapping
+from diffx.io.yamltext import read_mapping
+from diffx.plugins.manifest import parse_manifest
 
 
 @pytest.mark.parametrize(

@@ -9,19 +9,18 @@ import numpy as np
 import pytest
 
 from diffx.plan import GRIDS
-from diffx.process import (
+from diffx.process import Gaussian, edm_weight
+from diffx.schedule import (
     EDM,
     SCHEDULES,
     VE,
     Cosine,
-    Gaussian,
     Linear,
     RectifiedFlow,
     Shifted,
     Sigmoid,
     SubVP,
     ZeroTerminal,
-    edm_weight,
     lognormal,
     uniform_time,
 )  # fmt: skip

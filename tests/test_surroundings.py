@@ -13,8 +13,9 @@ import pytest
 import yaml
 from conftest import PLUGIN, Strangers
 
-from diffx import cache, userfile
 from diffx.errors import DataError, PluginError
+from diffx.io import cache, home
+from diffx.plugins import userfile
 
 NOBODY = ("setpriv", "--reuid", "54321", "--regid", "54321", "--clear-groups")
 TALKS = PLUGIN.replace('run.metric("size", run.cfg.size)', '[run.log(f"line {i}") for i in range(3000)]')
@@ -53,7 +54,7 @@ def homeless(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 def test_without_a_home_there_are_no_choices_and_no_cache(homeless: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert userfile.choices_file() is None
     assert userfile.read_choices() == userfile.Choices()
-    assert userfile.expanded("~/x") == Path("~/x")
+    assert home.expanded("~/x") == Path("~/x")
     with pytest.raises(PluginError, match="name a folder with DIFFX_CONFIG"):
         userfile.write_choices(userfile.Choices())
     with pytest.raises(DataError, match="name a folder with DIFFX_CACHE"):
@@ -112,7 +113,7 @@ def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: py
         f"{tmp_path}/file/cache/one/abc: the cache cannot be written, as {tmp_path}/file is a file: "
         "name another folder with DIFFX_CACHE"
     )
-    with pytest.raises(DataError, match="data.cache="):
+    with pytest.raises(DataError, match=r"data\.cache="):
         cache.cache_path(str(tmp_path / "file"), "abc", plugin="one")
     monkeypatch.setattr(os, "access", lambda path, mode: False)  # a file system that is mounted to be read only
     with pytest.raises(DataError, match=f"{tmp_path} is not writable"):

@@ -10,7 +10,7 @@ import pytest
 import torch
 from conftest import Strangers
 
-from diffx.checkpoint import load, under
+from diffx.io.checkpoint import load, under
 from diffx.train.posthoc import WIDTHS
 
 HEAD = """
@@ -64,7 +64,8 @@ def diffx_conditioning(cfg, spec):
 
 @diffx.hookimpl
 def diffx_process(cfg, spec):
-    from diffx.process import EDM, Gaussian, Product
+    from diffx.process import Gaussian, Product
+    from diffx.schedule import EDM
     from diffx.process.masked import Masked
     return Product({"size": Gaussian(EDM()), "kind": Masked([3, 2])})
 

@@ -18,14 +18,14 @@ import torch
 import toy_training as toy
 from torch import nn
 
-from diffx import checkpoint
 from diffx.config import TrainConfig
 from diffx.errors import DataError, DiffxError, UsageError
+from diffx.io import checkpoint
 from diffx.nets import add_lora
 from diffx.noise import Noise
 from diffx.plan import make_plan
-from diffx.process import EDM
-from diffx.sample import sample
+from diffx.sampling import sample
+from diffx.schedule import EDM
 from diffx.train import PowerEMA
 from diffx.train.ema import gamma_of
 from diffx.train.order import Batches, item, permutation

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from diffx import weights
 from diffx.errors import DataError
-from diffx.manifest import WeightsEntry
-from diffx.weights import Shipped, check_safetensors, newest_checkpoint, resolve_weights
+from diffx.plugins import weights
+from diffx.plugins.manifest import WeightsEntry
+from diffx.plugins.weights import Shipped, check_safetensors, newest_checkpoint, resolve_weights
 
 
 def write(path: Path, **about: object) -> Path:

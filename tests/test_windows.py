@@ -10,14 +10,15 @@ import numpy as np
 import pytest
 import torch
 
-from diffx.blend import edges, partition, ramp, sliding, windows_of
 from diffx.condition import Condition
 from diffx.guide import cfg
 from diffx.noise import Noise
 from diffx.plan import make_plan
-from diffx.process import EDM, Gaussian
-from diffx.sample import sample
-from diffx.windows import seam, windowed
+from diffx.process import Gaussian
+from diffx.sampling import sample
+from diffx.schedule import EDM
+from diffx.tiling.blend import edges, partition, ramp, sliding, windows_of
+from diffx.tiling.windows import seam, windowed
 
 # ------------------------------------------------------------------------------------------------------------ blending
 

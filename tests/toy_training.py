@@ -20,15 +20,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from diffx import checkpoint
 from diffx.condition import Conditioning, Label, Map, Tokens
 from diffx.config import TrainConfig
-from diffx.model import Model
+from diffx.io import checkpoint
+from diffx.nets.model import Model
 from diffx.noise import Noise
 from diffx.predict import Affine, Denoiser, JointDenoiser
 from diffx.predict import Tokens as TokenFrame
-from diffx.process import EDM, Gaussian, Product, lognormal, min_snr_weight
+from diffx.process import Gaussian, Product, min_snr_weight
 from diffx.process.masked import Masked
+from diffx.schedule import EDM, lognormal
 from diffx.train import fit
 
 MEANS, STD = {"low": -1.0, "high": 1.5}, 0.3

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _PUBLIC = {
-    "hookimpl": "diffx.hookspecs",
+    "hookimpl": "diffx.plugins.hookspecs",
     "option": "diffx.config",
     "RunConfig": "diffx.config",
     "TrainConfig": "diffx.config",
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from diffx.errors import ExtraError as ExtraError
     from diffx.errors import PluginError as PluginError
     from diffx.errors import UsageError as UsageError
-    from diffx.hookspecs import hookimpl as hookimpl
+    from diffx.plugins.hookspecs import hookimpl as hookimpl
 
 
 def __getattr__(name: str) -> Any:

@@ -10,19 +10,19 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from diffx import checkpoint
 from diffx.condition import Conditioning
 from diffx.config import RunConfig, resolve, schema
 from diffx.config.dump import flat
 from diffx.config.resolve import escape
+from diffx.data.spec import Spec
 from diffx.errors import DataError, PluginError
-from diffx.model import Model
+from diffx.io import checkpoint
 from diffx.nets import add_lora, merge
+from diffx.nets.model import Model
 from diffx.noise import derive
-from diffx.plugins import Plugins
+from diffx.plugins.loader import Plugins
 from diffx.predict import Denoiser
-from diffx.selfcondition import SelfConditioned, SelfConditionedDenoiser
-from diffx.spec import Spec
+from diffx.predict.selfcondition import SelfConditioned, SelfConditionedDenoiser
 
 C = TypeVar("C", bound=RunConfig)
 

@@ -13,14 +13,15 @@ from torch import nn
 from diffx import tasks
 from diffx.condition import Conditioning
 from diffx.config import RunConfig
-from diffx.hookspecs import hookimpl
+from diffx.data.spec import Spec
+from diffx.io.files import atomic
 from diffx.nets import DiT, UNet
 from diffx.plan import SOLVERS, JointPlan, Plan
 from diffx.planning import plan_state
-from diffx.process import SCHEDULES, WEIGHTS, Gaussian, lognormal, uniform_time
-from diffx.process.levels import Levels
-from diffx.run.files import atomic
-from diffx.spec import Spec
+from diffx.plugins.hookspecs import hookimpl
+from diffx.process import WEIGHTS, Gaussian
+from diffx.schedule import SCHEDULES, lognormal, uniform_time
+from diffx.schedule.distribution import NoiseDistribution
 from diffx.state import each
 
 
@@ -37,7 +38,7 @@ def diffx_process(cfg: RunConfig, spec: Spec) -> Gaussian:
     options = cfg.process
     make = tasks.plugins_of(cfg).named("diffx_schedules", "process.schedule", options.schedule)
     schedule = make(sigma_max=options.sigma_max) if "sigma_max" in signature(make).parameters else make()
-    levels: Levels = uniform_time
+    levels: NoiseDistribution = uniform_time
     if options.levels == "lognormal":
         levels = lognormal(options.level_mean, options.level_std, options.level_tail)
     return Gaussian(schedule, options.sigma_data, levels, WEIGHTS[options.weight](options.sigma_data, options.gamma))

@@ -10,9 +10,9 @@ from diffx.config import SampleConfig
 from diffx.errors import PluginError
 from diffx.plan import SOLVERS, JointPlan, Plan, follow, in_step, make_plan, paced, transitions, walk
 from diffx.plan.grids import GRIDS
+from diffx.predict.selfcondition import SelfConditioned
 from diffx.process import Gaussian, Geodesic, Product
 from diffx.process.discrete import Discrete
-from diffx.selfcondition import SelfConditioned
 
 Solvers = Mapping[str, Callable[..., Plan]]
 

@@ -9,29 +9,29 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from diffx import checkpoint
 from diffx import plugins as loader
 from diffx.build import build, describe, flat, measure_spread, restore
 from diffx.condition import Condition, Values, forget
 from diffx.config import RunConfig
+from diffx.data.spec import Spec
 from diffx.errors import UsageError
 from diffx.guide import cfg as classifier_free
-from diffx.model import Model
+from diffx.io import checkpoint
 from diffx.nets import add_lora, merge
+from diffx.nets.model import Model
 from diffx.noise import Noise
 from diffx.plan import JointPlan, Plan
-from diffx.plugins import Plugins
+from diffx.plugins.loader import Plugins
+from diffx.plugins.weights import resolve_weights
 from diffx.predict import Predict
+from diffx.predict.selfcondition import clean
 from diffx.process import Process
-from diffx.sample import sample as run_plan
-from diffx.selfcondition import clean
-from diffx.spec import Spec
+from diffx.sampling import sample as run_plan
 from diffx.state import each
 from diffx.train import export, fit, reconstruct
 from diffx.train.objective import Dataset
 from diffx.train.posthoc import SNAPSHOTS
 from diffx.train.precision import autocast_dtype, pick_device
-from diffx.weights import resolve_weights
 
 if TYPE_CHECKING:
     from diffx.run import Run

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from diffx import checkpoint
 from diffx.errors import DataError
+from diffx.io import checkpoint
 
 from . import ventricles
 from .align import Brain, linear_velocity

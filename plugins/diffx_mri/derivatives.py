@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from diffx import __version__
-from diffx.run.files import atomic
+from diffx.io.files import atomic
 
 from .volume import Volume, save
 

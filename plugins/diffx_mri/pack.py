@@ -13,7 +13,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from diffx.errors import DataError
-from diffx.run.files import atomic
+from diffx.io.files import atomic
 
 from .align import Brain, prepare, read_mask
 from .bids import Scan, find_scans

@@ -11,7 +11,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from diffx.run.files import atomic
+from diffx.io.files import atomic
 
 from .volume import Source, Volume, load, opened
 

@@ -12,7 +12,7 @@ from nibabel.spatialimages import SpatialImage
 from scipy import ndimage
 
 from diffx.errors import DataError
-from diffx.run.files import atomic
+from diffx.io.files import atomic
 
 Source: TypeAlias = str | Path | SpatialImage  # a file, or an image that is at hand
 _TO_MM = {"meter": 1e3, "mm": 1.0, "micron": 1e-3, "unknown": 1.0}

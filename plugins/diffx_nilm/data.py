@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import yaml
 
 from diffx.errors import DataError, UsageError
-from diffx.userfile import expanded
+from diffx.io.home import expanded
 
 from .appliances import DEFAULT, Appliance, called, choose
 from .config import PowerConfig

@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diffx.blend import windows_of
-from diffx.model import Model
+from diffx.nets.model import Model
 from diffx.noise import derive
 from diffx.plan import JointPlan, Plan
-from diffx.sample import sample
-from diffx.selfcondition import clean
-from diffx.windows import windowed
+from diffx.predict.selfcondition import clean
+from diffx.sampling import sample
+from diffx.tiling.blend import windows_of
+from diffx.tiling.windows import windowed
 
 from .activations import bridged, runs
 from .appliances import Appliance

@@ -19,10 +19,10 @@ import pandas as pd
 from diffx import plugins
 from diffx.build import restore
 from diffx.errors import DataError, UsageError
-from diffx.model import Model
+from diffx.nets.model import Model
 from diffx.noise import derive
+from diffx.plugins.weights import resolve_weights
 from diffx.tasks import plan_of, ready
-from diffx.weights import resolve_weights
 
 from .appliances import Appliance, choose
 from .calibration import Calibration

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from diffx import checkpoint
 from diffx.errors import DataError
+from diffx.io import checkpoint
 
 from .activations import activations
 from .appliances import Appliance

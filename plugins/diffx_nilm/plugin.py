@@ -7,7 +7,7 @@ from typing import Any
 
 import diffx
 from diffx.condition import Map, Number
-from diffx.spec import Spec
+from diffx.data.spec import Spec
 
 from .appliances import usage_key
 from .config import PowerConfig

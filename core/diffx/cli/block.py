@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from diffx.cli.words import Parser
 from diffx.errors import PluginError, did_you_mean
-from diffx.registry import BLOCKED, canonical, discover
-from diffx.userfile import read_choices, where_choices, write_choices
+from diffx.plugins.registry import BLOCKED, canonical, discover
+from diffx.plugins.userfile import read_choices, where_choices, write_choices
 
 
 def main(verb: str, words: Sequence[str]) -> int:

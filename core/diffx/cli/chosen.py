@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 from diffx.config import RunConfig, last_given, resolve
 from diffx.errors import UsageError, did_you_mean
-from diffx.manifest import Manifest
-from diffx.plugins import config_type
-from diffx.registry import Found, discover, find, manifest_of
-from diffx.yamltext import read_mapping
+from diffx.io.yamltext import read_mapping
+from diffx.plugins.loader import config_type
+from diffx.plugins.manifest import Manifest
+from diffx.plugins.registry import Found, discover, find, manifest_of
 
 
 class Chosen(NamedTuple):

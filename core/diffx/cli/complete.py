@@ -40,7 +40,7 @@ def candidates(line: str) -> list[str]:
     elif before[0] == "plugins":
         options = _of_plugins(before[1])
     elif before[0] == "weights":
-        from diffx.weights import shipped
+        from diffx.plugins.weights import shipped
 
         options = [w.id for w in shipped()]
     elif before[0] == "docs":
@@ -55,8 +55,8 @@ def candidates(line: str) -> list[str]:
 
 
 def _of_plugins(verb: str) -> Iterable[str]:
-    from diffx.registry import discover
-    from diffx.userfile import read_choices
+    from diffx.plugins.registry import discover
+    from diffx.plugins.userfile import read_choices
 
     if verb == "unblock":
         return read_choices().blocked
@@ -64,7 +64,7 @@ def _of_plugins(verb: str) -> Iterable[str]:
 
 
 def _plugin_names() -> list[str]:
-    from diffx.registry import discover
+    from diffx.plugins.registry import discover
 
     return [found.name for found in discover() if not found.error]
 
@@ -76,8 +76,8 @@ def _values(before: Sequence[str], current: str) -> list[str]:
     if name is None or before[0] == "doctor":
         return [f"plugin={known}" for known in _plugin_names()]
     from diffx.config import schema
-    from diffx.plugins import config_type
-    from diffx.registry import find, manifest_of
+    from diffx.plugins.loader import config_type
+    from diffx.plugins.registry import find, manifest_of
 
     found = find(name)
     manifest = manifest_of(found)
@@ -85,7 +85,7 @@ def _values(before: Sequence[str], current: str) -> list[str]:
     options = schema(config_type(found)).options
     if not equals:
         return [f"{known}=" for known in options if known != "plugin"]
-    from diffx.weights import shipped
+    from diffx.plugins.weights import shipped
 
     ids = [w.id for w in shipped() if w.plugin == name]
     named: dict[str, Iterable[str]] = {"task": manifest.tasks, "preset": manifest.presets, "from": ids}

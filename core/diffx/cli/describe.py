@@ -11,7 +11,7 @@ from diffx.config.dump import scalar
 from diffx.config.options import DataConfig, RunConfig, SampleConfig, TrainConfig
 from diffx.config.parse import expected
 from diffx.config.schema import Schema
-from diffx.weights import absent, shipped
+from diffx.plugins.weights import absent, shipped
 
 
 def describe(chosen: Chosen, everything: bool = False) -> str:

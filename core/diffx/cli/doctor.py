@@ -1,12 +1,12 @@
-"""`diffx doctor [plugin=NAME]`: print the checks of diffx.doctor; exit 1 where something is not well."""
+"""`diffx doctor [plugin=NAME]`: print the checks of diffx.checks.doctor; exit 1 where something is not well."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from diffx.checks.doctor import examine
 from diffx.cli.layout import columns
 from diffx.cli.words import Parser, print_json
-from diffx.doctor import examine
 
 MARKS = {True: "ok", False: "not ok", None: "-"}
 

@@ -1,15 +1,15 @@
-"""The reference of the hooks, made from their signatures and docstrings in `diffx.hookspecs`."""
+"""The reference of the hooks, made from their signatures and docstrings in `diffx.plugins.hookspecs`."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable
 
-from diffx.hookspecs import HOOKS, MUST
+from diffx.plugins.hookspecs import HOOKS, MUST
 
 HEAD = """# Hooks
 
-Made from `core/diffx/hookspecs.py` by `diffx plugins hooks`; [plugins](plugins.md) explains how to use them.
+Made from `core/diffx/plugins/hookspecs.py` by `diffx plugins hooks`; [plugins](plugins.md) explains how to use them.
 
 A plugin is a module with functions of these names, each marked `@diffx.hookimpl`. A function may leave out arguments
 that it does not need. Names that begin with `diffx_` are kept for hooks; one that does not exist is refused with the

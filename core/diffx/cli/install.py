@@ -15,8 +15,9 @@ from diffx.cli.layout import columns
 from diffx.cli.pip import Request, name_of, pip
 from diffx.cli.words import Parser
 from diffx.errors import DiffxError, PluginError, UsageError
-from diffx.registry import BLOCKED, canonical, discover
-from diffx.userfile import expanded, read_choices, where_choices, write_choices
+from diffx.io.home import expanded
+from diffx.plugins.registry import BLOCKED, canonical, discover
+from diffx.plugins.userfile import read_choices, where_choices, write_choices
 
 _FILES = (".whl", ".tar.gz", ".zip")
 

@@ -15,11 +15,11 @@ from string import Template
 
 from diffx.cli.words import Parser
 from diffx.errors import UsageError
-from diffx.manifest import API
-from diffx.registry import canonical, discover
-from diffx.userfile import expanded
+from diffx.io.home import expanded
+from diffx.plugins.manifest import API
+from diffx.plugins.registry import canonical, discover
 
-SCAFFOLD = Path(__file__).resolve().parents[1] / "scaffold"
+SCAFFOLD = Path(__file__).resolve().parent / "scaffold"
 
 
 def main(words: Sequence[str]) -> int:

@@ -13,11 +13,11 @@ from diffx.cli.layout import columns
 from diffx.cli.weights import size
 from diffx.cli.words import Parser, print_json, subverb
 from diffx.errors import PluginError
-from diffx.manifest import Manifest
-from diffx.packs import packs
-from diffx.registry import Found, canonical, discover, find, install_hint, manifest_of, missing_requirements
-from diffx.userfile import read_choices
-from diffx.weights import absent, shipped
+from diffx.plugins.manifest import Manifest
+from diffx.plugins.packs import packs
+from diffx.plugins.registry import Found, canonical, discover, find, install_hint, manifest_of, missing_requirements
+from diffx.plugins.userfile import read_choices
+from diffx.plugins.weights import absent, shipped
 
 KNOWN = {
     "list": "every plugin, the broken ones with the reason (the default)",
@@ -143,7 +143,7 @@ def _check(parser: Parser, words: Sequence[str]) -> int:
     name = given.plugin.removeprefix("plugin=")
     if name not in {found.name for found in discover()}:
         find(name)  # says what is meant
-    command = [sys.executable, "-m", "diffx.contract", name, "--to", given.to, *given.options]
+    command = [sys.executable, "-m", "diffx.checks.contract", name, "--to", given.to, *given.options]
     code = subprocess.run(command, check=False).returncode
     if code < 0:
         raise PluginError(f"plugin {name!r} ended the process that imported it (signal {-code})")

@@ -8,8 +8,8 @@ from importlib import metadata
 from diffx.cli.pip import pip
 from diffx.cli.words import Parser
 from diffx.errors import PluginError, did_you_mean
-from diffx.registry import OURS, canonical, discover
-from diffx.userfile import read_choices, write_choices
+from diffx.plugins.registry import OURS, canonical, discover
+from diffx.plugins.userfile import read_choices, write_choices
 
 
 def main(words: Sequence[str]) -> int:

@@ -8,8 +8,8 @@ from typing import Any
 from diffx.cli.chosen import Chosen, choose, configure
 from diffx.cli.layout import paragraphs
 from diffx.errors import DiffxError, PluginError, UsageError, did_you_mean
-from diffx.plugins import Plugins, load, require_extra
-from diffx.registry import find
+from diffx.plugins.loader import Plugins, load, require_extra
+from diffx.plugins.registry import find
 
 HELP = """usage: diffx run plugin=NAME [task=NAME] [preset=NAME] [config=FILE] [key=value ...]
 

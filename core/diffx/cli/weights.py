@@ -9,8 +9,8 @@ from typing import Any
 from diffx.cli.layout import columns, paragraphs
 from diffx.cli.words import Parser, print_json, subverb
 from diffx.errors import DataError, did_you_mean
-from diffx.packs import packs
-from diffx.weights import Shipped, absent, shipped, verify
+from diffx.plugins.packs import packs
+from diffx.plugins.weights import Shipped, absent, shipped, verify
 
 KNOWN = {
     "list": "their ids, for from=ID",

@@ -15,7 +15,7 @@ from diffx.config.options import RunConfig
 from diffx.config.parse import Mismatch, check, read
 from diffx.config.schema import Option, Schema, schema
 from diffx.errors import PluginError, UsageError, did_you_mean
-from diffx.yamltext import read_mapping
+from diffx.io.yamltext import read_mapping
 
 C = TypeVar("C", bound=RunConfig)
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from diffx.condition import Condition
 from diffx.guide.states import linearise, tweedie, white_variance
 from diffx.predict import Predict
-from diffx.process.schedule import Schedule
+from diffx.schedule import Schedule
 
 
 def classifier(

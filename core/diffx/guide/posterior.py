@@ -11,7 +11,7 @@ from diffx.guide.algebra import conjugate_gradient
 from diffx.guide.operators import Operator
 from diffx.guide.states import linearise, tweedie, white_variance
 from diffx.predict import Predict
-from diffx.process.schedule import Schedule
+from diffx.schedule import Schedule
 
 METHODS = ("mmps", "pigdm", "dps")
 

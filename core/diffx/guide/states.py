@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diffx.process.schedule import Schedule
+from diffx.schedule import Schedule
 
 #: Noise-to-signal ratio above which x_t says next to nothing about x_0.
 UNINFORMED = 1e3

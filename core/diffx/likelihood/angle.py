@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from diffx.process.gaussian import Gaussian
-from diffx.process.schedule import sigma_range
+from diffx.schedule.base import sigma_range
 
 # Features of this size, in standard deviations of the data, are where steps turn from even in the logarithm of the
 # noise to even in the noise. Measured on Gaussians and mixtures with features of 0.01 to 2 by the error of log_prob at

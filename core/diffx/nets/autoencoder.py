@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from diffx.blend import Tile, tiled
 from diffx.nets.blocks import CONV, Upsample, silu, zero
 from diffx.noise import Noise
+from diffx.tiling.blend import Tile, tiled
 
 Window = int | Sequence[int]
 

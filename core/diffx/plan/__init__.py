@@ -13,11 +13,11 @@ from diffx.plan.pndm import pndm
 from diffx.plan.resample import repaint
 from diffx.plan.single import ddim, ddpm, euler, euler_ancestral
 from diffx.plan.stages import dpm2, dpmpp_2s, heun
-from diffx.plan.table import JointPlan, JointRow, Plan, Row
 from diffx.plan.transitions import follow, in_step, paced, transitions
 from diffx.plan.unipc import unipc
 from diffx.plan.walk import temper, walk
-from diffx.process.schedule import Schedule
+from diffx.process.table import JointPlan, JointRow, Plan, Row
+from diffx.schedule import Schedule
 
 SOLVERS: dict[str, Callable[..., Plan]] = {
     "ddpm": ddpm,

@@ -9,8 +9,8 @@ import numpy as np
 
 from diffx.plan.grids import steps
 from diffx.plan.single import denoise, transfer
-from diffx.plan.table import Plan, Row
-from diffx.process.schedule import Schedule
+from diffx.process.table import Plan, Row
+from diffx.schedule import Schedule
 
 _POINTS, _WEIGHTS = np.polynomial.legendre.leggauss(2)  # exact for cubics
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from diffx.process.schedule import Schedule, sigma_range
+from diffx.schedule.base import Schedule, sigma_range
 
 
 def _first(schedule: Schedule, start: float | None) -> float:

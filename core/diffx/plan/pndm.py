@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from diffx.plan.grids import steps
 from diffx.plan.single import denoise, transfer
-from diffx.plan.table import Plan, Row
-from diffx.process.schedule import Schedule
+from diffx.process.table import Plan, Row
+from diffx.schedule import Schedule
 
 # Adams-Bashforth for even steps, newest first; by how many eps there are.
 _ADAMS = ((1.0,), (3 / 2, -1 / 2), (23 / 12, -16 / 12, 5 / 12), (55 / 24, -59 / 24, 37 / 24, -9 / 24))

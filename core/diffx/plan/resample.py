@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from diffx.plan.table import Plan, Row
-from diffx.process.schedule import Schedule
+from diffx.process.table import Plan, Row
+from diffx.schedule import Schedule
 
 
 def renoise(schedule: Schedule, s: float, t: float) -> Row:

@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 
 from diffx.plan.grids import steps
-from diffx.plan.table import Plan, Row
-from diffx.process.schedule import Schedule
+from diffx.process.table import Plan, Row
+from diffx.schedule import Schedule
 
 
 def denoise(t: float) -> Row:

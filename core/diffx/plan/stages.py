@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from diffx.plan.grids import steps
 from diffx.plan.single import ancestral, denoise, transfer, velocity
-from diffx.plan.table import Plan, Row
-from diffx.process.schedule import Schedule
+from diffx.process.table import Plan, Row
+from diffx.schedule import Schedule
 
 
 def heun(schedule: Schedule, times: Sequence[float]) -> Plan:

@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from diffx.plan.grids import pairs
-from diffx.plan.table import Plan, Row
 from diffx.process.base import Process
+from diffx.process.table import Plan, Row
 
 
 def transitions(times: Sequence[float], eta: float = 0.0, temperature: float = 1.0) -> Plan:

@@ -9,8 +9,8 @@ import numpy as np
 
 from diffx.plan.grids import steps
 from diffx.plan.single import denoise, transfer
-from diffx.plan.table import Plan, Row
-from diffx.process.schedule import Schedule
+from diffx.process.table import Plan, Row
+from diffx.schedule import Schedule
 
 
 def unipc(schedule: Schedule, times: Sequence[float], order: int = 2, variant: str = "bh2") -> Plan:

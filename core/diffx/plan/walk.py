@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from diffx.plan.grids import pairs
-from diffx.plan.table import Plan, Row
-from diffx.process.schedule import Schedule
+from diffx.process.table import Plan, Row
+from diffx.schedule import Schedule
 
 
 def walk(schedule: Schedule, times: Sequence[float], eta: float = 1.0, order: int = 1, denoise: bool = False) -> Plan:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from diffx.condition import Condition
 from diffx.predict.frame import Frame, Framed, per_sample
-from diffx.process.schedule import Schedule
+from diffx.schedule import Schedule
 
 Coefficients = tuple[float | np.ndarray, float | np.ndarray]
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from diffx.noise import Noise
 
 if TYPE_CHECKING:
-    from diffx.plan import Row
+    from diffx.process.table import Row
 
 @dataclass(frozen=True)
 class Noisy:

@@ -16,11 +16,11 @@ from torch import Tensor
 
 from diffx.noise import Noise
 from diffx.process.base import Memory, Noisy
-from diffx.process.levels import Levels, uniform_time
-from diffx.process.schedule import RectifiedFlow, Schedule
+from diffx.schedule import RectifiedFlow, Schedule
+from diffx.schedule.distribution import NoiseDistribution, uniform_time
 
 if TYPE_CHECKING:
-    from diffx.plan import Row
+    from diffx.process.table import Row
 
 
 def variates(noise: Noise, shape: Sequence[int], step: int = 0) -> Tensor:
@@ -79,7 +79,7 @@ class Discrete:
 
     categories: int | Sequence[int]
     schedule: Schedule = field(default_factory=RectifiedFlow)
-    levels: Levels = uniform_time
+    levels: NoiseDistribution = uniform_time
 
     def __post_init__(self) -> None:
         if not isinstance(self.categories, int):

@@ -11,12 +11,12 @@ from torch import Tensor
 
 from diffx.noise import Noise
 from diffx.process.base import Memory, Noisy
-from diffx.process.levels import Levels, lognormal
-from diffx.process.schedule import EDM, Schedule
-from diffx.process.weights import Weight, edm_weight
+from diffx.process.weighting import Weight, edm_weight
+from diffx.schedule import EDM, Schedule
+from diffx.schedule.distribution import NoiseDistribution, lognormal
 
 if TYPE_CHECKING:
-    from diffx.plan import Row
+    from diffx.process.table import Row
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Gaussian:
 
     schedule: Schedule = field(default_factory=EDM)
     sigma_data: float = 1.0
-    levels: Levels = field(default_factory=lognormal)
+    levels: NoiseDistribution = field(default_factory=lognormal)
     weight: Weight | None = None
 
     def times(self, u: np.ndarray) -> np.ndarray:

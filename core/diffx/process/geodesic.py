@@ -11,12 +11,12 @@ from torch import Tensor
 
 from diffx.noise import Noise
 from diffx.process.base import Memory, Noisy
-from diffx.process.levels import Levels, uniform_time
-from diffx.process.schedule import Schedule
 from diffx.process.space import Space
+from diffx.schedule import Schedule
+from diffx.schedule.distribution import NoiseDistribution, uniform_time
 
 if TYPE_CHECKING:
-    from diffx.plan import Row
+    from diffx.process.table import Row
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Geodesic:
 
     space: Space
     schedule: Schedule
-    levels: Levels = uniform_time
+    levels: NoiseDistribution = uniform_time
 
     def times(self, u: np.ndarray) -> np.ndarray:
         """Training times [B] from uniform variates [B] in (0, 1)."""

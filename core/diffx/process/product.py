@@ -14,7 +14,7 @@ from diffx.noise import Noise
 from diffx.process.base import Memory, Noisy, Process
 
 if TYPE_CHECKING:
-    from diffx.plan import JointRow
+    from diffx.process.table import JointRow
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diffx.cache import Arrays, cached
+from diffx.io.cache import Arrays, cached
 from diffx.process.heat import igso3, wrapped_normal
 from diffx.process.rotation import norm
 

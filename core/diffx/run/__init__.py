@@ -3,8 +3,8 @@
 Light to import: no torch, no matplotlib, no jinja until a report is written.
 """
 
+from diffx.io.files import atomic, atomic_folder
 from diffx.run.execute import execute
-from diffx.run.files import atomic, atomic_folder
 from diffx.run.folder import Run
 from diffx.run.report import Report
 

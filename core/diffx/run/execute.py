@@ -16,8 +16,8 @@ from datetime import datetime
 from typing import Any
 
 from diffx.errors import DiffxError, UsageError, in_one_line
+from diffx.io.files import write_json, write_text
 from diffx.run.environment import environment
-from diffx.run.files import write_json, write_text
 from diffx.run.folder import Run
 from diffx.run.progress import Screen
 from diffx.run.resources import Meter

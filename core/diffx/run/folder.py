@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
-from diffx.run.files import append_line, plain, write_json
+from diffx.io.files import append_line, plain, write_json
 from diffx.run.location import locate, process_rank, read_status
 from diffx.run.progress import Bar, Screen
 from diffx.run.report import Report

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from diffx.errors import UsageError
-from diffx.userfile import expanded
+from diffx.io.home import expanded
 
 ROOT = Path("runs")
 

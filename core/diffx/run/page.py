@@ -9,8 +9,8 @@ from importlib import resources
 from typing import Any
 
 from diffx.config import RunConfig, schema
+from diffx.io.files import read_lines
 from diffx.run.curves import loss_curve, other_curves
-from diffx.run.files import read_lines
 from diffx.run.folder import Run
 from diffx.run.report import metrics_section
 from diffx.run.words import duration, figure, size

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from diffx.config import TrainConfig
 from diffx.errors import DataError
-from diffx.model import Model
+from diffx.nets.model import Model
 from diffx.process import Process
 from diffx.train.objective import Dataset
 from diffx.train.signals import StopAtBoundary

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from diffx.condition import Conditioning, Values, drop
-from diffx.model import Model
+from diffx.nets.model import Model
 from diffx.noise import Noise, derive
+from diffx.predict.selfcondition import SelfConditioned
 from diffx.process import Process
-from diffx.selfcondition import SelfConditioned
 from diffx.state import as_state, each
 
 

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from diffx import checkpoint
 from diffx.errors import DataError
+from diffx.io import checkpoint
 from diffx.train.ema import gamma_of
 
 #: relative widths of the two averages that are kept, as in the paper; and the folder of their snapshots

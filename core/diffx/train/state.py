@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from diffx import checkpoint
 from diffx.errors import DataError
+from diffx.io import checkpoint
 from diffx.train.ema import PowerEMA
 from diffx.train.uncertainty import Uncertainty
 

@@ -14,9 +14,9 @@ from accelerate import Accelerator
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from diffx import checkpoint
 from diffx.config import TrainConfig
-from diffx.model import Model
+from diffx.io import checkpoint
+from diffx.nets.model import Model
 from diffx.noise import derive
 from diffx.process import Process
 from diffx.state import each

@@ -1,6 +1,6 @@
 """What diffx promises of every plugin."""
 
-from diffx.testing import PluginContract
+from diffx.checks.testing import PluginContract
 
 
 class TestTensorboard(PluginContract):

@@ -12,8 +12,8 @@ from torch import Tensor
 from diffx import plugins
 from diffx.build import restore
 from diffx.errors import DataError
+from diffx.plugins.weights import resolve_weights
 from diffx.train import export
-from diffx.weights import resolve_weights
 
 from .. import pictures
 from ..codec import BrainCodec

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from diffx.cache import cache_path
 from diffx.errors import UsageError
+from diffx.io.cache import cache_path
 from diffx.noise import derive
-from diffx.weights import resolve_weights
+from diffx.plugins.weights import resolve_weights
 
 from ..bids import find_scans
 from ..codec import BrainCodec

@@ -20,15 +20,15 @@ from torch import Tensor
 from diffx import plugins
 from diffx.build import restore
 from diffx.errors import DataError, UsageError
-from diffx.model import Model
+from diffx.nets.model import Model
 from diffx.noise import Noise
+from diffx.plugins.weights import resolve_weights
+from diffx.predict.selfcondition import clean
 from diffx.process import Gaussian
-from diffx.sample import sample as run_plan
-from diffx.selfcondition import clean
+from diffx.sampling import sample as run_plan
 from diffx.state import each
 from diffx.tasks import plan_of, predictor, ready
 from diffx.train.precision import pick_device
-from diffx.weights import resolve_weights
 
 from ..codec import BrainCodec
 from ..modes import with_modes

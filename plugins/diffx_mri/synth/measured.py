@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from diffx.errors import DataError
-from diffx.run.files import write_json
+from diffx.io.files import write_json
 
 from ..codec import BrainCodec
 from ..pack import Packed

@@ -9,8 +9,8 @@ from torch import nn
 
 import diffx
 from diffx.condition import Conditioning, Label, Number
+from diffx.data.spec import Spec
 from diffx.defaults import unet
-from diffx.spec import Spec
 
 from .config import AGES, SynthConfig
 

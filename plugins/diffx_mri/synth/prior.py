@@ -9,8 +9,8 @@ import torch
 from diffx.errors import UsageError
 from diffx.plan import make_plan
 from diffx.predict import Predict
-from diffx.sample import sample as run_plan
-from diffx.selfcondition import clean
+from diffx.predict.selfcondition import clean
+from diffx.sampling import sample as run_plan
 from diffx.state import each
 from diffx.tasks import predictor, ready
 

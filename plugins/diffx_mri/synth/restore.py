@@ -11,8 +11,8 @@ import numpy as np
 
 from diffx import __version__
 from diffx.errors import DataError
+from diffx.io.files import write_json
 from diffx.run import Run
-from diffx.run.files import write_json
 
 from ..derivatives import BIDS_VERSION
 from ..volume import Volume

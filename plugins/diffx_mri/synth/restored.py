@@ -16,7 +16,7 @@ import numpy as np
 
 from diffx import __version__
 from diffx.errors import DataError, UsageError
-from diffx.run.files import write_json
+from diffx.io.files import write_json
 
 from ..stored import Stored, as_read, write, write_int16
 from ..volume import Source, Volume, opened

@@ -15,9 +15,9 @@ from diffx import plugins
 from diffx.build import restore
 from diffx.condition import Condition
 from diffx.errors import UsageError
-from diffx.model import Model
+from diffx.nets.model import Model
+from diffx.plugins.weights import resolve_weights
 from diffx.predict import Predict
-from diffx.weights import resolve_weights
 
 from ..codec import BrainCodec
 from .config import SynthConfig

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from diffx.cache import cache_path
 from diffx.errors import DataError, UsageError
+from diffx.io.cache import cache_path
+from diffx.io.home import expanded
 from diffx.noise import derive
-from diffx.userfile import expanded
 
 from .config import TranslateConfig
 from .contrast import Contrast, find_contrast

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from diffx import plugins
-from diffx.model import Model
+from diffx.nets.model import Model
+from diffx.predict.selfcondition import clean
 from diffx.process import Gaussian
-from diffx.sample import sample as run_plan
-from diffx.selfcondition import clean
+from diffx.sampling import sample as run_plan
 from diffx.state import each
 from diffx.tasks import plan_of, predictor, ready
 

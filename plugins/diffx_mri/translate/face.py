@@ -19,9 +19,9 @@ import numpy as np
 
 from diffx import plugins
 from diffx.build import restore
-from diffx.checkpoint import under
 from diffx.errors import DataError, UsageError
-from diffx.weights import resolve_weights, shipped
+from diffx.io.checkpoint import under
+from diffx.plugins.weights import resolve_weights, shipped
 
 from ..stored import Stored
 from ..volume import Source, opened

@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from diffx.condition import Condition, Conditioning
+from diffx.data.spec import Spec
 from diffx.nets import UNet
-from diffx.spec import Spec
 
 from .config import TranslateConfig
 

@@ -15,7 +15,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from diffx.errors import DataError, UsageError
-from diffx.run.files import atomic
+from diffx.io.files import atomic
 
 from ..bids import participants
 from ..pack import HELD_OUT

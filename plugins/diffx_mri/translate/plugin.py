@@ -10,8 +10,8 @@ from torch import nn
 import diffx
 from diffx import defaults
 from diffx.condition import Conditioning, Label, Map, Number
+from diffx.data.spec import Spec
 from diffx.process import Gaussian
-from diffx.spec import Spec
 
 from .config import TranslateConfig
 from .contrast import Contrast

@@ -11,12 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diffx import checkpoint, plugins
+from diffx import plugins
 from diffx.build import build, recorded, restore
+from diffx.data.spec import Spec
 from diffx.errors import DataError
-from diffx.model import Model
+from diffx.io import checkpoint
+from diffx.nets.model import Model
 from diffx.noise import Noise
-from diffx.spec import Spec
 from diffx.state import each
 from diffx.tasks import ready
 

@@ -16,9 +16,9 @@ import torch
 
 from diffx import plugins
 from diffx.build import restore
-from diffx.checkpoint import load, read_meta, save, under
 from diffx.errors import DataError, UsageError
-from diffx.weights import resolve_weights
+from diffx.io.checkpoint import load, read_meta, save, under
+from diffx.plugins.weights import resolve_weights
 
 from .config import TranslateConfig
 from .data import Pairs

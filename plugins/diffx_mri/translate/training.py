@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from diffx.cache import cache_path
-from diffx.checkpoint import load, under
-from diffx.weights import resolve_weights
+from diffx.io.cache import cache_path
+from diffx.io.checkpoint import load, under
+from diffx.plugins.weights import resolve_weights
 
 from .config import TranslateConfig
 from .data import Pairs, prepare

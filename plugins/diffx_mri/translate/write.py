@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from diffx import __version__
-from diffx.run.files import write_json
+from diffx.io.files import write_json
 
 from ..derivatives import BIDS_VERSION
 from ..stored import write_int16

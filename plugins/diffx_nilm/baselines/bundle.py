@@ -7,8 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from diffx import checkpoint
 from diffx.errors import DataError
+from diffx.io import checkpoint
 
 from ..appliances import Appliance
 from ..household import Household

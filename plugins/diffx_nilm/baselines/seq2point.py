@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from diffx.checkpoint import load_into
+from diffx.io.checkpoint import load_into
 from diffx.noise import derive
 from diffx.train.precision import autocast_dtype
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from diffx import checkpoint
 from diffx.errors import UsageError
-from diffx.weights import resolve_weights
+from diffx.io import checkpoint
+from diffx.plugins.weights import resolve_weights
 
 from ..data import metered, sources
 from ..evidence import Evidence, calibrated, gather

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from diffx.checkpoint import read_meta
 from diffx.errors import DataError, UsageError
-from diffx.userfile import expanded
-from diffx.weights import resolve_weights
+from diffx.io.checkpoint import read_meta
+from diffx.io.home import expanded
+from diffx.plugins.weights import resolve_weights
 
 from .. import compare_report
 from ..baselines import Baseline, fit_all, load_all, save_all

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from diffx.plan import Plan, Row
-from diffx.process import Schedule
+from diffx.schedule import Schedule
 
 
 def kutta3(schedule: Schedule, times: Sequence[float]) -> Plan:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from diffx.process import Schedule
+from diffx.schedule import Schedule
 
 
 @dataclass(frozen=True)

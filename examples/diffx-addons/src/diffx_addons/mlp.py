@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from diffx.condition import Condition, Conditioning
-from diffx.spec import Spec
+from diffx.data.spec import Spec
 
 
 class MLP(nn.Module):

@@ -12,11 +12,11 @@ import torch
 import diffx
 from diffx.build import restore
 from diffx.guide import keep
-from diffx.model import Model
+from diffx.nets.model import Model
+from diffx.plugins.weights import resolve_weights
 from diffx.run import Run
-from diffx.sample import sample as run_plan
+from diffx.sampling import sample as run_plan
 from diffx.tasks import flag_broken, plan_of, plugins_of, predictor, ready
-from diffx.weights import resolve_weights
 from diffx_tabular.config import TabularConfig
 from diffx_tabular.data import field
 from diffx_tabular.reader import Columns

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import diffx
-from diffx.run.files import atomic
+from diffx.io.files import atomic
 
 #: column name -> its values as text, one a row
 Columns = dict[str, list[str]]

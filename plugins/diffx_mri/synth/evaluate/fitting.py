@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from diffx import checkpoint
 from diffx.errors import DataError, DiffxError
+from diffx.io import checkpoint
 from diffx.train.signals import StopAtBoundary
 
 _EVERY = 200  # steps between two checkpoints

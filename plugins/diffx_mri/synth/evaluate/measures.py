@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from diffx import checkpoint
 from diffx.errors import DataError
-from diffx.weights import resolve_weights
+from diffx.io import checkpoint
+from diffx.plugins.weights import resolve_weights
 
 from .ages import AgeRegression, anatomy
 from .encoder import Encoder, encode

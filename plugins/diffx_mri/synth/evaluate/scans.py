@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from diffx.errors import DataError
-from diffx.run.files import atomic
+from diffx.io.files import atomic
 
 from ...align import Brain, prepare, read_mask
 from ...bids import Scan, find_scans

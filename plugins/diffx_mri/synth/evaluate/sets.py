@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from diffx.cache import cache_path
 from diffx.errors import DataError, UsageError
+from diffx.io.cache import cache_path
 from diffx.noise import derive
 
 from ...bids import Scan

@@ -9,7 +9,7 @@ import torch
 
 from diffx.errors import DataError
 from diffx.noise import derive
-from diffx.weights import resolve_weights
+from diffx.plugins.weights import resolve_weights
 
 from ...codec import BrainCodec
 from ..face import WEIGHTS

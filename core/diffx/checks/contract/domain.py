@@ -12,17 +12,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from diffx import checkpoint
 from diffx.condition import Conditioning
 from diffx.config import RunConfig, resolve
+from diffx.data.spec import Spec
 from diffx.errors import DiffxError
-from diffx.plugins import config_type, load
-from diffx.registry import find, manifest_of
+from diffx.io import checkpoint
+from diffx.plugins.loader import config_type, load
+from diffx.plugins.registry import find, manifest_of
+from diffx.plugins.weights import newest_checkpoint
 from diffx.run import Run, execute
 from diffx.run.progress import Screen
-from diffx.spec import Spec
 from diffx.state import each
-from diffx.weights import newest_checkpoint
 
 SMALL = (
     *("device=cpu", "n=2", "sample.steps=2", "sample.batch=2"),

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from diffx.errors import DataError
-from diffx.userfile import expanded, user_folder
+from diffx.io.home import expanded, user_folder
 
 Arrays = dict[str, np.ndarray]
 

@@ -1,4 +1,4 @@
-"""What a plugin promises, tried out: `diffx plugins check` and `diffx.testing.PluginContract` run the same checks.
+"""What a plugin promises, tried out, the same by `diffx plugins check` and `diffx.checks.testing.PluginContract`.
 
 Each check yields one line for each thing that is wrong, and nothing where all is well. Importing this package imports
 nothing: what a plugin's options drag in has to show.

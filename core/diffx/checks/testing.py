@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from diffx.contract.domain import Domain
-from diffx.contract.extension import check_extension
-from diffx.plugins import is_extension
-from diffx.registry import find
+from diffx.checks.contract.domain import Domain
+from diffx.checks.contract.extension import check_extension
+from diffx.plugins.loader import is_extension
+from diffx.plugins.registry import find
 
 
 def _nothing(problems: Iterator[str]) -> None:
@@ -47,7 +47,7 @@ class PluginContract:
 
     def test_manifest_options_and_import(self) -> None:
         """In a process of its own, where it shows what importing the plugin drags in."""
-        command = [sys.executable, "-m", "diffx.contract", self.plugin, "--to", "import"]
+        command = [sys.executable, "-m", "diffx.checks.contract", self.plugin, "--to", "import"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
 

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from diffx.errors import PluginError, did_you_mean, in_one_line
-from diffx.manifest import API, Manifest, parse_manifest
-from diffx.userfile import read_choices
-from diffx.yamltext import read_mapping
+from diffx.io.yamltext import read_mapping
+from diffx.plugins.manifest import API, Manifest, parse_manifest
+from diffx.plugins.userfile import read_choices
 
 GROUP = "diffx"
 OURS = "diffx-suite"
@@ -41,7 +41,7 @@ class Found(NamedTuple):
 
 def registry_file() -> Path:
     """The catalogue: inside the installed package, or at the root of the checkout."""
-    here = Path(__file__).resolve().parent
+    here = Path(__file__).resolve().parents[1]
     for path in (here / "registry.yaml", here.parents[1] / "registry.yaml"):
         if path.is_file():
             return path
@@ -73,7 +73,7 @@ def discover() -> tuple[Found, ...]:
     """Every installed plugin in the order of names, broken ones with their `error`. Cached for the process.
 
     Of several of one name the one that can be used, if any, comes first. Raises PluginError where the catalogue or the
-    user's own list (`diffx.userfile`) does not parse: what is blocked is not known then.
+    user's own list (`diffx.plugins.userfile`) does not parse: what is blocked is not known then.
     """
     rows = _catalogue().get("plugins") or {}
     found: list[Found] = []

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from diffx.process.schedule import Schedule
+from diffx.schedule import Schedule
 
 Weight: TypeAlias = Callable[[Schedule, np.ndarray], np.ndarray]
 

@@ -1,4 +1,4 @@
-"""What can be said of a plugin without torch: its manifest, its options, its module. `diffx.contract` goes on."""
+"""What can be said of a plugin without torch: its manifest, options and module; `diffx.checks.contract` goes on."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from diffx.config import resolve, schema
 from diffx.config.parse import Mismatch, check
 from diffx.errors import DiffxError
-from diffx.plugins import Plugins, config_type, is_extension
-from diffx.registry import Found, manifest_of
-from diffx.weights import shipped, verify
+from diffx.plugins.loader import Plugins, config_type, is_extension
+from diffx.plugins.registry import Found, manifest_of
+from diffx.plugins.weights import shipped, verify
 
 HEAVY = ("torch", "numpy", "monai", "torchaudio", "rdkit", "pandas", "scipy", "nibabel", "matplotlib")
 
@@ -54,7 +54,7 @@ def check_config(found: Found) -> Iterator[str]:
 
 def check_import(found: Found) -> Iterator[str]:
     """What is wrong with its module: import, hooks, tasks."""
-    from diffx.hookspecs import MUST
+    from diffx.plugins.hookspecs import MUST
 
     manifest = manifest_of(found)
     plugins = Plugins(found.name)

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from diffx.errors import DataError, did_you_mean
-from diffx.manifest import WeightsEntry
-from diffx.packs import install_pack, packs
-from diffx.registry import canonical, discover, package_folders
-from diffx.userfile import expanded
+from diffx.io.home import expanded
+from diffx.plugins.manifest import WeightsEntry
+from diffx.plugins.packs import install_pack, packs
+from diffx.plugins.registry import canonical, discover, package_folders
 
 
 class Shipped(NamedTuple):

@@ -13,15 +13,16 @@ import torch
 
 from diffx.condition import Condition, Conditioning, Number
 from diffx.config import RunConfig
+from diffx.data.spec import Spec
 from diffx.errors import DiffxError, in_one_line
 from diffx.plan import Plan
 from diffx.plan.grids import GRIDS
-from diffx.plugins import Plugins, load
-from diffx.process import EDM, Cosine, Gaussian, Schedule
+from diffx.plugins.loader import Plugins, load
+from diffx.process import Gaussian
 from diffx.run import Run
 from diffx.run.progress import Screen
-from diffx.sample import sample
-from diffx.spec import Spec
+from diffx.sampling import sample
+from diffx.schedule import EDM, Cosine, Schedule
 
 SPREAD = 0.5  # of the Gaussian that samplers have to find
 STEPS = 100

@@ -14,10 +14,10 @@ from typing import Any
 
 import pluggy
 
-from diffx import hookspecs
 from diffx.config import RunConfig
 from diffx.errors import DiffxError, ExtraError, PluginError, UsageError, did_you_mean, in_one_line
-from diffx.registry import Found, find, install_hint, manifest_of, missing_requirements
+from diffx.plugins import hookspecs
+from diffx.plugins.registry import Found, find, install_hint, manifest_of, missing_requirements
 
 DEFAULTS = "diffx.defaults"
 

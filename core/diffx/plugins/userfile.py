@@ -11,7 +11,8 @@ from typing import NamedTuple
 import yaml
 
 from diffx.errors import PluginError
-from diffx.yamltext import read_mapping
+from diffx.io.home import expanded, user_folder
+from diffx.io.yamltext import read_mapping
 
 HEAD = "# Written by diffx plugins install, remove, block and unblock; may be edited.\n"
 
@@ -21,23 +22,6 @@ class Choices(NamedTuple):
 
     installed: Mapping[str, tuple[str, ...]] = {}
     blocked: Mapping[str, str] = {}
-
-
-def expanded(path: str | Path) -> Path:
-    """The path with `~` for the user's home folder; as it is where nobody knows one, as a shell leaves it."""
-    return Path(os.path.expanduser(path))
-
-
-def user_folder(variable: str, below_home: str) -> Path | None:
-    """The folder that an environment variable names, or else one below the home folder.
-
-    None where there is neither: in a container whose user has no entry in /etc/passwd and no HOME.
-    """
-    named = os.environ.get(variable)
-    if named:
-        return expanded(named)
-    folder = expanded(Path("~", below_home))
-    return None if folder.parts[:1] == ("~",) else folder
 
 
 def choices_file() -> Path | None:

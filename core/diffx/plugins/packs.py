@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from diffx.errors import in_one_line
-from diffx.manifest import WeightsEntry, parse_weights
-from diffx.registry import block_reason, entry_points, manifest_file, package_folders, registry_file
-from diffx.yamltext import read_mapping
+from diffx.io.yamltext import read_mapping
+from diffx.plugins.manifest import WeightsEntry, parse_weights
+from diffx.plugins.registry import block_reason, entry_points, manifest_file, package_folders, registry_file
 
 GROUP = "diffx.weights"
 

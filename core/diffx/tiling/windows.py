@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diffx.blend import Tile, tiled
 from diffx.condition import Condition
 from diffx.predict import Predict
+from diffx.tiling.blend import Tile, tiled
 
 Local = Callable[[Condition | None, Tile], Condition | None]
 
@@ -42,9 +42,10 @@ def windowed(
 ) -> Predict:
     """A prediction for states of any size from one for windows: x_0-hat = sum_k w_k predict(x on window k).
 
-    The weights w_k are raised cosines that sum to one on every element (:mod:`diffx.blend`). Their average is the state
-    nearest to the predictions of all windows in weighted least squares, which is what Bar-Tal et al. 2023 minimise. It
-    is exact where x_0-hat at an element depends on no more of its surroundings than every window over it shows.
+    The weights w_k are raised cosines that sum to one on every element (:mod:`diffx.tiling.blend`). Their average is
+    the state nearest to the predictions of all windows in weighted least squares, which is what Bar-Tal et al. 2023
+    minimise. It is exact where x_0-hat at an element depends on no more of its surroundings than every window over it
+    shows.
     Guides that hold a condition of the batch's own (``cfg``) go around this one, not inside.
 
     Args:
@@ -93,7 +94,7 @@ def seam(x: Tensor, positions: Sequence[int], axis: int = -1, order: int = 1, re
 
     Args:
         x: any shape.
-        positions: a seam p lies between elements p - 1 and p (:func:`diffx.blend.edges` lists those of windows).
+        positions: a seam p lies between elements p - 1 and p (:func:`diffx.tiling.blend.edges` lists those of windows).
         axis: along which the positions count.
         order: 1 for jumps, 2 for kinks as well: slow trends drop out.
         reference: a signal without seams, of x's size along the axis, whose own ratio divides x's: for data that

@@ -44,7 +44,7 @@ def predictor_corrector(
         corrections: Langevin steps after each step of the plan.
         snr: signal-to-noise ratio of a correction, "r" in the paper.
 
-    The other arguments, and the result, are those of :func:`diffx.sample.sample`.
+    The other arguments, and the result, are those of :func:`diffx.sampling.sample`.
 
     Raises:
         ValueError: corrections < 0, snr not positive, or a plan whose rows use what earlier rows left.

@@ -1,4 +1,4 @@
-"""`python -m diffx.contract NAME [--to LEVEL] [key=value ...]`: all levels; `diffx plugins check` starts it afresh."""
+"""`python -m diffx.checks.contract NAME [--to LEVEL] [key=value ...]`, as `diffx plugins check` starts it."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from diffx import check
+from diffx.checks import check
 from diffx.errors import DiffxError, PluginError
-from diffx.plugins import is_extension
-from diffx.registry import Found, discover
+from diffx.plugins.loader import is_extension
+from diffx.plugins.registry import Found, discover
 
 
 def check_contract(found: Found, options: Sequence[str], folder: Path) -> Iterator[str]:
     """What is wrong with what a plugin does, a line each."""
-    from diffx.contract.domain import Domain
-    from diffx.contract.extension import check_extension
+    from diffx.checks.contract.domain import Domain
+    from diffx.checks.contract.extension import check_extension
 
     yield from check_extension(found.name, folder / "extension")
     if is_extension(found):
@@ -35,7 +35,7 @@ def check_contract(found: Found, options: Sequence[str], folder: Path) -> Iterat
 
 def main(words: Sequence[str]) -> int:
     """Print a line for each level; the exit code is that of the first problem, 0 where there is none."""
-    parser = argparse.ArgumentParser(prog="python -m diffx.contract")
+    parser = argparse.ArgumentParser(prog="python -m diffx.checks.contract")
     parser.add_argument("name")
     parser.add_argument("options", nargs="*")
     parser.add_argument("--to", default="contract")

@@ -16,10 +16,10 @@ from torch import Tensor
 
 from diffx.condition import Condition
 from diffx.noise import Noise
-from diffx.plan import Row
 from diffx.predict import Denoiser
 from diffx.process import Gaussian, Memory, Noisy
-from diffx.process.schedule import Schedule
+from diffx.process.table import Row
+from diffx.schedule import Schedule
 
 
 @dataclass(frozen=True)

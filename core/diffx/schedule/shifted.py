@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from diffx.process.schedule import Linear, RectifiedFlow, Schedule
+from diffx.schedule.base import Linear, RectifiedFlow, Schedule
 
 
 @dataclass(frozen=True)

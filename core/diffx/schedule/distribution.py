@@ -8,12 +8,12 @@ from typing import TypeAlias
 import numpy as np
 import torch
 
-from diffx.process.schedule import Schedule
+from diffx.schedule.base import Schedule
 
-Levels: TypeAlias = Callable[[Schedule, np.ndarray], np.ndarray]
+NoiseDistribution: TypeAlias = Callable[[Schedule, np.ndarray], np.ndarray]
 
 
-def lognormal(mean: float = -1.2, std: float = 1.2, tail: float = 0.0) -> Levels:
+def lognormal(mean: float = -1.2, std: float = 1.2, tail: float = 0.0) -> NoiseDistribution:
     """Noise levels with log(sigma/alpha) ~ N(mean, std^2) (Karras et al. 2022, table 1).
 
     ``tail``: share of the levels that is spread evenly, in the logarithm, from mean + std up to the schedule's top

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from diffx.condition import Condition
-from diffx.correct import norms
 from diffx.plan import Plan, Row
 from diffx.predict import Predict
 from diffx.process import Gaussian
+from diffx.sampling.correct import norms
 from diffx.state import as_state
 
 

@@ -15,9 +15,9 @@ from typing import NamedTuple
 
 from diffx import __version__
 from diffx.errors import DiffxError
-from diffx.packs import packs
-from diffx.registry import OURS, discover, find, install_hint, manifest_of, missing_requirements, registry_file
-from diffx.weights import absent, shipped, verify
+from diffx.plugins.packs import packs
+from diffx.plugins.registry import OURS, discover, find, install_hint, manifest_of, missing_requirements, registry_file
+from diffx.plugins.weights import absent, shipped, verify
 
 MINIMUM = {"omegaconf": (2, 4), "torch": (2, 11)}
 
@@ -47,7 +47,7 @@ def examine(plugin: str = "") -> list[Check]:
         find(plugin)  # a name that is mistyped is an error, not a finding
     checks = [*_python(), *_torch(), *_folder(), *_plugins(), *_weights()]
     if plugin:
-        from diffx.plugins import load
+        from diffx.plugins.loader import load
 
         try:
             for answers in load(plugin).collect("diffx_doctor"):

@@ -13,7 +13,7 @@ from diffx.condition import Condition
 from diffx.noise import Noise
 from diffx.predict import Predict
 from diffx.process import Gaussian
-from diffx.process.schedule import sigma_range
+from diffx.schedule.base import sigma_range
 from diffx.state import as_state
 
 # Dormand and Prince 1980, RK5(4)7M: stage times, stages, and the fifth-order weights less the fourth-order ones.
@@ -69,7 +69,7 @@ def adaptive(
             1e-6 and more.
         callback: called after each step with (number, x, t [B]); steps that were too long are among them.
 
-    The other arguments are those of :func:`diffx.sample.sample`.
+    The other arguments are those of :func:`diffx.sampling.sample`.
 
     Raises:
         ValueError: a tolerance below 1e-6, or high not above low.

@@ -1,0 +1,1 @@
+"""Large states by overlapping windows."""
