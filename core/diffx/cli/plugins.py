@@ -10,14 +10,12 @@ import sys
 from collections.abc import Callable, Sequence
 
 from diffx.cli.layout import columns
-from diffx.cli.weights import size
 from diffx.cli.words import Parser, print_json, subverb
 from diffx.errors import PluginError
 from diffx.plugins.manifest import Manifest
-from diffx.plugins.packs import packs
-from diffx.plugins.registry import Found, canonical, discover, find, install_hint, manifest_of, missing_requirements
+from diffx.plugins.packs import installed
+from diffx.plugins.registry import Found, discover, find, install_hint, manifest_of, missing_requirements
 from diffx.plugins.userfile import read_choices
-from diffx.plugins.weights import absent, shipped
 
 KNOWN = {
     "list": "every plugin, the broken ones with the reason (the default)",
@@ -97,8 +95,8 @@ def _list(parser: Parser, words: Sequence[str]) -> int:
     if broken:
         print("\nnot usable:")
         print(columns([(f.name, f"{f.distribution} {f.version}", f.error) for f in broken], indent=2))
-    here = {canonical(f.distribution) for f in plugins} | {canonical(pack.distribution) for pack in packs()}
-    gone = [name for name in read_choices().installed if name not in here]
+    remembered = read_choices().installed
+    gone = sorted(set(remembered) - installed()) if remembered else []
     if gone:
         print(f"\nremembered, but not here: {', '.join(gone)} (diffx plugins install --restore)")
     return 0
@@ -120,6 +118,9 @@ def _info(parser: Parser, words: Sequence[str]) -> int:
 
 
 def _described(manifest: Manifest) -> list[tuple[str, str]]:
+    from diffx.cli.weights import size
+    from diffx.plugins.weights import absent, shipped
+
     default = manifest.default_task
     return [
         ("summary", manifest.summary),

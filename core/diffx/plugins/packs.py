@@ -14,7 +14,15 @@ from typing import NamedTuple
 from diffx.errors import in_one_line
 from diffx.io.yamltext import read_mapping
 from diffx.plugins.manifest import WeightsEntry, parse_weights
-from diffx.plugins.registry import block_reason, entry_points, manifest_file, package_folders, registry_file
+from diffx.plugins.registry import (
+    block_reason,
+    canonical,
+    discover,
+    entry_points,
+    manifest_file,
+    package_folders,
+    registry_file,
+)
 
 GROUP = "diffx.weights"
 
@@ -37,6 +45,11 @@ def packs() -> tuple[Pack, ...]:
         for _, module, distribution, version, problem in entry_points(GROUP)
     ]
     return tuple(sorted(found, key=lambda pack: pack.distribution))
+
+
+def installed() -> set[str]:
+    """The canonical names of the distributions that bring plugins or weights."""
+    return {canonical(one.distribution) for one in (*discover(), *packs())}  # type: ignore[attr-defined]
 
 
 def install_pack(distribution: str) -> str:
