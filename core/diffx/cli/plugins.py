@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 
-from diffx.cli.layout import columns
+from diffx.cli.layout import columns, paragraphs
 from diffx.cli.words import Parser, print_json, subverb
 from diffx.errors import PluginError
 from diffx.plugins.manifest import Manifest
@@ -98,7 +98,7 @@ def _list(parser: Parser, words: Sequence[str]) -> int:
     remembered = read_choices().installed
     gone = sorted(set(remembered) - installed()) if remembered else []
     if gone:
-        print(f"\nremembered, but not here: {', '.join(gone)} (diffx plugins install --restore)")
+        print(paragraphs(f"\nremembered, but not here: {', '.join(gone)} (diffx plugins install --restore)"))
     return 0
 
 
@@ -113,7 +113,7 @@ def _info(parser: Parser, words: Sequence[str]) -> int:
     if found.error:
         return PluginError.exit_code
     if found.manifest is not None and found.manifest.tasks:
-        print(f"\ndiffx run plugin={name} --help lists its options.")
+        print(paragraphs(f"\ndiffx run plugin={name} --help shows its options."))
     return 0
 
 
