@@ -198,6 +198,31 @@ def test_what_was_installed_survives_a_rebuild(fresh: Fresh) -> None:
     assert kept.is_dir()
 
 
+def test_weights_for_research_are_installed_by_themselves(fresh: Fresh) -> None:
+    asked = ["run", "plugin=mri_translate", f"data.root={fresh.work}", "source=FLAIR", "target=T1ce"]
+    lacking = fresh.diffx(*asked)
+    assert lacking.returncode == 5, lacking.stderr
+    line = "diffx: error: weights 'mri-translate-lgg': not installed: pip install diffx-weights-research"
+    assert lacking.stderr.splitlines().count(line) == 1, lacking.stderr
+    listed = {row["id"]: row for row in json.loads(fresh.diffx("weights", "list", "--json").stdout)}
+    assert listed["mri-translate-lgg"]["installed"] is False
+
+    (wheel,) = build_wheels([ROOT / "weights/diffx-weights-research"], fresh.folder / "research")
+    done = fresh.diffx("plugins", "install", str(wheel), "--", "--no-deps")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"^mri-translate-lgg +diffx-weights-research +CC BY-NC-SA 4.0", done.stdout, re.M)
+    assert fresh.diffx("weights", "verify", "mri-translate-lgg").returncode == 0
+    listed = {row["id"]: row for row in json.loads(fresh.diffx("weights", "list", "--json").stdout)}
+    facts = listed["mri-translate-lgg"]
+    assert facts["licence"].startswith("CC BY-NC-SA 4.0, research use only") and facts["plugin"] == "mri_translate"
+    assert Path(facts["path"]).is_relative_to(fresh.folder / "venv")
+    assert "not installed" not in fresh.diffx(*asked).stderr
+    assert "remembered, but not here" not in fresh.diffx("plugins").stdout
+    removed = fresh.diffx("plugins", "remove", "diffx-weights-research")
+    assert removed.returncode == 0, removed.stderr
+    assert fresh.diffx("weights", "verify", "mri-translate-lgg").returncode == 5
+
+
 @pytest.mark.parametrize(
     "text, cause",
     [

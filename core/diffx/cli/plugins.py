@@ -139,7 +139,8 @@ def _check(parser: Parser, words: Sequence[str]) -> int:
     parser.epilog = f"levels:\n{columns(list(LEVELS.items()), indent=2)}\n{CHECKED}"
     parser.add_argument("plugin", help="its name, as diffx plugins lists it")
     parser.add_argument("options", nargs="*", metavar="key=value", help="options for the contract")
-    parser.add_argument("--to", choices=LEVELS, default=list(LEVELS)[-1], help="the last level")
+    last = list(LEVELS)[-1]
+    parser.add_argument("--to", choices=LEVELS, default=last, metavar="LEVEL", help="the last of the levels below")
     given = parser.parse_intermixed_args(list(words))
     name = given.plugin.removeprefix("plugin=")
     if name not in {found.name for found in discover()}:
