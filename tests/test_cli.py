@@ -194,11 +194,9 @@ def test_the_help_shows_first_what_people_use_first(strangers: Strangers) -> Non
 @pytest.mark.parametrize("width", [80, 50])
 def test_no_table_is_wider_than_the_terminal(strangers: Strangers, width: int, monkeypatch) -> None:
     monkeypatch.setenv("COLUMNS", str(width))
-    long = MANIFEST.format(name="one") + "    weights:\n      " + "w" * 30 + ": " + (
-        "{file: a/very/long/folder/of/weights.safetensors, sha256: " + "0" * 64 + ", bytes: 12, licence: "
-        "a licence that takes a good many words to name and to explain}\n"
-    )
-    strangers.add("one", manifest=long)
+    entry = "{file: a/very/long/folder/w.safetensors, sha256: SHA, bytes: 12, licence: a licence of a good many words}"
+    weights = f"    weights:\n      {'w' * 30}: {entry}\n".replace("SHA", "0" * 64)
+    strangers.add("one", manifest=MANIFEST.format(name="one") + weights)
     commands = [
         ["--help"], ["run", "--help"], ["run", "plugin=one", "--help", "--all"], ["weights", "list"], ["docs"],
         *(["run", f"plugin={name}", "--help", *more] for name in ("mri_synth", "mri_translate", "nilm")

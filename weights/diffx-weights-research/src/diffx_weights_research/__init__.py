@@ -1,1 +1,1 @@
-"""Weights for diffx under a non-commercial licence; `diffx.yaml` names them. diffx finds them without importing this."""
+"""Weights for diffx under a non-commercial licence; `diffx.yaml` names them. Nothing imports this package."""
