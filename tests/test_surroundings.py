@@ -7,6 +7,8 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,8 +28,9 @@ def shell(strangers: Strangers, script: str, **environment: str) -> subprocess.C
     script = f'dx() {{ "{sys.executable}" -m diffx "$@"; }}\n{script}'
     mine = {**os.environ, "PYTHONPATH": strangers.path, "DIFFX_CONFIG": f"{strangers.folder}-choices"}
     return subprocess.run(
-        ["bash", "-c", script], capture_output=True, text=True, env={**mine, **environment}, cwd=strangers.folder
-    )
+        ["bash", "-c", script], capture_output=True, text=True, errors="replace",
+        env={**mine, **environment}, cwd=strangers.folder,
+    )  # fmt: skip
 
 
 def status(strangers: Strangers, out: str = "out") -> dict:
@@ -65,15 +68,22 @@ def test_without_a_home_there_are_no_choices_and_no_cache(homeless: pytest.Monke
     assert userfile.read_choices().blocked == {"x": "y"}
 
 
-def test_a_home_of_somebody_else_holds_no_choices(strangers: Strangers, tmp_path: Path) -> None:
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that everybody may look into; pytest's own are closed to others."""
+    with tempfile.TemporaryDirectory(prefix="diffx-test-") as folder:
+        os.chmod(folder, 0o755)
+        yield Path(folder)
+
+
+def test_a_home_of_somebody_else_holds_no_choices(open_folder: Path) -> None:
     if os.geteuid() != 0 or shutil.which("setpriv") is None:
         pytest.skip("only root can start a process as somebody else (setpriv)")
     if subprocess.run([*NOBODY, sys.executable, "-c", "import diffx"], capture_output=True).returncode:
         pytest.skip("somebody else may not read this checkout")
+    strangers = Strangers(open_folder / "site")
     strangers.add("one", plugin=PLUGIN.format(name="one") + "\nimport getpass\ngetpass.getuser()\n")
-    for folder in (tmp_path, *list(tmp_path.parents)[:3]):
-        folder.chmod(0o755)
-    home, work = tmp_path / "home", tmp_path / "work"
+    home, work = open_folder / "home", open_folder / "work"
     (home / ".config/diffx").mkdir(parents=True)
     (home / ".config/diffx/plugins.yaml").write_text("blocked: {one: mine}")
     work.mkdir()
@@ -172,6 +182,19 @@ def test_any_encoding_of_the_streams(strangers: Strangers, encoding: str) -> Non
     assert done.returncode == 0, done.stderr
     assert done.stdout.decode(encoding).rstrip().endswith("report.html")
     assert status(strangers, name)["status"] == "ok"
+
+
+def test_a_name_keeps_its_bytes_in_the_c_locale(strangers: Strangers) -> None:
+    strangers.add("one")
+    bare = {k: v for k, v in os.environ.items() if not k.startswith(("LC_", "LANG", "PYTHONIO"))}
+    bare |= {"PYTHONPATH": strangers.path, "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    done = subprocess.run(
+        [sys.executable, "-m", "diffx", "run", "plugin=one", "out=Zoë"],
+        capture_output=True, env=bare, cwd=strangers.folder,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip().endswith("Zoë/report.html".encode())
+    assert status(strangers, "Zoë")["status"] == "ok"
 
 
 def test_a_name_that_is_no_text(strangers: Strangers) -> None:

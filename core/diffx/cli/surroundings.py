@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import errno
 import io
 import os
@@ -39,6 +40,14 @@ class Patient(io.TextIOWrapper):
         os.close(devnull)
         if self.fileno() == 1 and error.errno not in GONE:
             raise DiffxError(f"standard output cannot be written: {error.strerror}") from error
+
+
+def _own_bytes_or_escapes(error: UnicodeError) -> tuple[str | bytes, int]:
+    """Undecoded bytes of a file's name become themselves again, what the encoding lacks becomes an escape."""
+    try:
+        return codecs.lookup_error("surrogateescape")(error)
+    except UnicodeError:
+        return codecs.backslashreplace_errors(error)
 
 
 def settle() -> None:
@@ -85,10 +94,14 @@ def _patient(stream: Any, number: int) -> Any:
     if type(stream) is not io.TextIOWrapper:
         return stream
     stream.flush()
+    errors = "backslashreplace"
+    if stream.errors == "surrogateescape":  # Python's choice in the C locale
+        errors = "diffx.own_bytes_or_escapes"
+        codecs.register_error(errors, _own_bytes_or_escapes)
     return Patient(
         stream.buffer,
         encoding=stream.encoding,
-        errors="backslashreplace",
+        errors=errors,
         line_buffering=stream.line_buffering,
         write_through=stream.write_through,
     )
