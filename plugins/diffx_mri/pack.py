@@ -16,7 +16,7 @@ from diffx.errors import DataError
 from diffx.run.files import atomic
 
 from .align import Brain, prepare, read_mask
-from .bids import Scan, find_scans
+from .bids import Scan, find_scans, held_out
 from .codec import BrainCodec
 from .fit import fit_codec, head_template
 from .geometry import Geometry
@@ -24,7 +24,6 @@ from .mask import quick_mask
 from .volume import Volume, load
 
 FORMAT = "diffx-brain-latents-1"
-HELD_OUT = {"val", "valid", "validation", "test", "eval"}
 _CHUNK = 8
 
 
@@ -36,12 +35,8 @@ class Packed:
     rows: list[dict]
 
     def select(self, split: str) -> list[int]:
-        """Indices of "train" (everything not held out) or "val" (val, test, ...)."""
-        return [
-            i
-            for i, row in enumerate(self.rows)
-            if ((row["split"] or "train").lower() in HELD_OUT) == (split != "train")
-        ]
+        """Indices of "train" (train, or not told) or "val" (everything else: val, test, dev, holdout, ...)."""
+        return [i for i, row in enumerate(self.rows) if held_out(row["split"]) == (split != "train")]
 
 
 def pack(
@@ -85,7 +80,7 @@ def pack(
         log(f"resumed: {len(done)} of {len(scans)} scans are encoded")
     todo = [(name, scan) for name, scan in zip(names, scans, strict=True) if name not in done]
     if codec is None:
-        chosen = [(name, scan) for name, scan in todo if (scan.split or "train").lower() not in HELD_OUT]
+        chosen = [(name, scan) for name, scan in todo if not held_out(scan.split)]
         brains, kept = _prepare_all(chosen, geometry, mask_codec, whole_head, log, fail)
         if len(brains) < 8:
             raise DataError(

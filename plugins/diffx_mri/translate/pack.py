@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,9 @@ from safetensors.torch import save_file
 from diffx.errors import DataError, UsageError
 from diffx.run.files import atomic
 
-from ..bids import participants
-from ..pack import HELD_OUT
+from ..bids import Name, derived, held_out, in_scan_space, is_lesion_mask, known, sessions
 from ..volume import Volume, load, resample
-from .contrast import Contrast, Session, find_contrast, sessions
+from .contrast import Contrast, find_contrast
 from .grid import SliceGrid
 from .intensity import LEVELS, STEPS, normalise
 
@@ -48,8 +47,8 @@ class Slices:
         return list(self.images)
 
     def select(self, split: str) -> list[dict[str, Any]]:
-        """The scans of "train" (everything not held out) or "val" (val, test, ...)."""
-        return [row for row in self.rows if ((row["split"] or "train").lower() in HELD_OUT) == (split != "train")]
+        """The scans of "train" (train, or not told) or "val" (everything else: val, test, dev, holdout, ...)."""
+        return [row for row in self.rows if held_out(row["split"]) == (split != "train")]
 
     def scan(self, row: Mapping[str, Any], contrast: str) -> np.ndarray:
         """Normalised slices [Z, size, size], float32."""
@@ -74,16 +73,18 @@ def pack(
     kinds = [Contrast.of(name) for name in contrasts]
     if len({kind.name for kind in kinds}) < 2:
         raise UsageError("data.contrasts: translation takes at least two different contrasts")
-    people, problems = participants(Path(root) / "participants.tsv")
+    folders = sessions(root)
+    people, problems = known(root, folders)
     for problem in problems:
         log(problem)
-    found = {kind.name: find_contrast(root, kind) for kind in kinds}
+    lesions = derived(root, ("mask", "roi"))
+    found = {kind.name: find_contrast(root, kind, log) for kind in kinds}
     rows: list[dict[str, Any]] = []
     images: dict[str, list[np.ndarray]] = {kind.name: [] for kind in kinds}
     shares: dict[str, list[np.ndarray]] = {kind.name: [] for kind in kinds}
-    for session in sessions(root):
+    for session in folders:
         files = {name: paths[session] for name, paths in found.items() if session in paths}
-        split = people.get(session[0], {}).get("split")
+        split = people[session]["split"]
         try:
             read = dict(_read(files, grid))
         except DataError as error:
@@ -104,13 +105,13 @@ def pack(
                 "has": list(read),
                 "low": int(filled[0]),
                 "high": int(filled[-1]),
-                "lesion": _largest_lesion(Path(root), session, len(first.slices)),
+                "lesion": _largest_lesion(lesions.get(session, []), len(first.slices)),
             }
         )
         for name in images:
             one = read[name].slices if name in read else np.zeros_like(first.slices)
             images[name].append(np.clip(np.rint(one * STEPS), 0, 255).astype(np.uint8))
-            if name in read and (split or "train").lower() not in HELD_OUT:
+            if name in read and not held_out(split):
                 shares[name].append(np.percentile(one[read[name].mask], LEVELS))
     if not rows:
         raise DataError(f"{root}: no session has two of the contrasts {', '.join(images)}")
@@ -165,10 +166,9 @@ def on_grid_of(scan: Volume, frame: Volume) -> Volume:
     return resample(scan, frame.affine, frame.data.shape)
 
 
-def _largest_lesion(root: Path, session: Session, count: int) -> int | None:
-    name = "_".join(filter(None, session))
-    masks = sorted((root / "derivatives").rglob(f"{name}_*lesion*mask.nii*")) if (root / "derivatives").is_dir() else []
-    for path in masks:
+def _largest_lesion(masks: Iterable[tuple[Path, Name]], count: int) -> int | None:
+    """The slice with most of the first lesion mask that can be read; None where its slices are not the scan's."""
+    for path in (path for path, name in masks if is_lesion_mask(name) and in_scan_space(name)):
         try:
             area = load(path).data.sum((0, 1))
         except DataError:  # no lesion: all voxels alike

@@ -64,7 +64,7 @@ def translate(run: Run) -> None:
         raise UsageError("data.root= says which BIDS folder holds the scans")
     translator = Translator.load(cfg.from_, cfg.device, cfg.extensions, run.log)
     given, wanted = translator.check(cfg.source, cfg.target)
-    scans = find_contrast(cfg.data.root, Contrast.of(given))
+    scans = find_contrast(cfg.data.root, Contrast.of(given), run.log)
     if not scans:
         found = ", ".join(contrasts_in(cfg.data.root)) or "no NIfTI file"
         raise DataError(f"{cfg.data.root}: no {given} scan in it (found: {found})")
