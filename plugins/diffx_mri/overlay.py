@@ -47,12 +47,12 @@ def _placed(mask: Volume, like: Volume, name: str, say: Say) -> Volume:
         if away > tolerance and np.allclose(mask.spacing, like.spacing, rtol=0.01):
             if like.qform is not None and apart(mask.affine, like.qform, shape) < tolerance:
                 say(
-                    f"{name}: the mask has the scan's voxels but lies {away:.1f} mm off: its affine is the scan's qform, "
-                    "and the scan's sform differs. It is taken voxel by voxel; make sform and qform of the scan agree"
+                    f"{name}: the mask has the scan's voxels but lies {away:.1f} mm off: its affine is the scan's "
+                    "qform, and the scan's sform differs. It is taken voxel by voxel; make the scan's two forms agree"
                 )
                 return Volume(mask.data, like.affine)
             say(
-                f"{name}: the mask has as many voxels as the scan but by its header lies {away:.1f} mm off, and is taken "
-                "to lie there; if it was drawn on this scan, give it the scan's affine"
+                f"{name}: the mask has as many voxels as the scan but by its header lies {away:.1f} mm off, and is "
+                "taken to lie there; if it was drawn on this scan, give it the scan's affine"
             )
     return resample(mask, like.affine, shape, 0)

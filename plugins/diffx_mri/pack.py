@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 
 from diffx.errors import DataError
 from diffx.run.files import atomic
+from diffx.weights import check_safetensors
 
 from .align import Brain, prepare, read_mask
 from .bids import Scan, find_scans, held_out
@@ -50,13 +51,15 @@ def pack(
     whole_head: bool = False,
     log: Callable[[str], None] = print,
     fail: Callable[[str, str], None] = lambda item, reason: None,
+    flag: Callable[[str], None] = lambda text: None,
 ) -> tuple[Path, Path]:
     """Encode every T1w scan under a BIDS folder; returns (codec.safetensors, latents.safetensors) in `folder`.
 
     Without `codec` one is fitted to the scans not held out (participants.tsv column split). Scans without a mask
     derivative get a quick mask from `mask_codec` (or `codec`). Killed and started again with the same folder it goes on
-    where it was. `fail(item, reason)` is told of scans that could not be used; the rest goes on. Raises DataError when
-    fewer than 8 can be used.
+    where it was. `fail(item, reason)` is told of scans that could not be used, the rest goes on; `flag(text)` of masks
+    whose header disagrees with the scan's; both again where all is there already. Raises DataError when fewer than 8
+    can be used.
     """
     folder = Path(folder)
     codec_file, latents_file, partial = (
@@ -64,7 +67,13 @@ def pack(
     )
     if latents_file.is_file() and codec_file.is_file():
         log(f"{latents_file} is already there")
+        told = _told(latents_file)
+        for item, reason in told["failed"]:
+            fail(item, reason)
+        for text in told["flagged"]:
+            flag(text)
         return codec_file, latents_file
+    told, fail, flag = _recording(fail, flag)
     scans, problems = find_scans(root)
     for problem in problems:
         log(problem)
@@ -81,7 +90,7 @@ def pack(
     todo = [(name, scan) for name, scan in zip(names, scans, strict=True) if name not in done]
     if codec is None:
         chosen = [(name, scan) for name, scan in todo if not held_out(scan.split)]
-        brains, kept = _prepare_all(chosen, geometry, mask_codec, whole_head, log, fail)
+        brains, kept = _prepare_all(chosen, geometry, mask_codec, whole_head, log, fail, flag)
         if len(brains) < 8:
             raise DataError(
                 f"{root}: only {len(brains)} usable T1w scans; fitting a codec takes at least 8 (or give a codec)"
@@ -94,7 +103,8 @@ def pack(
     else:
         codec.save(codec_file)
     for first in range(0, len(todo), _CHUNK):
-        brains, kept = _prepare_all(todo[first : first + _CHUNK], geometry, mask_codec or codec, whole_head, log, fail)
+        part = todo[first : first + _CHUNK]
+        brains, kept = _prepare_all(part, geometry, mask_codec or codec, whole_head, log, fail, flag)
         if not brains:
             continue
         z, _ = codec.encode(brains)
@@ -108,6 +118,7 @@ def pack(
     rows = [_row(scan, False) for _, scan in order] + [_row(scan, True) for _, scan in order]
     both = torch.cat([z, codec.flip(z.float()).half()])
     meta = {"format": FORMAT, "rows": json.dumps(rows), "geometry": json.dumps(geometry.to_dict())}
+    meta["told"] = json.dumps(told)
     with atomic(latents_file) as temporary:
         save_file({"z": both.contiguous()}, temporary, meta)
     partial.unlink(missing_ok=True)
@@ -143,7 +154,7 @@ def _fit(
     def heads():
         for (_, scan), brain, pose, velocity in zip(kept, brains, poses, velocities, strict=True):
             image = load(scan.path)
-            mask = read_mask(scan, image)
+            mask = read_mask(scan, image, lambda text: None)  # told when the brains were read
             if mask is not None:
                 image.data = image.data / np.percentile(image.data[mask.data > 0], 99)
                 yield image, mask, brain.shift, pose, velocity
@@ -156,13 +167,13 @@ def _fit(
 
 def _prepare_all(
     items: list[tuple[str, Scan]], geometry: Geometry, mask_codec: BrainCodec | None, whole_head: bool,
-    log: Callable[[str], None], fail: Callable[[str, str], None],
+    log: Callable[[str], None], fail: Callable[[str, str], None], flag: Callable[[str], None],
 ) -> tuple[list[Brain], list[tuple[str, Scan]]]:  # fmt: skip
     brains, kept, quick = [], [], 0
     for name, scan in items:
         try:
             image = load(scan.path)
-            mask = read_mask(scan, image)
+            mask = read_mask(scan, image, flag)
             if mask is None:
                 if mask_codec is None:
                     raise DataError(f"{scan.path}: no brain mask among the derivatives, and no codec to make one with")
@@ -174,6 +185,31 @@ def _prepare_all(
             fail(name, str(error))
     log(f"{len(brains)} of {len(items)} scans read" + (f", {quick} with a quick mask" if quick else ""))
     return brains, kept
+
+
+def _recording(
+    fail: Callable[[str, str], None], flag: Callable[[str], None]
+) -> tuple[dict[str, list], Callable[[str, str], None], Callable[[str], None]]:
+    """What is told to the two from now on, and two to tell that keep it."""
+    told: dict[str, list] = {"failed": [], "flagged": []}
+
+    def failed(item: str, reason: str) -> None:
+        told["failed"].append([item, reason])
+        fail(item, reason)
+
+    def flagged(text: str) -> None:
+        told["flagged"].append(text)
+        flag(text)
+
+    return told, failed, flagged
+
+
+def _told(path: Path) -> dict[str, list]:
+    """What was told when a file of latents was made; nothing where it is damaged, which is said when it is read."""
+    try:
+        return {"failed": [], "flagged": []} | json.loads(check_safetensors(path).get("told", "{}"))
+    except (DataError, ValueError):
+        return {"failed": [], "flagged": []}
 
 
 def _name(scan: Scan) -> str:

@@ -9,6 +9,8 @@ from diffx.config import GRIDS, DataConfig, NetConfig, ProcessConfig, RunConfig,
 from .evaluate.config import EvaluateConfig
 from .restoring import BrainRestoring
 
+PLUGIN = "mri_synth"
+WEIGHTS = "mri-synth-ixi"  # shipped with the package
 AGES = (18, 90)  # years that the network can be told
 WIDEST = 3.0  # standard deviations of log ventricle volume from what is usual
 

@@ -71,6 +71,7 @@ def prepare(
     cfg: SynthConfig,
     log: Callable[[str], None] = lambda text: None,
     fail: Callable[[str, str], None] = lambda item, reason: None,
+    flag: Callable[[str], None] = lambda text: None,
 ) -> tuple[BrainCodec, Packed]:
     """Codec and latents of ``data.root``, encoded now unless that was done before.
 
@@ -91,6 +92,7 @@ def prepare(
         whole_head=cfg.data.head,
         log=log,
         fail=fail,
+        flag=flag,
     )
     packed = read_latents(latents)
     hold_out(packed.rows, cfg.data.split, cfg.seed)

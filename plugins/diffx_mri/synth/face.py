@@ -36,14 +36,11 @@ from ..overlay import Say, warn
 from ..trend import somebody
 from ..ventricles import millilitres, to_tell
 from ..volume import Source
-from .config import WIDEST, BrainSampling, SynthConfig
+from .config import PLUGIN, WEIGHTS, WIDEST, BrainSampling, SynthConfig
 from .sharper import sharper, weak_model
 
 if TYPE_CHECKING:
     from .restored import Restored
-
-PLUGIN = "mri_synth"
-WEIGHTS = "mri-synth-ixi"  # shipped with the package
 
 
 @dataclass(frozen=True)

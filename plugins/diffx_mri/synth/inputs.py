@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from diffx.errors import DataError, UsageError
-from diffx.weights import resolve_weights
 
 from ..bids import check_file, check_folder
-from .config import SynthConfig
+from ..header import header_of
+from ..translate.inputs import check_inputs as check_translate
+from .config import PLUGIN, WEIGHTS, SynthConfig
+from .handover import translate_config
 
 _ON_A_FOLDER = {  # what data.root= is for
     "train": "train on",
@@ -14,7 +16,6 @@ _ON_A_FOLDER = {  # what data.root= is for
     "evaluate": "compare with",
     "train_measures": "train the measures on",
 }
-WEIGHTS, PLUGIN = "mri-synth-ixi", "mri_synth"
 
 
 def check_inputs(cfg: SynthConfig) -> None:
@@ -27,9 +28,6 @@ def check_inputs(cfg: SynthConfig) -> None:
         DataError: a file, a folder or weights that are not there.
     """
     if cfg.task == "translate":
-        from ..translate.inputs import check_inputs as check_translate
-        from .handover import translate_config
-
         check_translate(translate_config(cfg))
         return
     if cfg.task in ("inpaint", "superres"):
@@ -40,7 +38,7 @@ def check_inputs(cfg: SynthConfig) -> None:
         check_folder(cfg.data.root)
     if cfg.task != "average":  # the core's, of a run
         for source in _weights(cfg):
-            resolve_weights(source, PLUGIN)
+            header_of(source, PLUGIN)
 
 
 def check_restoring(cfg: SynthConfig, lesions: bool) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +38,17 @@ class Contrast:
     def names(self, name: Name) -> bool:
         """Whether a file of that name is of this contrast."""
         return name.suffix == self.suffix and (name.get("ce") is not None) == self.enhanced
+
+
+def check_known(source: str, target: str, known: Sequence[str]) -> tuple[str, str]:
+    """The names of two contrasts as weights know them. UsageError where they do not, or where both are one."""
+    names = Contrast.of(source).name, Contrast.of(target).name
+    for name in names:
+        if name not in known:
+            raise UsageError(f"these weights know {', '.join(known)}, not {name}; train on {name} for it")
+    if names[0] == names[1]:
+        raise UsageError(f"source and target are both {names[0]}")
+    return names
 
 
 def find_contrast(

@@ -72,10 +72,13 @@ def prepare(
         raise UsageError("data.root= says which BIDS folder, or which packed file, to read")
     root = Path(cfg.data.root).expanduser()
     file = root if root.is_file() else packed_file(cfg, root)
-    if not file.is_file():
+    new = not file.is_file()
+    if new:
         log(f"packed slices are kept in {file}")
         pack(root, file, cfg.data.contrasts, grid_of(cfg), log, fail)
     slices = read_slices(file)
+    for item, reason in () if new or root.is_file() else slices.failed:  # what this folder lacks is said each time
+        fail(item, reason)
     wanted = [Contrast.of(name).name for name in cfg.data.contrasts]
     if slices.contrasts != wanted or slices.grid != grid_of(cfg):
         raise DataError(f"{file} holds {', '.join(slices.contrasts)}, on {slices.grid}; say so in data.*")

@@ -1,18 +1,17 @@
-"""What of mri_translate's inputs can be checked in a moment: that files and folders are there, and options go together."""
+"""What of mri_translate's inputs can be checked in a moment: that files are there, and that options go together."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from diffx.errors import DataError, UsageError
-from diffx.weights import check_safetensors, resolve_weights
+from diffx.weights import check_safetensors
 
 from ..bids import check_folder
-from .config import TranslateConfig
-from .contrast import Contrast, contrasts_in, find_contrast
+from ..header import header_of
+from .config import PLUGIN, WEIGHTS, TranslateConfig
+from .contrast import Contrast, check_known, contrasts_in, find_contrast
 
-PLUGIN = "mri_translate"
-WEIGHTS = "mri-translate-lgg"  # shipped with the package
 _ON_A_FOLDER = {"translate": "holds the scans", "pack": "to pack"}
 
 
@@ -38,9 +37,11 @@ def check_inputs(cfg: TranslateConfig) -> None:
     else:
         check_folder(Path(root).expanduser())
     if cfg.task == "train" and not cfg.regression and not cfg.from_:
-        raise UsageError("a diffusion needs a regression: train one first with regression=true, and give it in from=")
+        raise UsageError("from= names the regression whose residual to learn: train one first, with regression=true")
     if cfg.task in ("translate", "evaluate") or cfg.from_:
-        resolve_weights(cfg.from_ or WEIGHTS, PLUGIN)
+        facts = header_of(cfg.from_ or WEIGHTS, PLUGIN)
+        if cfg.source and cfg.target and "contrasts" in facts:
+            check_known(cfg.source, cfg.target, facts["contrasts"])
     if cfg.task == "translate":
         check_source(root, Contrast.of(str(cfg.source)))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ class Slices:
     after the other, 0 where a scan lacks the contrast. ``rows``: per scan subject, session, split, first and count (of
     its slices), thickness (mm), has (contrasts), low and high (first and last slice with head), lesion (the slice with
     the largest lesion, None where no mask is known). ``quantiles``: of each contrast [101], over heads of "train".
+    ``failed``: sessions that could not be used, and why.
     """
 
     images: Mapping[str, torch.Tensor]
@@ -41,6 +42,7 @@ class Slices:
     rows: list[dict[str, Any]]
     grid: SliceGrid
     licence: str = ""
+    failed: list[list[str]] = field(default_factory=list)
 
     @property
     def contrasts(self) -> list[str]:
@@ -80,6 +82,7 @@ def pack(
     lesions = derived(root, ("mask", "roi"))
     found = {kind.name: find_contrast(root, kind, log) for kind in kinds}
     rows: list[dict[str, Any]] = []
+    failed: list[list[str]] = []
     images: dict[str, list[np.ndarray]] = {kind.name: [] for kind in kinds}
     shares: dict[str, list[np.ndarray]] = {kind.name: [] for kind in kinds}
     for session in folders:
@@ -88,7 +91,8 @@ def pack(
         try:
             read = dict(_read(files, grid))
         except DataError as error:
-            fail("_".join(filter(None, session)), str(error))
+            failed.append(["_".join(filter(None, session)), str(error)])
+            fail(*failed[-1])
             continue
         if len(read) < 2:
             continue
@@ -120,6 +124,7 @@ def pack(
     for name, parts in shares.items():
         tensors[f"quantiles.{name}"] = torch.from_numpy(np.mean(parts, 0) if parts else np.zeros(len(LEVELS)))
     about = {"grid": grid.__dict__, "rows": rows, "contrasts": list(images), "licence": stated_licence(root)}
+    about["failed"] = failed
     with atomic(file) as temporary:
         save_file(tensors, temporary, {"format": FORMAT, "about": json.dumps(about)})
     return Path(file)
@@ -139,7 +144,8 @@ def read_slices(file: str | Path) -> Slices:
         raise
     except Exception as error:  # of safetensors, and of a header that is not what it says
         raise DataError(f"{file}: not a file of packed slices ({error})") from None
-    return Slices(images, quantiles, about["rows"], SliceGrid(**about["grid"]), about["licence"])
+    rest = about["rows"], SliceGrid(**about["grid"]), about["licence"], about.get("failed", [])
+    return Slices(images, quantiles, *rest)
 
 
 @dataclass(frozen=True)

@@ -20,12 +20,10 @@ from diffx.spec import Spec
 from diffx.state import each
 from diffx.tasks import ready
 
-from .config import TranslateConfig
+from .config import PLUGIN, TranslateConfig
 from .grid import SliceGrid, heights
 from .intensity import to_state
 from .regression import Regression
-
-PLUGIN = "mri_translate"
 
 
 @dataclass(frozen=True)

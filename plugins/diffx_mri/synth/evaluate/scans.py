@@ -85,7 +85,7 @@ def read_posed(
         brains, tissues, kept = [], [], []
         for scan in chunk:
             try:
-                brain = prepared(scan, codec)
+                brain = prepared(scan, codec, log)
                 regions = maps.get((scan.subject, scan.session))
                 labels = read_tissues(regions, table) if regions and table is not None else None
             except DataError as error:
@@ -108,10 +108,11 @@ def read_posed(
     )
 
 
-def prepared(scan: Scan, codec: BrainCodec) -> Brain:
-    """A scan masked by its mask derivative, else by the codec's atlas, and scaled. Raises DataError."""
+def prepared(scan: Scan, codec: BrainCodec, say: Callable[[str], None] = lambda text: None) -> Brain:
+    """A scan masked by its mask derivative, else by the codec's atlas, and scaled; `say` is told of a mask whose header
+    disagrees with the scan's. Raises DataError."""
     image = load(scan.path)
-    return prepare(image, read_mask(scan, image) or quick_mask(image, codec), codec.geometry)
+    return prepare(image, read_mask(scan, image, say) or quick_mask(image, codec), codec.geometry)
 
 
 def _pose(codec: BrainCodec, brains: list[Brain], tissues: list[Volume | None], files: list[Path]) -> None:
