@@ -108,7 +108,7 @@ def _text(path: Path, said: Said) -> str | None:
         said.add(f"{path}: {(error.strerror or str(error)).lower()}; age and sex are unknown")
         return None
     if pointer(data):
-        said.add(f"{path}: {FETCH}; age and sex are unknown")
+        said.add(f"{path}: {UNFETCHED}; age and sex are unknown")
         return None
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return data.decode("utf-16", "replace")
@@ -151,12 +151,12 @@ def _unquoted(cell: str) -> str:
     return cell
 
 
-FETCH = "its content has not been fetched: `datalad get`, `git annex get` or `git lfs pull` does that"
+UNFETCHED = "its content has not been fetched (`datalad get`, `git annex get` or `git lfs pull` does that)"
 
 
 def absent(path: Path) -> str:
-    """Why there is no such file: "not there", or a link of git-annex whose content was not fetched."""
-    return FETCH if path.is_symlink() else "not there"
+    """Why there is no such file: "not there", or a link, as of git-annex, whose content is not."""
+    return f"a link to a file that is not there; {UNFETCHED}" if path.is_symlink() else "not there"
 
 
 def pointer(start: bytes) -> bool:

@@ -10,7 +10,7 @@ from diffx.errors import DataError
 
 from .name import Name, natural
 from .people import Session
-from .tables import FETCH, pointer
+from .tables import UNFETCHED, absent, pointer
 
 IN_SCAN_SPACE = {"T1w", "orig", "native", "individual"}
 _NIFTI = (".nii", ".nii.gz")
@@ -24,14 +24,14 @@ def check_file(path: str | Path) -> None:
     if path.is_dir():
         raise DataError(f"{path}: a folder, where a file is expected")
     if not path.is_file():
-        raise DataError(f"{path}: {FETCH if path.is_symlink() else 'no such file'}")
+        raise DataError(f"{path}: {absent(path) if path.is_symlink() else 'no such file'}")
     try:
         with path.open("rb") as file:
             start = file.read(64)
     except OSError as error:
         raise DataError(f"{path}: {(error.strerror or str(error)).lower()}") from error
     if not start or pointer(start):
-        raise DataError(f"{path}: {FETCH if start else 'the file is empty'}")
+        raise DataError(f"{path}: {UNFETCHED if start else 'the file is empty'}")
 
 
 def check_folder(root: str | Path) -> None:
