@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 
 class UNet(nn.Module):
-    """U-Net (Ronneberger et al. 2015), [B, inputs, X, Y, Z] -> [B, outputs, X, Y, Z]; sides multiples of 2^(levels - 1).
+    """U-Net (Ronneberger et al. 2015), [B, inputs, X, Y, Z] -> [B, outputs, X, Y, Z]; sides multiples of 2^(levels-1).
 
     Each level is a convolution of stride 2, what lies below, and a transposed convolution; the last level has neither.
     """
