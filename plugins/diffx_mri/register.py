@@ -108,10 +108,10 @@ def exponential(velocity: torch.Tensor, geometry: Geometry, refine: int = 2) -> 
     if refine > 1:
         field = F.interpolate(field, scale_factor=refine, mode="trilinear", align_corners=False)
     step = geometry.spacing * geometry.cell / refine
-    return _squared(field / step) * step
+    return squared(field / step) * step
 
 
-def _squared(velocity: torch.Tensor) -> torch.Tensor:
+def squared(velocity: torch.Tensor) -> torch.Tensor:
     """Scaling and squaring of a velocity [B, 3, x, y, z] in voxels: u <- u + u(x + u), SQUARINGS times from v / 2^n on,
     trilinear, the border going on beyond itself (Arsigny et al. 2006, algorithm 1)."""
     shape = velocity.shape[2:]
