@@ -240,6 +240,32 @@ def test_what_is_no_scan_is_passed_over(tmp_path):
     assert any("sub-03" in line and "without contrast agent" in line for line in said)
 
 
+def test_labels_that_bids_forbids_are_read_all_the_same(tmp_path):
+    """sub-CC_001 and sub-NDAR-7, as studies name them, each with the mask of its own."""
+    masks = [f"derivatives/m/{s}/anat/{s}_desc-brain_mask.nii.gz" for s in ("sub-CC_001", "sub-CC_002", "sub-NDAR-7")]
+    names = [f"{s}/anat/{s}_T1w.nii.gz" for s in ("sub-CC_001", "sub-CC_002", "sub-NDAR-7")]
+    root = tree(tmp_path, *names, *masks)
+    (root / "participants.tsv").write_text("participant_id\tage\nCC001\t30\nsub-CC_002\t40\nNDAR7\t50\n")
+    scans, _ = find_scans(root)
+    assert [(s.path, s.mask, s.age) for s in scans] == [
+        (root / name, root / mask, age) for name, mask, age in zip(names, masks, (30, 40, 50), strict=True)
+    ]
+    assert str(Name.of(["sub-CC_001", "ses-a-b"], "T1w", ".nii.gz").but(desc="x")) == (
+        "sub-CC_001_ses-a-b_desc-x_T1w.nii.gz"
+    )
+
+
+def test_names_that_leave_the_session_to_the_folder(tmp_path):
+    mask = "derivatives/m/sub-01/ses-1/anat/sub-01_desc-brain_mask.nii.gz"
+    root = tree(tmp_path, "sub-01/ses-1/anat/sub-01_T1w.nii.gz", mask)
+    assert [(s.session, s.mask) for s in find_scans(root)[0]] == [("ses-1", root / mask)]
+
+
+def test_a_mask_that_does_not_say_of_what_is_named(tmp_path):
+    scans, said = find_scans(tree(tmp_path, T1W, "derivatives/hdbet/sub-01/anat/sub-01_T1w_bet_mask.nii.gz"))
+    assert scans[0].mask is None and any("bet_mask" in line and "desc-brain_mask" in line for line in said)
+
+
 def test_a_folder_of_derivatives_is_read_like_any_other(tmp_path):
     """data.root= at fMRIPrep's output: the scan in its own space, and the mask beside it."""
     names = ("sub-01_desc-preproc_T1w", "sub-01_space-MNI152NLin6Asym_desc-preproc_T1w", "sub-01_desc-brain_mask",
@@ -248,6 +274,15 @@ def test_a_folder_of_derivatives_is_read_like_any_other(tmp_path):
     assert (scan.path.name, scan.mask.name) == (f"{names[0]}.nii.gz", f"{names[2]}.nii.gz")
     scan = find_scans(tree(tmp_path / "b", *(f"sub-01/anat/{n}.nii.gz" for n in names[1:])))[0][0]
     assert (scan.path.name, scan.mask.name) == (f"{names[1]}.nii.gz", f"{names[3]}.nii.gz")
+
+
+def test_home_is_known(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    tree(tmp_path / "bids", T1W, OWN)
+    (tmp_path / "bids/participants.tsv").write_text("participant_id\tage\nsub-01\t30\n")
+    scan = find_scans("~/bids")[0][0]
+    assert (scan.path, scan.mask, scan.age) == (tmp_path / "bids" / T1W, tmp_path / "bids" / OWN, 30)
+    check_folder("~/bids")
 
 
 def test_a_folder_that_is_none_says_so(tmp_path):

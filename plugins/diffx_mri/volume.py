@@ -47,7 +47,7 @@ def opened(source: Source) -> tuple[nib.Nifti1Pair, str]:
     if isinstance(source, SpatialImage):
         image, name = source, source.get_filename() or "the image"
     else:
-        path = Path(source)
+        path = Path(source).expanduser()
         name = str(path)
         check_file(path)
         try:

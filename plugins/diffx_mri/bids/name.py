@@ -16,6 +16,7 @@ _ORDER = (
     *RAW[: RAW.index("split")], "space", *RAW[RAW.index("split") :], *DERIVED[1:],
 )  # of BIDS 1.10, schema/rules/entities.yaml  # fmt: skip
 _ENTITY = re.compile(r"([A-Za-z]+)-([A-Za-z0-9+.]+)")
+_PERSON = re.compile(r"(sub|ses)-(.+)")  # the name of a folder, which holds more than letters and digits here and there
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Name:
         bids = bool(parts) and parts[0].startswith("sub-")
         entities, odd = {}, []
         for part in parts:
-            found = _ENTITY.fullmatch(part)
+            found = _ENTITY.fullmatch(part) or _PERSON.fullmatch(part)
             if found and (bids or found[1] in DERIVED):
                 entities[found[1]] = found[2]
             else:

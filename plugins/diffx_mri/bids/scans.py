@@ -55,6 +55,9 @@ def find_scans(root: str | Path) -> tuple[list[Scan], list[str]]:
         mask = belonging(masks.get(session, []), plain[0], files, is_brain_mask, choices) or belonging(
             masks.get(session, []), plain[0], files, is_segmentation, choices
         )
+        for path, name in () if mask else masks.get(session, []):
+            if name.suffix == "mask" and name.get("label") is None and name.get("desc") is None:
+                said.add(f"{path}: not called a brain mask (desc-brain_mask), so not taken for one", "unnamed mask")
         kind = Name.parse(mask).suffix if mask else None
         scans.append(Scan(*session, plain[0][0], mask, kind, **people[session]))
     if not scans:

@@ -20,7 +20,7 @@ _PHASES = {"phase", "real", "imag"}
 def check_file(path: str | Path) -> None:
     """Raises DataError where there is no file, or none with anything in it: a link of git-annex whose content has not
     been fetched, the pointer of an unlocked one or of Git LFS, a folder, nothing at all."""
-    path = Path(path)
+    path = Path(path).expanduser()
     if path.is_dir():
         raise DataError(f"{path}: a folder, where a file is expected")
     if not path.is_file():
@@ -36,12 +36,13 @@ def check_file(path: str | Path) -> None:
 
 def check_folder(root: str | Path) -> None:
     """Raises DataError where there is no folder, or none with subjects in it. Reads no more of it than that takes."""
-    next(_anat_folders(Path(root)))
+    next(_anat_folders(Path(root).expanduser()))
 
 
 def sessions(root: str | Path) -> dict[Session, Path]:
     """The ``anat`` folder of each subject and session, in order. Raises DataError where there is none."""
-    found = sorted(_anat_folders(Path(root)))
+    root = Path(root).expanduser()
+    found = sorted(_anat_folders(root))
     parts = [folder.relative_to(root).parts for folder in found]
     return {(p[0], p[1] if len(p) == 3 else None): folder for p, folder in zip(parts, found, strict=True)}
 
@@ -78,11 +79,20 @@ def images(session: Session, folder: Path, fits: Callable[[Name], bool]) -> tupl
             continue
         if name.get("part") in _PHASES:
             continue
-        if any(own and name.get(key) not in (None, own[4:]) for key, own in zip(("sub", "ses"), session, strict=True)):
+        if whose(path.relative_to(folder), name, session) != session:
             problems.append(f"{path}: named for another subject or session than its folder; left out")
             continue
         found.append((path, name))
     return sorted(found, key=lambda item: not in_scan_space(item[1])), problems
+
+
+def whose(path: Path, name: Name, folders: Session) -> Session:
+    """Subject and session by a file's name, and where it tells none, by the folders it lies in."""
+    told = []
+    for key, folder in zip(("sub", "ses"), folders, strict=True):
+        own = f"{key}-{name.get(key)}" if name.get(key) else None
+        told.append(folder if own is None or (folder and f"_{folder}_" in f"_{path.name}") else own)
+    return told[0] or "", told[1]
 
 
 def in_scan_space(name: Name, scan: Name | None = None) -> bool:
@@ -100,13 +110,14 @@ def derived(root: str | Path, suffixes: Iterable[str]) -> dict[Session, list[tup
     What lies in ``func``, ``dwi`` or another folder of a subject than ``anat`` is about another image, and is not even
     looked at: a tree of fMRIPrep holds hundreds of files a subject.
     """
-    root, wanted = Path(root), set(suffixes)
+    root, wanted = Path(root).expanduser(), set(suffixes)
     found: dict[Session, list[tuple[Path, Name]]] = {}
     for path in (*_walk(root / "derivatives"), *_beside(root)):
         name = Name.parse(path)
         if name.suffix in wanted and name.extension in _NIFTI and name.get("sub"):
-            subject, session = name.get("sub"), name.get("ses")
-            found.setdefault((f"sub-{subject}", f"ses-{session}" if session else None), []).append((path, name))
+            inside = path.relative_to(root).parts[:-1]
+            subject, session = (next((p for p in inside if p.startswith(key)), None) for key in ("sub-", "ses-"))
+            found.setdefault(whose(path, name, (subject or "", session)), []).append((path, name))
     for some in found.values():
         some.sort(key=lambda item: natural(item[0]))
     return found

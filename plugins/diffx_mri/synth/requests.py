@@ -53,16 +53,18 @@ def requests(
         if lesions and lesion is None:
             fail(scan.path.name, "no *_label-lesion*_mask among the derivatives, in the scan's space")
             continue
-        chosen.append(_of(scan, lesion, cfg))
+        chosen.append(_of(scan, lesion, cfg, log))
     if not chosen:
         raise DataError(f"{data.root}: none of {len(scans)} scans has a lesion mask (*_label-lesion*_mask.nii.gz)")
     return chosen
 
 
-def _of(scan: Scan, lesion: Path | None, cfg: SynthConfig) -> Request:
+def _of(scan: Scan, lesion: Path | None, cfg: SynthConfig, log: Callable[[str], None]) -> Request:
     folder = Path(*filter(None, (scan.subject, scan.session)), "anat")
     age = cfg.age if cfg.age is not None else scan.age
-    age = age if age is not None and AGES[0] <= age <= AGES[1] else None  # the prior knows no others
+    if age is not None and not AGES[0] <= age <= AGES[1]:  # the prior knows no others
+        log(f"{scan.path.name}: age {age:g} is outside {AGES[0]} to {AGES[1]} years; taken as unknown")
+        age = None
     return Request(scan.path, folder, _stem(scan.path), lesion, scan.mask, age, cfg.sex or scan.sex)
 
 
