@@ -391,6 +391,7 @@ def test_what_is_odd_is_read_right_and_said(tmp_path, table, says):
         ("participant_id\tage_at_scan\tsex\nsub-01\t30\tF\n", (None, "F"), "no column age; age_at_scan is not read"),
         ("participant_id age sex\nsub-01 30\n", (None, None), "line 2 has 2 columns where the header has 3"),
         ("", (None, None), "empty"),
+        ("participant_id\tage\tsex\n", (None, None), "a header and no row"),
     ],
 )
 def test_what_cannot_be_known_is_one_line(tmp_path, table, known, says):
@@ -455,6 +456,7 @@ def test_sexes_go_by_their_levels(tmp_path, value, levels, sex):
         "participant_id\tsession\tage\tsex\nsub-01\tses-1\t30\tF\nsub-01\tses-2\t60\tF\n",
         "participant_id\tsession_id\tage\tsex\nsub-01\t2\t60\tn/a\nsub-01\t1\t30\tF\n",
         "participant_id\tage\tsex\tses\n01\t60\tF\t02\n01\t30\tF\t01\n",
+        "participant_id\tage\tsex\nsub-01_ses-1\t30\tF\nsub-01_ses-2\t60\tF\n",
         "participant_id\tvisit\tage\tsex\nsub-01\tses-1\t30\tF\nsub-01\tses-2\t60\tF\n",
     ],
 )

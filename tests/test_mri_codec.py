@@ -322,7 +322,7 @@ def test_pack_encodes_a_folder_resumes_and_lists_what_failed(fitted, tmp_path):
 
 
 def test_pack_says_each_time_what_it_left_out_and_which_masks_lie_elsewhere(fitted, tmp_path):
-    """A scan and a mask that git-annex has not fetched; a mask by the qform of a scan whose sform was moved by 40 mm."""
+    """A scan and a mask that git-annex has not fetched; a mask by the qform of a scan whose sform moved by 40 mm."""
     import nibabel as nib
 
     codec, *_ = fitted

@@ -9,7 +9,7 @@ import pytest
 from diffx.errors import DataError
 from diffx_mri.align import read_mask
 from diffx_mri.bids import Scan
-from diffx_mri.overlay import on_grid
+from diffx_mri.overlay import on_grid, settled
 from diffx_mri.volume import apart, load
 
 A = np.array([[-2.0, 0, 0, 40], [0, 2, 0, -50], [0, 0, 2, -30], [0, 0, 0, 1]])  # LAS
@@ -99,6 +99,24 @@ def test_brain_masks_of_a_folder_are_told_of_too(tmp_path, scene):
     assert np.array_equal(found.data, drawn(scene[1])) and len(said) == 1
     with pytest.warns(UserWarning, match=r"12\.0 mm off"):
         on_grid(mask, scan)
+
+
+def test_labels_keep_their_grid_and_take_the_scans_place(tmp_path, scene):
+    scan = load(stored(tmp_path / "scan.nii.gz", scene[0], MOVED, A))
+    labels = load(stored(tmp_path / "regions.nii.gz", scene[1] * 7, A))
+    said: list[str] = []
+    found = settled(labels, scan, "regions.nii.gz", said.append)
+    assert np.array_equal(found.data, drawn(scene[1]) * 7) and np.array_equal(found.affine, scan.affine)
+    assert len(said) == 1 and "regions.nii.gz" in said[0]
+    assert settled(found, scan, "again", said.append) is found and len(said) == 1
+
+
+def test_a_qform_that_is_no_rotation_is_passed_over(tmp_path, scene):
+    image = nib.load(stored(tmp_path / "scan.nii.gz", scene[0], A))
+    broken = nib.Nifti1Image(scene[0], A, image.header)
+    broken.header["quatern_b"] = 5
+    broken.to_filename(tmp_path / "broken.nii.gz")
+    assert load(tmp_path / "broken.nii.gz").qform is None
 
 
 def test_labels_count_in_a_segmentation_and_halves_do_not_in_a_mask(tmp_path, scene):

@@ -30,29 +30,34 @@ def on_grid(source: Source, like: Volume, say: Say = warn) -> Volume:
     """
     stored, (_, name) = load(source), opened(source)
     above = 0 if Name.parse(name).suffix == "dseg" else 0.5
-    binary = Volume((stored.data > above).astype(np.float32), stored.affine, stored.qform)
-    mask = _placed(binary, like, name, say)
+    binary = Volume((stored.data > above).astype(np.float32), stored.affine)
+    mask = settled(binary, like, name, say)
+    if not (mask.data.shape == like.data.shape and np.allclose(mask.affine, like.affine, atol=1e-3)):
+        mask = resample(mask, like.affine, like.data.shape, 0)
     if not mask.data.any():
         raise DataError(f"{name}: the mask is empty on the scan's grid")
     return mask
 
 
-def _placed(mask: Volume, like: Volume, name: str, say: Say) -> Volume:
-    shape = like.data.shape
-    if mask.data.shape == shape:
-        if np.allclose(mask.affine, like.affine, atol=1e-3):
-            return mask
-        tolerance = float(like.spacing.min()) / 2
-        away = apart(mask.affine, like.affine, shape)
-        if away > tolerance and np.allclose(mask.spacing, like.spacing, rtol=0.01):
-            if like.qform is not None and apart(mask.affine, like.qform, shape) < tolerance:
-                say(
-                    f"{name}: the mask has the scan's voxels but lies {away:.1f} mm off: its affine is the scan's "
-                    "qform, and the scan's sform differs. It is taken voxel by voxel; make the scan's two forms agree"
-                )
-                return Volume(mask.data, like.affine)
-            say(
-                f"{name}: the mask has as many voxels as the scan but by its header lies {away:.1f} mm off, and is "
-                "taken to lie there; if it was drawn on this scan, give it the scan's affine"
-            )
-    return resample(mask, like.affine, shape, 0)
+def settled(mask: Volume, like: Volume, name: str, say: Say = warn) -> Volume:
+    """A mask, or labels, where it belongs: with the scan's affine where its own is the scan's qform, else as it is.
+
+    `say` is told where the two have the same voxels and lie half a voxel or more apart.
+    """
+    shape, tolerance = like.data.shape, float(like.spacing.min()) / 2
+    if mask.data.shape != shape or not np.allclose(mask.spacing, like.spacing, rtol=0.01):
+        return mask
+    away = apart(mask.affine, like.affine, shape)
+    if away <= tolerance:
+        return mask
+    if like.qform is not None and apart(mask.affine, like.qform, shape) < tolerance:
+        say(
+            f"{name}: it has the scan's voxels but lies {away:.1f} mm off: its affine is the scan's qform, and the "
+            "scan's sform differs. It is taken voxel by voxel; make the scan's two forms agree"
+        )
+        return Volume(mask.data, like.affine)
+    say(
+        f"{name}: it has as many voxels as the scan but by its header lies {away:.1f} mm off, and is taken to lie "
+        "there; if it was drawn on this scan, give it the scan's affine"
+    )
+    return mask

@@ -65,6 +65,9 @@ def pack(
     codec_file, latents_file, partial = (
         folder / n for n in ("codec.safetensors", "latents.safetensors", "partial.safetensors")
     )
+    scans, problems = find_scans(root)
+    for problem in problems:
+        log(problem)
     if latents_file.is_file() and codec_file.is_file():
         log(f"{latents_file} is already there")
         told = _told(latents_file)
@@ -74,9 +77,6 @@ def pack(
             flag(text)
         return codec_file, latents_file
     told, fail, flag = _recording(fail, flag)
-    scans, problems = find_scans(root)
-    for problem in problems:
-        log(problem)
     geometry = codec.geometry if codec else geometry or Geometry()
     whole_head = codec.whole_head if codec else whole_head
     names = [_name(scan) for scan in scans]

@@ -105,7 +105,7 @@ def _other_qform(
         return None
     try:
         qform = to_mm @ header.get_qform()
-    except nib.spatialimages.HeaderDataError:  # its quaternion is none
+    except (ValueError, nib.spatialimages.HeaderDataError):  # its quaternion is none
         return None
     voxel = float(np.sqrt((affine[:3, :3] ** 2).sum(0)).min())
     return qform @ turn if apart(qform, affine, shape) > voxel / 2 else None

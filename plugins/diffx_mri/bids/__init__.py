@@ -1,7 +1,7 @@
 """BIDS, read and written: the one place that knows what files are called, where they lie and whose they are.
 
 Weightless: neither torch nor nibabel is imported, so that a mistyped folder is said at once. Why there is no pybids
-here stands in docs/mri_synth.md.
+here stands in docs/bids.md.
 """
 
 from .name import Name

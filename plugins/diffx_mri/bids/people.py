@@ -74,8 +74,7 @@ def _read(table: Table, sidecar: Path, folders: set[str], said: Said) -> list[_R
     levels = told(sex).get("Levels") or {}
     return [
         _Row(
-            re.sub(r"^sub-", "", row["participant_id"]),
-            "" if is_missing(row.get(session, "")) else row[session],
+            *_whose(row, session),
             _age(row, unit, path, said),
             _sex(row, sex, levels if isinstance(levels, Mapping) else {}, path, said),
             _split(row, path, said),
@@ -83,6 +82,13 @@ def _read(table: Table, sidecar: Path, folders: set[str], said: Said) -> list[_R
         for row in table.rows
         if _has_id(row, path, said)
     ]
+
+
+def _whose(row: Mapping[str, str], column: str) -> tuple[str, str]:
+    """Subject and session of a row; also of one whose id is that of a session, sub-01_ses-1."""
+    subject, _, session = re.sub(r"^sub-", "", row["participant_id"]).partition("_ses-")
+    told = row.get(column, "")
+    return subject, session if is_missing(told) else told
 
 
 def _has_id(row: Mapping[str, str], path: Path, said: Said) -> bool:

@@ -61,6 +61,8 @@ def read_table(path: Path, said: Said) -> Table | None:
         said.add(f"{path}: empty; age and sex are unknown")
         return None
     header = lines[0][1]
+    if len(lines) == 1:
+        said.add(f"{path}: a header and no row; age and sex are unknown")
     separator = _separator(header)
     if separator != "\t":
         name = {",": "commas", ";": "semicolons", " ": "spaces"}[separator]

@@ -13,7 +13,7 @@ import torch
 from diffx.cache import cache_folder
 from diffx.errors import DataError, UsageError
 
-from ..bids import fingerprint, hold_out, tables_of
+from ..bids import fingerprint, hold_out, known, sessions, tables_of
 from .config import TranslateConfig
 from .contrast import Contrast, find_contrast
 from .grid import SliceGrid
@@ -77,8 +77,11 @@ def prepare(
         log(f"packed slices are kept in {file}")
         pack(root, file, cfg.data.contrasts, grid_of(cfg), log, fail)
     slices = read_slices(file)
-    for item, reason in () if new or root.is_file() else slices.failed:  # what this folder lacks is said each time
-        fail(item, reason)
+    if not new and not root.is_file():  # what this folder lacks is said each time
+        for problem in known(root, sessions(root))[1]:
+            log(problem)
+        for item, reason in slices.failed:
+            fail(item, reason)
     wanted = [Contrast.of(name).name for name in cfg.data.contrasts]
     if slices.contrasts != wanted or slices.grid != grid_of(cfg):
         raise DataError(f"{file} holds {', '.join(slices.contrasts)}, on {slices.grid}; say so in data.*")

@@ -34,7 +34,7 @@ def read_scans(run: Any, codec: BrainCodec) -> Posed:
     if codec.whole_head:
         raise UsageError("these weights draw whole heads; the measures are for skull-stripped brains")
     cache = Path(cfg.data.cache or cache_folder() / "mri_synth") / "posed"
-    posed = read_posed(cfg.data.root, codec, cache, run.fail, run.progress, run.log)
+    posed = read_posed(cfg.data.root, codec, cache, run.fail, run.progress, run.log, run.flag)
     rows: list[dict[str, Any]] = [{"subject": s.subject, "split": s.split} for s in posed.scans]
     hold_out(rows, cfg.data.split, cfg.seed)
     scans = [
