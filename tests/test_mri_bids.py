@@ -341,12 +341,13 @@ def people(root: Path, table: str | bytes, folders=(T1W,), about: object = None)
         "participant_id\tage\tsex\nsub-01\t30\tF\n".encode("utf-16"),
         b"Participant_ID\tAge\tGender\nsub-01\t30\tfemale\n",
         b'"participant_id"\t"age"\t"sex"\n"sub-01"\t30\t"F"\n',  # of R
-        b"participant_id\tnote\tage\tsex\nsub-02\t\"tall\t40\tM\nsub-01\t\t30\tF\nsub-03\t5' 7\"\t50\tM\n",
+        b'participant_id\tnote\tage\tsex\nsub-02\t"tall\t40\tM\nsub-01\t\t30\tF\nsub-03\t5\' 7"\t50\tM\n',
         b'participant_id\tnote\tage\tsex\nsub-01\t"a\tb"\t30\tF\n',
         b"participant_id\tage\tsex\tsite\nsub-01\t30Y\tf\t\n",
         b"\n\nparticipant_id\tage\tsex\n\nsub-01 \t 30.0\tFemale\n\n",
         b"participant_id\tage\tsex\nsub-01\t30,0\tF\n",
         b"participant_id\tage\tsex\n01\t30\tF\n",
+        b"participant_id\tage\tsex\tgender\nsub-01\t30\tn/a\tF\n",
     ],
 )
 def test_a_table_is_read_however_it_was_saved(tmp_path, table):
@@ -424,6 +425,7 @@ def test_ages_in_other_words(tmp_path, age, years):
         ({"age": {"Units": "decades"}}, None, "Units of age are 'decades'"),
         ("{broken", 84.0, "participants.json: not readable as JSON"),
         ([], 84.0, ""),
+        ({"age": "months"}, None, "described in months"),
     ],
 )
 def test_the_unit_of_age_is_that_of_the_sidecar(tmp_path, about, years, says):

@@ -60,23 +60,22 @@ def _read(table: Table, sidecar: Path, folders: set[str], said: Said) -> list[_R
         said.add(f"{path}: no column participant_id (columns: {', '.join(table.columns)}); age and sex are unknown")
         return []
     session = _session_column(table, folders)
-    sex = "sex" if "sex" in columns or "gender" not in columns else "gender"
     about = read_json(sidecar, said)
 
     def told(column: str) -> Mapping[str, Any]:
         entry = about.get(table.headings.get(column, column), about.get(column))
-        return entry if isinstance(entry, Mapping) else {}
+        return entry if isinstance(entry, Mapping) else {"Description": entry} if isinstance(entry, str) else {}
 
     unit = unit_of_age(told("age"), sidecar, said) if "age" in columns else None
     others = [heading for column, heading in table.headings.items() if re.match(r"age(_|\W|$)", column)]
     if "age" not in columns and others:
         said.add(f"{path}: no column age; {', '.join(others)} is not read: call it age, in years or with its Units")
-    levels = told(sex).get("Levels") or {}
+    levels = {column: told(column).get("Levels") or {} for column in ("sex", "gender")}
     return [
         _Row(
             *_whose(row, session),
             _age(row, unit, path, said),
-            _sex(row, sex, levels if isinstance(levels, Mapping) else {}, path, said),
+            _sex(row, levels, path, said),
             _split(row, path, said),
         )
         for row in table.rows
@@ -116,9 +115,10 @@ def _age(row: Mapping[str, str], unit: str | None, path: Path, said: Said) -> fl
     return years
 
 
-def _sex(row: Mapping[str, str], column: str, levels: Mapping[str, Any], path: Path, said: Said) -> str | None:
-    text = row.get(column, "")
-    meant = read_sex(text, levels)
+def _sex(row: Mapping[str, str], levels: Mapping[str, Any], path: Path, said: Said) -> str | None:
+    column = "gender" if is_missing(row.get("sex", "")) else "sex"
+    text, of = row.get(column, ""), levels[column]
+    meant = read_sex(text, of if isinstance(of, Mapping) else {})
     if meant is None and not is_missing(text):
         hint = "; Levels in participants.json can say what it means" if text.isdigit() else ""
         said.add(f"{path}: {row['participant_id']}: sex {text!r} is not M or F; taken as unknown{hint}", "sex")

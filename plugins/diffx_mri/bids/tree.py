@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -150,6 +152,16 @@ def _beside(root: Path) -> Iterator[Path]:
             yield from (path for path in folder.iterdir() if path.name.startswith("sub-"))
         except OSError:
             continue  # said where the scans are looked for
+
+
+def stated_licence(root: str | Path) -> str:
+    """The licence that a folder's dataset_description.json states; "" where it states none."""
+    try:
+        path = Path(root).expanduser() / "dataset_description.json"
+        stated = json.loads(path.read_text(encoding="utf-8-sig"))["License"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+    return re.sub(r"\s+", " ", str(stated)).strip()
 
 
 def fingerprint(paths: Iterable[Path | None]) -> str:

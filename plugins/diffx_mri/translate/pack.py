@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +16,7 @@ from safetensors.torch import save_file
 from diffx.errors import DataError, UsageError
 from diffx.run.files import atomic
 
-from ..bids import Name, derived, held_out, in_scan_space, is_lesion_mask, known, sessions
+from ..bids import Name, derived, held_out, in_scan_space, is_lesion_mask, known, sessions, stated_licence
 from ..volume import Volume, load, resample
 from .contrast import Contrast, find_contrast
 from .grid import SliceGrid
@@ -181,12 +180,3 @@ def _largest_lesion(masks: Iterable[tuple[Path, Name]], count: int) -> int | Non
             continue
         return int(area.argmax()) if len(area) == count else None
     return None
-
-
-def stated_licence(root: str | Path) -> str:
-    """The licence that a folder's dataset_description.json states; "" where it states none."""
-    try:
-        stated = json.loads((Path(root) / "dataset_description.json").read_text(encoding="utf-8"))["License"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return ""
-    return re.sub(r"\s+", " ", str(stated)).strip()
