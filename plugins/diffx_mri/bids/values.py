@@ -11,7 +11,7 @@ from .tables import Said, is_missing
 
 _A_YEAR = {"year": 1.0, "month": 12.0, "week": 365.25 / 7, "day": 365.25}
 _UNITS = {  # how columns name their unit; the first that fits counts
-    "year": re.compile(r"\b(years?|yrs?|y|a)\b", re.I),
+    "year": re.compile(r"\b(years?|yrs?|yo|y|a)\b", re.I),
     "month": re.compile(r"\b(months?|mos?)\b", re.I),
     "week": re.compile(r"\b(weeks?|wks?)\b", re.I),
     "day": re.compile(r"\bdays?\b", re.I),

@@ -36,9 +36,12 @@ def check_inputs(cfg: SynthConfig) -> None:
         if not cfg.data.root:
             raise UsageError(f"data.root= says which BIDS folder of T1w scans to {_ON_A_FOLDER[cfg.task]}")
         check_folder(cfg.data.root)
-    if cfg.task != "average":  # the core's, of a run
-        for source in _weights(cfg):
-            header_of(source, PLUGIN)
+    if cfg.task == "average":  # the core's, of a run
+        return
+    for source in _weights(cfg):
+        header_of(source, PLUGIN)
+    if cfg.task == "evaluate":
+        header_of(cfg.evaluate.measures, PLUGIN, "measures")
 
 
 def check_restoring(cfg: SynthConfig, lesions: bool) -> None:
@@ -74,6 +77,4 @@ def _weights(cfg: SynthConfig) -> list[str]:
         named = [cfg.from_ or WEIGHTS]
     if cfg.task in ("sample", "evaluate"):
         named.append(cfg.sample.weak if cfg.sample.autoguidance != 1 else None)
-    if cfg.task == "evaluate":
-        named.append(cfg.evaluate.measures)
     return [name for name in named if name]
