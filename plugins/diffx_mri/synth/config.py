@@ -71,7 +71,7 @@ class BrainTraining(TrainConfig):
 class SynthConfig(RunConfig):
     """Whole brains on a 2 mm grid, conditioned on age, sex and the size of the ventricles."""
 
-    n: int = option(4, help="how many brains", min=1, max=100_000)
+    n: int = option(4, help="how many brains; translate: samples of each scan, 8 if not given", min=1, max=100_000)
     age: float | None = option(None, help="age of the person; not given: any", unit="years", min=AGES[0], max=AGES[1])
     sex: str | None = option(None, help="sex of the person; not given: any", choices=("F", "M"))
     ventricles: float | None = option(
