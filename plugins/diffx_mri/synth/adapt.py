@@ -31,7 +31,7 @@ def adapt(run: Any) -> None:
     Raises DataError where fewer than 4 scans are not held out.
     """
     cfg = replace(run.cfg, from_=run.cfg.from_ or WEIGHTS)
-    codec, packed = prepare(cfg, run.log, run.fail)
+    codec, packed = prepare(cfg, run.log, run.fail, run.flag)
     train, held = (unmirrored(packed, split) for split in ("train", "val"))
     if len(train) < FEWEST:
         raise DataError(f"{cfg.data.root}: {len(train)} scans to learn a scanner from; at least {FEWEST} are needed")

@@ -9,6 +9,8 @@ from diffx.config import GRIDS, DataConfig, NetConfig, ProcessConfig, RunConfig,
 from .evaluate.config import EvaluateConfig
 from .restoring import BrainRestoring
 
+PLUGIN = "mri_synth"
+WEIGHTS = "mri-synth-ixi"  # shipped with the package
 AGES = (18, 90)  # years that the network can be told
 WIDEST = 3.0  # standard deviations of log ventricle volume from what is usual
 
@@ -69,7 +71,9 @@ class BrainTraining(TrainConfig):
 class SynthConfig(RunConfig):
     """Whole brains on a 2 mm grid, conditioned on age, sex and the size of the ventricles."""
 
-    n: int = option(4, help="how many brains", min=1, max=100_000, common=True)
+    n: int = option(
+        4, help="how many brains; translate: samples of each scan, 8 if not given", min=1, max=100_000, common=True
+    )
     age: float | None = option(
         None, help="age of the person; not given: any", unit="years", min=AGES[0], max=AGES[1], common=True
     )

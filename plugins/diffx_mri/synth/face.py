@@ -32,17 +32,15 @@ from diffx.train.precision import pick_device
 
 from ..codec import BrainCodec
 from ..modes import with_modes
+from ..overlay import Say, warn
 from ..trend import somebody
 from ..ventricles import millilitres, to_tell
 from ..volume import Source
-from .config import WIDEST, BrainSampling, SynthConfig
+from .config import PLUGIN, WEIGHTS, WIDEST, BrainSampling, SynthConfig
 from .sharper import sharper, weak_model
 
 if TYPE_CHECKING:
     from .restored import Restored
-
-PLUGIN = "mri_synth"
-WEIGHTS = "mri-synth-ixi"  # shipped with the package
 
 
 @dataclass(frozen=True)
@@ -234,7 +232,7 @@ class BrainSynth:
 
     def fill(
         self, scan: Source, mask: Source, n: int = 4, seed: int = 0, age: float | None = None, sex: str | None = None,
-        brain: Source | None = None, **options: Any,
+        brain: Source | None = None, say: Say = warn, **options: Any,
     ) -> Restored:  # fmt: skip
         """A T1w scan with healthy tissue where `mask` is over 0.5: `n` samples, their mean and spread.
 
@@ -244,6 +242,7 @@ class BrainSynth:
             scan, mask, brain: NIfTI files or images of nibabel; masks on any grid of the scan's space. Without the
                 brain mask one is made with the atlas.
             n, seed: sample i has seed + i. age, sex: of the person, where they are known.
+            say: is told of a mask that has the scan's voxels but by its header lies elsewhere; by default a warning.
             options: steps, stop, margin, rim, ... as ``restore.*`` on the command line.
 
         Raises:
@@ -251,11 +250,11 @@ class BrainSynth:
         """
         from .restored import fill_scan
 
-        return fill_scan(self, scan, mask, n, seed, age, sex, brain, **options)
+        return fill_scan(self, scan, mask, n, seed, age, sex, brain, say, **options)
 
     def superres(
         self, scan: Source, voxel: float = 2.0, n: int = 4, seed: int = 0, age: float | None = None,
-        sex: str | None = None, brain: Source | None = None, **options: Any,
+        sex: str | None = None, brain: Source | None = None, say: Say = warn, **options: Any,
     ) -> Restored:  # fmt: skip
         """A T1w scan with every voxel edge over `voxel` mm divided: `n` samples, their mean and spread.
 
@@ -263,4 +262,4 @@ class BrainSynth:
         """
         from .restored import thin_scan
 
-        return thin_scan(self, scan, voxel, n, seed, age, sex, brain, **options)
+        return thin_scan(self, scan, voxel, n, seed, age, sex, brain, say, **options)

@@ -154,7 +154,7 @@ def caption_of_request(cfg: Any) -> str:
 def train(run: Run) -> None:
     """Encode the scans of ``data.root`` and train on them; with ``from=`` go on from other weights with their codec."""
     cfg = run.cfg
-    codec, packed = prepare(cfg, run.log, run.fail)
+    codec, packed = prepare(cfg, run.log, run.fail, run.flag)
     rows = [packed.rows[i] for i in packed.select("train")]
     ages = [row["age"] for row in rows if row["age"] is not None]
     run.report.facts({"training scans": len({(r["subject"], r["session"]) for r in rows})})

@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 
 from diffx.config import DataConfig, NetConfig, ProcessConfig, RunConfig, SampleConfig, TrainConfig, option
 
+PLUGIN = "mri_translate"
+WEIGHTS = "mri-translate-lgg"  # shipped with the package
+
 
 @dataclass
 class SliceData(DataConfig):

@@ -25,17 +25,16 @@ from diffx.plugins.weights import resolve_weights, shipped
 
 from ..stored import Stored
 from ..volume import Source, opened
-from .config import SliceSampling, TranslateConfig
-from .contrast import Contrast
+from .config import PLUGIN, WEIGHTS, SliceSampling, TranslateConfig
+from .contrast import Contrast, check_known
 from .data import grid_of
 from .drawing import Residual
 from .grid import SliceGrid
 from .intensity import from_state, normalise
 from .regression import Regression
-from .regressor import PLUGIN, Regressor, Stack
+from .regressor import Regressor, Stack
 from .summary import ESTIMATES, estimated, spread_of
 
-WEIGHTS = "mri-translate-lgg"  # shipped with the package
 _said: set[str] = set()  # licences this process has been told of
 
 
@@ -121,13 +120,7 @@ class Translator:
 
     def check(self, source: str, target: str) -> tuple[str, str]:
         """The names of both contrasts as the weights know them. UsageError where they do not, or where both are one."""
-        names = tuple(Contrast.of(name).name for name in (source, target))
-        for name in names:
-            if name not in self.contrasts:
-                raise UsageError(f"these weights know {', '.join(self.contrasts)}, not {name}; train on {name} for it")
-        if names[0] == names[1]:
-            raise UsageError(f"source and target are both {names[0]}")
-        return names[0], names[1]
+        return check_known(source, target, self.contrasts)
 
     def translate(
         self,

@@ -21,12 +21,10 @@ from diffx.noise import Noise
 from diffx.state import each
 from diffx.tasks import ready
 
-from .config import TranslateConfig
+from .config import PLUGIN, TranslateConfig
 from .grid import SliceGrid, heights
 from .intensity import to_state
 from .regression import Regression
-
-PLUGIN = "mri_translate"
 
 
 @dataclass(frozen=True)
