@@ -14,6 +14,7 @@ from ..household import DAY, Household
 from .grid import Block, Rows, resample
 from .options import Notes, Options
 from .times import SECOND
+from .values import Drawn
 
 MAINS = "mains"
 
@@ -78,6 +79,7 @@ def households(recording: Recording, options: Options, note: Notes, days: float)
 def _joined(recording: Recording, options: Options, note: Notes, keys: list[str]) -> Iterator[Block]:
     """The blocks of all feeds side by side; a meter that has not begun, or has ended, is not known."""
     several = len(recording.feeds) > 1
+    drawn = Drawn(recording.name, note) if sum(MAINS in feed.columns for feed in recording.feeds) > 1 else None
     streams = [resample(feed.rows, feed.where, options, note, several) for feed in recording.feeds]
     if not several and len(set(recording.feeds[0].columns)) == len(keys):
         yield from streams[0]
@@ -104,5 +106,7 @@ def _joined(recording: Recording, options: Options, note: Notes, keys: list[str]
                     blocks.clear()
             for column, values in zip(feed.columns, part.T, strict=True):
                 sums[column] = sums[column] + values if column in sums else values
+        if drawn is not None:
+            sums[MAINS] = drawn(sums[MAINS])
         yield Block(at, np.stack([sums[key] for key in keys], axis=1))
         at = stop
