@@ -9,7 +9,7 @@ from diffx.errors import DataError, did_you_mean
 from ..appliances import Appliance, called
 from .options import Notes, Options
 from .solar import is_drawn, is_produced, is_sold, total
-from .words import UNITS, listed, power_of, unit_of, words
+from .words import UNITS, is_energy, listed, power_of, unit_of, words
 
 Terms = tuple[tuple[float, str], ...]  # a sum: factor (1 or -1) and column of each
 
@@ -107,6 +107,7 @@ def guess_mains(
         )
     produced, sold = [n for n in power if is_produced(n)], [n for n in power if is_sold(n)]
     bought = [name for name in power if name not in (*produced, *sold)]
+    bought = [name for name in bought if not is_energy(name)] or bought
     if power and not bought:
         raise DataError(f"{where}: {listed(power)} is what is produced or sold, not what the household draws")
     power = bought

@@ -37,6 +37,7 @@ class Folds:
         self.where, self.zone, self.utc, self.note = where, zone, options.spelt("timezone", "UTC"), note
         self._folds: dict[int, _Fold] = {}
         self._falling: bool | None = None  # the newest rows come first
+        self._latest: int | None = None  # of the piece before
 
     def place(self, ns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(UTC, which rows are told, bool) [n] of naive times, ns int64.
@@ -66,6 +67,7 @@ class Folds:
                 good[rows] = False
             else:
                 out[rows] = np.where(second_half, late[rows], early[rows])
+        self._latest = int(ns.max()) if len(ns) else self._latest
         return out, good
 
     def _second(self, day: int, ns: np.ndarray, rows: np.ndarray, length: int) -> np.ndarray | None:
@@ -94,12 +96,21 @@ class Folds:
                 "apart: taken as not known (times with an offset, or in UTC, tell)"
             )
             return None
+        late = self._joins_later(ns, rows, length)
         if rows[-1] < len(ns) - 1 and not fold.told:
+            which = "second, of winter time; the first" if late else "first, of summer time; the second"
             self.note(
                 f"{self.where}: {self.zone} has the hour of {_hour(times)} twice, and the file has it once: taken for "
-                "the first, of summer time; the second is not known"
+                f"the {which} is not known"
             )
-        return np.zeros(len(times), bool)
+        return np.full(len(times), late)
+
+    def _joins_later(self, ns: np.ndarray, rows: np.ndarray, length: int) -> bool:
+        """Whether a single hour goes on without a gap to what comes after it, and not from what comes before it."""
+        first, last = int(ns[rows].min()), int(ns[rows].max())
+        before, after = ns[ns < first], ns[ns > last]
+        gap = first - before.max() if len(before) else first - self._latest if self._latest is not None else length
+        return bool(gap >= length / 2 and len(after) and after.min() - last < length / 2)
 
 
 def _often(times: np.ndarray) -> tuple[float, float]:

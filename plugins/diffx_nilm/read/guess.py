@@ -15,7 +15,7 @@ from .long import Labels, label_columns, labels_of
 from .numerals import Numerals, is_number
 from .options import Notes, Options
 from .solar import is_produced, is_sold, total
-from .words import listed, power_of, unit_of
+from .words import is_energy, listed, power_of, unit_of
 
 Frames = Callable[[Sequence[str] | None], Iterable[pd.DataFrame]]  # columns of a table, piece by piece
 
@@ -86,7 +86,7 @@ def guess(head: pd.DataFrame, frames: Frames, where: str, options: Options, note
     for key, columns in parts.items():
         note(f"{where}: {' + '.join(map(repr, columns))} is the metered {key}")
     used = {*taken, *keeps[0], *(column for columns in parts.values() for column in columns)}
-    units = {unit_of(name) for name in (*taken, *chosen)} - {None}
+    units = {unit_of(name) or ("energy" if is_energy(name) else None) for name in (*taken, *chosen)} - {None}
     powers = {power_of(name) for name in taken} - {None}
     return Layout(
         tuple(time),

@@ -61,14 +61,14 @@ class Watch:
 
     Labels of a telling name are mixed where they take turns: one meter that follows another is not. Any other column
     is one of labels where most rows share their time with one of another label, and no two rows both time and label;
-    or where text goes round and round.
+    or where labels go round and round: text, or a few numbers if each has a power of its own.
     """
 
     def __init__(self, where: str, labels: Sequence[Labels], options: Options):
         self.where, self.labels, self.options = where, list(labels), options
 
-    def look(self, times: np.ndarray, frame: pd.DataFrame) -> None:
-        """DataError that names the column of labels and says what to type."""
+    def look(self, times: np.ndarray, frame: pd.DataFrame, power: np.ndarray) -> None:
+        """DataError that names the column of labels and says what to type; ``power`` [n] is that of the rows."""
         if not self.labels or not len(times):
             return
         order = np.argsort(times, kind="stable")
@@ -87,7 +87,8 @@ class Watch:
             if one.named:
                 found_mixed = overlap or _turns(codes)
             else:
-                found_mixed = len(one.spans) > 1 and ((shared and _unique(at, codes)) or (text and _round(codes)))
+                turning = len(one.spans) > 1 and _round(codes) and (text or _apart(codes, power[order][known]))
+                found_mixed = turning or (len(one.spans) > 1 and shared and _unique(at, codes))
             if found_mixed:
                 mixed.append(one)
         if mixed:
@@ -158,3 +159,9 @@ def _round(codes: np.ndarray) -> bool:
     if kinds < 2 or len(codes) < 3 * kinds:
         return False
     return bool((codes[kinds:] == codes[:-kinds]).mean() > 0.9 and (np.diff(codes) != 0).mean() > 0.9)
+
+
+def _apart(codes: np.ndarray, power: np.ndarray) -> bool:
+    """Whether a few labels have quite different powers."""
+    usual = pd.Series(power).groupby(codes).median().abs()
+    return len(usual) <= 12 and bool(usual.max() > 1.5 * usual.min())

@@ -81,10 +81,11 @@ def recording(
                 frame = frame[good]
                 if frame.empty:
                     continue
-                watch.look(times, frame)
-                values = [meter.mains([(factor, frame[name]) for factor, name in layout.mains])]
-                for columns in layout.parts.values():
-                    values.append(np.sum([meter.part(frame[c], unit_of(c)) for c in columns], axis=0))
+                columns = [(factor, frame[name]) for factor, name in layout.mains]
+                watch.look(times, frame, meter.numerals.read(columns[0][1]))
+                values = [meter.mains(columns)]
+                for own in layout.parts.values():
+                    values.append(np.sum([meter.part(frame[c], unit_of(c)) for c in own], axis=0))
                 table = np.stack(values, axis=1)
                 if layout.doubt is not None:
                     doubt = frame[layout.doubt].to_numpy() == 1

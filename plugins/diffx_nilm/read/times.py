@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -65,7 +66,7 @@ class Clock:
         """Times without zone, and whether they are UTC."""
         if isinstance(column.dtype, pd.DatetimeTZDtype):
             if self.timezone is None:
-                self.timezone = str(column.dt.tz)
+                self.timezone = self._zone(column.dt.tz)
             return column.dt.tz_convert("UTC").dt.tz_localize(None), True
         if pd.api.types.is_datetime64_dtype(column):
             return column, False
@@ -83,6 +84,17 @@ class Clock:
             text = text.str.replace(r"\s*UTC$", "Z", regex=True)
             return pd.to_datetime(text, errors="coerce", utc=True, format="ISO8601").dt.tz_localize(None), True
         return pd.to_datetime(text, errors="coerce", format=self._format), False
+
+    def _zone(self, zone: Any) -> str:
+        """The name of a time zone of any library; UTC, and a note, for one without."""
+        for name in (getattr(zone, "key", None), getattr(zone, "zone", None), str(zone)):
+            try:
+                pd.Timestamp(0, tz="UTC").tz_convert(name)
+                return str(name or "UTC")
+            except (KeyError, ValueError, TypeError):
+                continue
+        self.note(f"{self.where}: days are those of UTC, not of {zone} ({self.options.spelt('timezone')} says others)")
+        return "UTC"
 
     def _epoch(self, value: pd.Series) -> pd.Series:
         size = float(value.abs().median()) if value.notna().any() else 0.0

@@ -18,7 +18,7 @@ _KW, _IDLE = 40.0, 1.5  # a house that draws more than 40 W at some time, and on
 _BASE = 5.0  # more kW than a house draws half of the time, and fewer W
 _MOST = 100_000.0  # W
 _SCALES = {"W": 1.0, "VA": 1.0, "kW": 1000.0, "kVA": 1000.0}
-_ENERGY = ("Wh", "kWh")
+_ENERGY = ("Wh", "kWh", "energy")
 _ODD = 0.005  # share of impossible rows that are a meter's mistake, and not another unit
 
 
@@ -56,8 +56,9 @@ class Meter:
             if self._factor is None:
                 self._check(str(column.name), own)
             x += factor * own
-        x = self._possible(x * self.factor(x))
-        return x if self.drawn is None else self.drawn(x)
+        if self.drawn is not None:
+            x = self.drawn(x)
+        return self._possible(x * self.factor(x))
 
     def part(self, column: pd.Series, said: str | None) -> np.ndarray:
         """The same of an appliance, whose unit is that of the mains where its name does not say it."""
@@ -69,7 +70,7 @@ class Meter:
 
     def factor(self, x: np.ndarray) -> float:
         """W in a unit of these numbers: as asked for, as the name says, else by their size."""
-        seen = x[np.isfinite(x)]
+        seen = np.abs(x[np.isfinite(x)])
         if self._factor is None and seen.size:
             self._factor = self._decide(seen)
         return self._factor or 1.0
@@ -89,9 +90,10 @@ class Meter:
         if self.options.unit:
             return _SCALES[self.options.unit]
         if self.named in _ENERGY:
+            unit = "W" if self.named == "Wh" else "kW"
             raise DataError(
-                f"{self.where}: the mains are named as energy ({self.named}), not power; divide them by the hours "
-                f"between rows to get W or kW ({ask('unit', self.named.removesuffix('h'))} if they are power)"
+                f"{self.where}: by their name the mains are energy, not power; divide them by the hours between rows to "
+                f"get W or kW ({ask('unit', unit)} if they are power)"
             )
         top = _top(seen)
         if self.named == "kW":
@@ -99,8 +101,13 @@ class Meter:
                 raise DataError(f"{self.where}: {top:g} kW is no household: are these W? ({ask('unit', 'W')})")
             return 1000.0
         usual, most = float(np.median(seen)), float(seen.max())
-        if top >= _KW or (most >= _KW and (self.named == "W" or usual >= _BASE)):
+        if most >= _KW and (self.named == "W" or usual >= _BASE):
             return 1.0
+        if top >= _KW:
+            raise DataError(
+                f"{self.where}: the mains reach {top:.4g} and are {usual:.3g} most of the time, too little for W: are "
+                f"they energy, or kW with outliers? ({ask('unit', 'kW')}, or {ask('unit', 'W')} if it is so)"
+            )
         if top < _IDLE:
             raise DataError(
                 f"{self.where}: the mains never exceed {top:.3g}, too little for W and for kW; "

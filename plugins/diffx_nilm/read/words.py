@@ -12,8 +12,14 @@ UNITS = {"w": "W", "watt": "W", "watts": "W", "kw": "kW", "kilowatt": "kW", "kil
 
 def words(name: object) -> list[str]:
     """A name in words: "globalActive_power (kW)" -> global, active, power, kw."""
-    apart = re.sub(r"(?<=[a-z])(?=[A-Z][a-z])", " ", str(name))
+    apart = re.sub(r"(?<=[a-z][a-z])(?=[A-Z][a-z])", " ", str(name))  # not inside of kWh
     return re.findall(r"[^\W\d_]+|\d+", apart.lower())
+
+
+def is_energy(name: object) -> bool:
+    """Whether a name says energy, or the reading of a meter, and no unit of power."""
+    said = {"energy", "energie", "énergie", "energia", "energía", "zählerstand", "kwh", "wh"} & set(words(name))
+    return bool(said) and unit_of(name) not in ("W", "kW", "VA", "kVA")
 
 
 def unit_of(name: object) -> str | None:
