@@ -86,6 +86,8 @@ def mains_terms(names: Sequence[str], text: str, options: Options, where: str) -
         spoken = set(words(name))
         if unit_of(name) == "var" or (spoken & _OTHER and unit_of(name) is None):
             raise DataError(f"{where}: {name!r} is not active or apparent power; {options.spelt('mains')} takes power")
+        if len(found) > 1 and is_energy(name):
+            raise DataError(f"{where}: {name!r} holds energy; {options.spelt('mains')} adds power")
     return found
 
 
@@ -97,7 +99,8 @@ def guess_mains(
     ``flows``: whether a column is ever other than 0, which one of what is produced or sold may be.
     """
     ask = options.spelt
-    able = [name for name in names if not _never(name) and called(name, options.appliances) is None]
+    lettered = any("b" in words(name) for name in names)  # then "a" is a phase, and no ampere
+    able = [name for name in names if not _never(name, lettered) and called(name, options.appliances) is None]
     if not able and len(names) == 1 and "state" in words(names[0]):
         able = list(names)  # as Home Assistant calls the values of its sensors
     power = [name for name in able if unit_of(name) not in ("Wh", "kWh", "var")]
@@ -154,8 +157,8 @@ def part_columns(
     return found
 
 
-def _never(name: str) -> bool:
-    spoken = set(words(name))
+def _never(name: str, lettered: bool = False) -> bool:
+    spoken = set(words(name)) - ({"a"} if lettered else set())
     if unit_of(name) in ("W", "kW", "VA", "kVA"):
         spoken -= {"a", "v"}  # of a phase A (kW), say
     return bool(spoken & _NEVER)

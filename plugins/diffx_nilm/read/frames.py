@@ -29,7 +29,8 @@ def of_frame(frame: pd.DataFrame | pd.Series, options: Options, note: Notes) -> 
     if frame.empty:
         raise DataError(f"{kind}: no rows")
     time, mains = (None if name is None else label(name) for name in (options.time, options.mains))
-    options, frame = replace(options, time=time, mains=mains, prefix=""), flat(frame)
+    frame, told = flat(frame)
+    options = replace(options, time=time or told, mains=mains, prefix="")
 
     def frames(columns: Sequence[str] | None) -> Iterable[pd.DataFrame]:
         return [frame if columns is None else frame[list(columns)]]
@@ -37,12 +38,16 @@ def of_frame(frame: pd.DataFrame | pd.Series, options: Options, note: Notes) -> 
     return recording(kind, frames, guess(frame, frames, kind, options, note), options, note)
 
 
-def flat(frame: pd.DataFrame) -> pd.DataFrame:
-    """One level of named columns; times of the index as a column. DataError where two columns are called the same."""
+def flat(frame: pd.DataFrame) -> tuple[pd.DataFrame, str | None]:
+    """One level of named columns, and which of them are the times of the index, if that has any.
+
+    DataError where two columns are called the same.
+    """
     frame = frame.copy(deep=False)
     frame.columns = pd.Index([label(name) for name in frame.columns])
     levels = [frame.index.get_level_values(i) for i in range(frame.index.nlevels)]
     timed = [isinstance(level, pd.DatetimeIndex | pd.PeriodIndex) or _told(level) for level in levels]
+    told = None
     if any(timed):
         for i, (level, is_of_time) in enumerate(zip(levels, timed, strict=True)):
             if isinstance(level, pd.PeriodIndex):
@@ -50,12 +55,13 @@ def flat(frame: pd.DataFrame) -> pd.DataFrame:
             name = "time" if is_of_time else label(level.name or f"level {i}")
             while name in frame.columns:
                 name = f"index {name}"
+            told = name if is_of_time else told
             frame.insert(i, name, pd.Series(level, index=frame.index) if not is_of_time else level)
         frame = frame.reset_index(drop=True)
     twice = frame.columns[frame.columns.duplicated()]
     if len(twice):
         raise DataError(f"DataFrame: two columns are called {twice[0]!r}, of {listed(frame.columns)}")
-    return frame
+    return frame, told
 
 
 def label(name: Hashable) -> str:

@@ -11,7 +11,7 @@ import pandas as pd
 from diffx.errors import DataError
 
 from .columns import Terms, guess_mains, mains_terms, part_columns, terms, time_columns
-from .long import Labels, label_columns, labels_of
+from .long import Labels, divides, label_columns, labels_of
 from .numerals import Numerals, is_number
 from .options import Notes, Options
 from .solar import is_produced, is_sold, total
@@ -58,7 +58,7 @@ def guess(head: pd.DataFrame, frames: Frames, where: str, options: Options, note
     labels = label_columns(rest, head)
     keep: dict[str, str] = {}
     if options.building is not None:
-        home = _home(labels, head, options, where)
+        home = _home(labels, head, time, options, where)
         keep[home] = str(options.building)
         own = head[(labels_of(head[home]) == keep[home]).fillna(False)]
         head = head if own.empty else own
@@ -67,13 +67,17 @@ def guess(head: pd.DataFrame, frames: Frames, where: str, options: Options, note
         name for name in numeric if name not in {one.column for one in labels if one.named} | set(keep)
     ] or numeric
     if not numeric and not (options.mains and terms(options.mains, names)):
-        raise DataError(f"{where}: no column of numbers besides the times, only {listed(rest) or 'none'}")
+        some = [f"{name!r} ({str(head[name].dropna().iloc[0])!r}, ...)" for name in rest if head[name].notna().any()]
+        raise DataError(f"{where}: no column of numbers besides the times, only {', '.join(some[:12]) or 'none'}")
     chosen: tuple[str, ...] = ()
+    others: list[str] = []
     if options.mains is not None and terms(options.mains, names) is None:
-        meters, chosen = _meters(labels, head, options, keep)
+        able = [one for one in labels if one.column not in keep and divides(one, head, time)]
+        meters, chosen = _meters(able, head, options.mains)
     if chosen:
         keeps = tuple({**keep, meters: label} for label in chosen)
         mains = guess_mains(values, options, where, note)
+        others = [str(label) for label in labels_of(head[meters]).dropna().unique()]
     else:
         keeps = (keep,)
         if options.mains is not None:
@@ -86,8 +90,10 @@ def guess(head: pd.DataFrame, frames: Frames, where: str, options: Options, note
     for key, columns in parts.items():
         note(f"{where}: {' + '.join(map(repr, columns))} is the metered {key}")
     used = {*taken, *keeps[0], *(column for columns in parts.values() for column in columns)}
-    units = {unit_of(name) or ("energy" if is_energy(name) else None) for name in (*taken, *chosen)} - {None}
-    powers = {power_of(name) for name in taken} - {None}
+    units = {unit_of(name) or ("energy" if is_energy(name) else None) for name in taken}
+    if chosen and units == {None}:  # a label says it then
+        units = {unit_of(name) for name in chosen}
+    powers = {power_of(name) for name in taken}
     return Layout(
         tuple(time),
         mains,
@@ -96,7 +102,7 @@ def guess(head: pd.DataFrame, frames: Frames, where: str, options: Options, note
         powers.pop() if len(powers) == 1 else None,
         keep=keeps,
         labels=tuple(one for one in labels if one.column not in used),
-        hint=_hint(mains, values, options),
+        hint=_hint(chosen or tuple(name for _, name in mains), others or values, options),
     )
 
 
@@ -141,11 +147,11 @@ def _matches(column: pd.Series, pattern: str, dates: bool = False) -> bool:
     return len(text) > 0 and bool(text.str.fullmatch(pattern).all()) and (not dates or is_time(column))
 
 
-def _home(labels: Sequence[Labels], head: pd.DataFrame, options: Options, where: str) -> str:
+def _home(labels: Sequence[Labels], head: pd.DataFrame, time: Sequence[str], options: Options, where: str) -> str:
     """The column that tells homes apart."""
     wanted = str(options.building)
     for one in labels:
-        if one.home or (not one.named and wanted in set(labels_of(head[one.column]))):
+        if one.home or (not one.named and wanted in set(labels_of(head[one.column])) and divides(one, head, time)):
             return one.column
     raise DataError(
         f"{where}: {options.spelt('building', wanted)} chooses a home, and no column says which home a row is of "
@@ -153,19 +159,15 @@ def _home(labels: Sequence[Labels], head: pd.DataFrame, options: Options, where:
     )
 
 
-def _meters(
-    labels: Sequence[Labels], head: pd.DataFrame, options: Options, keep: Mapping[str, str]
-) -> tuple[str, tuple[str, ...]]:
+def _meters(able: Sequence[Labels], head: pd.DataFrame, mains: str) -> tuple[str, tuple[str, ...]]:
     """The column of labels that ``mains`` names, and which of them; ("", ()) where there is none."""
-    assert options.mains is not None
-    able = [one for one in labels if one.column not in keep]
     for one in able:
-        found = terms(options.mains, [str(label) for label in labels_of(head[one.column]).dropna().unique()])
+        found = terms(mains, [str(label) for label in labels_of(head[one.column]).dropna().unique()])
         if found and all(factor > 0 for factor, _ in found):
             return one.column, tuple(name for _, name in found)
     named = [one for one in able if one.named and not one.home]  # a label may come after the first rows
     if len(named) == 1:
-        return named[0].column, tuple(part.strip() for part in options.mains.split("+"))
+        return named[0].column, tuple(part.strip() for part in mains.split("+"))
     return "", ()
 
 
@@ -175,9 +177,9 @@ def _flows(frames: Frames, name: str, where: str, options: Options) -> bool:
     return any(bool((np.nan_to_num(numerals.read(frame[name])) != 0).any()) for frame in frames([name]))
 
 
-def _hint(mains: Terms, names: Sequence[str], options: Options) -> str:
-    taken = {name for _, name in mains}
-    produced, sold = ([n for n in names if of(n) and n not in taken] for of in (is_produced, is_sold))
+def _hint(mains: Sequence[str], names: Sequence[str], options: Options) -> str:
+    """What to type where the mains, one of these columns or labels, are negative; "" where there is no more to add."""
+    produced, sold = ([n for n in names if of(n) and n not in mains] for of in (is_produced, is_sold))
     if len(mains) != 1 or not (produced or sold):
         return ""
-    return f"; {options.spelt('mains', total(mains[0][1], produced, sold if not produced else []))} adds it up"
+    return f"; {options.spelt('mains', total(mains[0], produced, sold if not produced else []))} adds it up"

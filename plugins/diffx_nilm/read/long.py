@@ -22,6 +22,7 @@ _METERS = {"entity", "device", "sensor", "channel", "metric", "measurement", "va
 # fmt: on
 _BESIDE = {"id", "name", "no", "nr", "number", "of", "the", "code", "key", "serial"}
 _MOST = 500  # labels of one column
+_KINDS = 12  # labels that come round and round
 _SHARED = 0.2  # share of rows at the time of another row; an hour that there is twice has fewer
 
 
@@ -47,6 +48,17 @@ def label_columns(names: Sequence[str], head: pd.DataFrame) -> list[Labels]:
             continue
         found.append(Labels(name, home or meter, home))
     return sorted(found, key=lambda one: (not one.home, not one.named))
+
+
+def divides(one: Labels, head: pd.DataFrame, time: Sequence[str]) -> bool:
+    """Whether the first rows show that a column tells rows of several meters apart, or its name says so."""
+    if one.named:
+        return True
+    times = head[list(time)].astype("string").agg(" ".join, axis=1) if len(time) > 1 else head[time[0]]
+    at, codes = (pd.factorize(values, sort=True)[0] for values in (times, labels_of(head[one.column])))
+    order = np.argsort(at, kind="stable")
+    at, codes = at[order], codes[order]
+    return (_shared(at) and _unique(at, codes)) or (len(np.unique(codes)) <= _KINDS and _round(codes))
 
 
 def labels_of(column: pd.Series) -> pd.Series:
@@ -164,4 +176,4 @@ def _round(codes: np.ndarray) -> bool:
 def _apart(codes: np.ndarray, power: np.ndarray) -> bool:
     """Whether a few labels have quite different powers."""
     usual = pd.Series(power).groupby(codes).median().abs()
-    return len(usual) <= 12 and bool(usual.max() > 1.5 * usual.min())
+    return len(usual) <= _KINDS and bool(usual.max() > 1.5 * usual.min())

@@ -40,18 +40,23 @@ def site_meters(facts: Mapping[str, Any], kinds: Kinds, where: str, options: Opt
         raise DataError(f"{where}: {said}; {_choose(facts, kinds, options)}")
     above = {n: _above(about, sites, n) for n in sites}
     tops = [n for n in sites if above[n] is None]
-    chosen = []
+    if not tops:
+        raise DataError(f"{where}: each site meter lies behind another one; {_choose(facts, kinds, options)}")
     for power in wanted:
         able = {n for n in sites if power in kinds.get(n, ())}
         chosen = [_at(top, able, above) for top in tops]
         if all(chosen):
             return [number for some in chosen for number in some], power
-    lacking = next(top for top, some in zip(tops, chosen, strict=True) if not some)
-    if lacking in kinds:
-        raise DataError(f"{where}: meter{lacking} has no {' or '.join(wanted)} power{_among(tops, kinds)}")
-    rest = "+".join(str(top) for top in tops if top in kinds)
-    what = f"{options.spelt('mains', rest)} takes the rest" if rest else _choose(facts, kinds, options)
-    raise DataError(f"{where}: its site meter {lacking} is not in the file; {what}")
+    present = {n for n in sites if n in kinds}
+    missing = [top for top in tops if not _at(top, present, above)]
+    if missing:
+        rest = "+".join(str(top) for top in tops if top not in missing)
+        what = f"{options.spelt('mains', rest)} takes the rest" if rest else _choose(facts, kinds, options)
+        raise DataError(f"{where}: its site meter {missing[0]} is not in the file; {what}")
+    which = " or ".join(wanted)
+    lacking = next((top for top in tops if not set(wanted) & set(kinds.get(top, ()))), None)
+    said = "the site meters have no power in common" if lacking is None else f"meter{lacking} has no {which} power"
+    raise DataError(f"{where}: {said}{_among(tops, kinds)}")
 
 
 def disabled(facts: Mapping[str, Any], number: int) -> bool:

@@ -12,6 +12,7 @@ from diffx.errors import DataError
 from .numerals import Numerals
 from .options import Notes, Options
 from .readings import is_reading
+from .words import unit_of
 
 _STUCK = 20_000  # rows of one value that no house has
 _KW, _IDLE = 40.0, 1.5  # a house that draws more than 40 W at some time, and one that draws more than 1.5 kW
@@ -48,17 +49,27 @@ class Meter:
         self._rows = self._odd = 0
 
     def mains(self, columns: pd.Series | Sequence[tuple[float, pd.Series]]) -> np.ndarray:
-        """float64 [n], W, NaN where not known: of one column, or the sum of several, each times its factor."""
+        """float64 [n], W, NaN where not known: of one column, or the sum of several, each times its factor.
+
+        Of several, those whose name says the unit are in that one, and the others have one in common.
+        """
         terms = [(1.0, columns)] if isinstance(columns, pd.Series) else list(columns)
-        x = np.zeros(len(terms[0][1]))
-        for factor, column in terms:
+        known, rest, size = (np.zeros(len(terms[0][1])) for _ in range(3))
+        for sign, column in terms:
             own = self.numerals.read(column)
             if self._factor is None:
                 self._check(str(column.name), own)
-            x += factor * own
+            said = unit_of(column.name) if len(terms) > 1 and not (self.named or self.options.unit) else None
+            if said in _SCALES:
+                known += sign * _SCALES[said] * own
+            else:
+                rest, size = rest + sign * own, size + np.abs(own)
+        if np.nansum(size) or (len(terms) == 1 and self.drawn is not None):  # 0 of one among several has no unit
+            rest = rest * self.factor(size)
+        x = known + rest
         if self.drawn is not None:
             x = self.drawn(x)
-        return self._possible(x * self.factor(x))
+        return self._possible(x)
 
     def part(self, column: pd.Series, said: str | None) -> np.ndarray:
         """The same of an appliance, whose unit is that of the mains where its name does not say it."""
@@ -92,15 +103,15 @@ class Meter:
         if self.named in _ENERGY:
             unit = "W" if self.named == "Wh" else "kW"
             raise DataError(
-                f"{self.where}: by their name the mains are energy, not power; divide them by the hours between rows to "
-                f"get W or kW ({ask('unit', unit)} if they are power)"
+                f"{self.where}: by their name the mains are energy, not power; divide them by the hours between rows "
+                f"to get W or kW ({ask('unit', unit)} if they are power)"
             )
         top = _top(seen)
         if self.named == "kW":
             if top > 300:
                 raise DataError(f"{self.where}: {top:g} kW is no household: are these W? ({ask('unit', 'W')})")
             return 1000.0
-        usual, most = float(np.median(seen)), float(seen.max())
+        usual, most = float(np.median(seen[seen > 0])) if (seen > 0).any() else 0.0, float(seen.max())
         if most >= _KW and (self.named == "W" or usual >= _BASE):
             return 1.0
         if top >= _KW:
