@@ -86,7 +86,7 @@ def _feed(
         raise DataError(f"{path}: no such file, though labels.dat names it")
 
     def pieces() -> Iterator[Rows]:
-        meter = Meter(where, options, note, "W", drawn=Drawn(where, note) if alone else None)
+        meter = Meter(where, options, note, "W", drawn=Drawn(where, note) if alone else None, sure=True)
         try:
             with pd.read_csv(
                 path, sep=r"\s+", header=None, names=["time", "power"], usecols=[0, 1], chunksize=rows or 1 << 62

@@ -119,7 +119,8 @@ def guess_mains(
     ranked = sorted((_rank(name), i, name) for i, name in enumerate(power) if _rank(name) < len(_WHOLE))
     best = [name for rank, _, name in ranked if rank == ranked[0][0]]
     if len(best) > 1:
-        best = [n for n in best if power_of(n) == "active"] or [n for n in best if power_of(n) is None] or best
+        liked = (options.power or "active", None)
+        best = next(filter(None, ([n for n in best if power_of(n) == kind] for kind in liked)), best)
     if not best and len(power) == 1:
         best = power
     if len(best) != 1:

@@ -57,7 +57,8 @@ class Folds:
         early, late = (each.astype(np.int64) for each in utc)
         twice = early != late
         if self._falling is None and len(ns) > 1:
-            self._falling = float((np.diff(ns) < 0).mean()) > 0.9
+            falls, rises = (np.diff(ns) < 0).sum(), (np.diff(ns) > 0).sum()
+            self._falling = bool(falls > 9 * rises)
         out, good = early.copy(), np.ones(len(ns), bool)
         for day in np.unique(ns[twice] // _DAY):
             rows = np.flatnonzero(twice & (ns // _DAY == day))

@@ -88,7 +88,7 @@ def _feed(
     where = f"{path.name}/{building}/meter{number}"
 
     def pieces() -> Iterator[Rows]:
-        meter = Meter(where, options, note, "W", drawn=Drawn(where, note) if alone else None)
+        meter = Meter(where, options, note, "W", drawn=Drawn(where, note) if alone else None, sure=True)
         with _opened(path) as file:
             group = file[f"{building}/elec/meter{number}"]
             table = group["table"]

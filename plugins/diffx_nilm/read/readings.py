@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 _RISES, _PER_FALL = 50, 20  # rises, and how many of them come on a fall at least
-_STRICT, _FEW, _MANY = 8, 3, 100  # rises without any fall, in a short file and in one of many rows
+_STRICT, _FEW, _MANY = 6, 3, 100  # rises without any fall, in a short file and in one of many rows
 _LEVEL = 0.01  # share of its level by which a short reading grows, and power does not
 
 

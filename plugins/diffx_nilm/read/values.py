@@ -30,6 +30,7 @@ class Meter:
         said: unit in the name of the mains column; the options' unit goes before it.
         numerals: how its numbers are written.
         drawn: what to do with negative mains; None leaves them, for a meter that is one of several.
+        sure: the format itself says that power is in W.
     """
 
     def __init__(
@@ -40,11 +41,12 @@ class Meter:
         said: str | None = None,
         numerals: Numerals | None = None,
         drawn: Drawn | None = None,
+        sure: bool = False,
     ):
         self.where, self.options, self.note = where, options, note
         self.named = {"VA": "W", "kVA": "kW"}.get(said or "", said)
         self.numerals = numerals or Numerals(where, options, note)
-        self.drawn = drawn
+        self.drawn, self.sure = drawn, sure
         self._factor: float | None = None
         self._rows = self._odd = 0
 
@@ -98,6 +100,8 @@ class Meter:
 
     def _decide(self, seen: np.ndarray) -> float:
         ask = self.options.spelt
+        if self.sure:
+            return 1.0
         if self.options.unit:
             return _SCALES[self.options.unit]
         if self.named in _ENERGY:
