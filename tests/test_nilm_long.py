@@ -57,8 +57,7 @@ METERS = [("entity_id", ("sensor.power", "sensor.voltage")), ("device", ("plug",
           ("unit", ("W", "V")), ("who", ("anna", "bob")), ("Phase", ("L1", "L2"))]  # fmt: skip
 
 
-@pytest.mark.parametrize("rows", [None, 6])
-@pytest.mark.parametrize("order", ["blocks", "sorted", "staggered"])
+@pytest.mark.parametrize("order, rows", [("blocks", None), ("sorted", None), ("sorted", 6), ("staggered", None)])
 @pytest.mark.parametrize("column, labels", HOMES + METERS)
 def test_rows_of_several_meters_are_refused_and_chosen(tmp_path, column, labels, order, rows):
     frame = stacked(column, labels, 30 if order == "staggered" else 0)
@@ -151,6 +150,16 @@ def test_home_assistant_exports(tmp_path):
     assert float(np.nanmean(house.mains[60:])) == pytest.approx(power()[30:].mean(), rel=1e-5)
 
 
+def test_the_finest_labels_are_offered(tmp_path):
+    when = np.repeat(minutes().strftime("%Y-%m-%dT%H:%M:%SZ"), 3)
+    values = np.stack([power(), np.full(N, 230.0), 3 * power()], 1).ravel()
+    names = {"_measurement": ["W", "V", "W"] * N, "entity_id": ["house", "volts", "oven"] * N}
+    file = written(tmp_path / "influx.csv", pd.DataFrame({"_time": when, "_value": values, **names}))
+    refused(file, "'entity_id' (house, volts, oven)", "data.mains=house")
+    refused(file, "did you mean 'house'", mains="hose")
+    assert kwh(file, mains="house") == pytest.approx(power().sum() / 60_000, rel=1e-5)
+
+
 # -- sums --------------------------------------------------------------------------------------------------------------
 
 
@@ -165,6 +174,15 @@ def test_columns_are_added_each_in_its_unit(tmp_path):
     assert kwh(file, mains="L1 (W) + L2 (W) + a-b") == pytest.approx((power() + power(1)).sum() / 60_000, rel=1e-5)
     refused(file, "no column 'L2'", "data.mains=", mains="L1 (W)+L2")
     refused(file, "twice", mains="L1 (W)+L1 (W)")
+
+
+def test_a_total_beside_its_phases_is_taken():
+    frame = pd.DataFrame({"time": minutes(), "active_power_w": power()})
+    frame["active_power_l1_w"] = frame["active_power_l2_w"] = power() / 2
+    assert kwh(frame) == pytest.approx(power().sum() / 60_000, rel=1e-5)
+    refused(frame.drop(columns="active_power_w"), "'active_power_l1_w', 'active_power_l2_w'")
+    refused(pd.DataFrame({"time": minutes(), "mains": power(), "mains 2": power()}), "'mains', 'mains 2'")
+    refused(pd.DataFrame({"time": minutes(), "a": power(), "b": power()}), "'a', 'b'")
 
 
 def test_a_sum_is_not_known_where_a_phase_is_not():

@@ -23,6 +23,7 @@ _NEVER = {"status", "state", "voltage", "volts", "volt", "v", "current", "amps",
           "spannung", "strom", "frequenz"}
 _OTHER = {"voltage", "volts", "volt", "amps", "ampere", "hz", "frequency", "reactive", "factor", "pf", "temperature",
           "humidity", "cost", "price", "spannung", "frequenz"}  # not power, whoever says so
+_PHASES = {"l", "phase", "leg", "a", "b", "c"}
 # from the most certain name of the whole to the least
 _WHOLE = ("aggregate", "mains", "main", "whole house", "site meter", "total", "use", "grid", "global active power",
           "active power", "real power", "wirkleistung", "apparent power", "power", "load", "demand", "consumption",
@@ -121,6 +122,9 @@ def guess_mains(
     if len(best) > 1:
         liked = (options.power or "active", None)
         best = next(filter(None, ([n for n in best if power_of(n) == kind] for kind in liked)), best)
+    whole = [n for n in best if not _PHASES & set(words(n))]
+    if len(whole) == 1 and len(best) > 2:
+        best = whole  # beside its phases
     if not best and len(power) == 1:
         best = power
     if len(best) != 1:

@@ -48,7 +48,7 @@ def resample(rows: Iterable[Rows], where: str, options: Options, note: Notes, co
         if edge is not None and more.min() < edge * period + phase:
             raise DataError(
                 f"{where}: times go back by more than two hours, to {_date(more.min())} after {_date(latest)}; "
-                "sort the rows"
+                "sort the rows, or keep those of one meter"
             )
         back = float((np.diff(more) < 0).mean()) if len(more) > 1 else 0.0
         if back or (len(times) and more[0] < times[-1]):

@@ -101,7 +101,7 @@ def guess(head: pd.DataFrame, frames: Frames, where: str, options: Options, note
         units.pop() if len(units) == 1 else None,
         powers.pop() if len(powers) == 1 else None,
         keep=keeps,
-        labels=tuple(one for one in labels if one.column not in used),
+        labels=tuple(one for one in labels if one.column not in used and _worth(one, head, time)),
         hint=_hint(chosen or tuple(name for _, name in mains), others or values, options),
     )
 
@@ -147,6 +147,11 @@ def _matches(column: pd.Series, pattern: str, dates: bool = False) -> bool:
     return len(text) > 0 and bool(text.str.fullmatch(pattern).all()) and (not dates or is_time(column))
 
 
+def _worth(one: Labels, head: pd.DataFrame, time: Sequence[str]) -> bool:
+    """Whether a column is to be watched for labels; one of numbers and an ordinary name is so if it looks like it."""
+    return not pd.api.types.is_numeric_dtype(head[one.column]) or divides(one, head, time)
+
+
 def _home(labels: Sequence[Labels], head: pd.DataFrame, time: Sequence[str], options: Options, where: str) -> str:
     """The column that tells homes apart."""
     wanted = str(options.building)
@@ -165,10 +170,11 @@ def _meters(able: Sequence[Labels], head: pd.DataFrame, mains: str) -> tuple[str
         found = terms(mains, [str(label) for label in labels_of(head[one.column]).dropna().unique()])
         if found and all(factor > 0 for factor, _ in found):
             return one.column, tuple(name for _, name in found)
-    named = [one for one in able if one.named and not one.home]  # a label may come after the first rows
-    if len(named) == 1:
-        return named[0].column, tuple(part.strip() for part in mains.split("+"))
-    return "", ()
+    named = [one.column for one in able if one.named and not one.home]
+    if not named:
+        return "", ()
+    finest = max(named, key=lambda column: head[column].nunique())  # its label may come after the first rows
+    return finest, tuple(part.strip() for part in mains.split("+"))
 
 
 def _flows(frames: Frames, name: str, where: str, options: Options) -> bool:

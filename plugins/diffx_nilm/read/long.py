@@ -81,8 +81,6 @@ class Watch:
 
     def look(self, times: np.ndarray, frame: pd.DataFrame, power: np.ndarray) -> None:
         """DataError that names the column of labels and says what to type; ``power`` [n] is that of the rows."""
-        if not self.labels or not len(times):
-            return
         order = np.argsort(times, kind="stable")
         times = times[order]
         shared = _shared(times)

@@ -57,10 +57,12 @@ def sniff(path: Path, options: Options) -> Dialect:
     """Separator, decimal sign and header of a CSV file. DataError where no separator makes columns."""
     lines, encoding = head(path)
     skip = next((i for i, line in enumerate(lines) if line.strip() and not line.lstrip().startswith("#")), len(lines))
+    said = re.fullmatch(r'"?sep=(.)"?', lines[skip].strip()) if skip < len(lines) else None  # as Excel writes it
+    skip += 1 if said else 0
     body = [line for line in lines[skip:] if line.strip()]
     if not body:
         raise DataError(f"{path.name}: the file is empty")
-    separator = options.separator or _separator(body[:_LINES])
+    separator = options.separator or (said[1] if said else _separator(body[:_LINES]))
     rows = [_split(line, separator) for line in body] if separator else []
     if separator is None or max(map(len, rows[:_LINES])) < 2:
         asked = f"the separator {options.separator!r}" if options.separator else "none of tab ; | , and space"

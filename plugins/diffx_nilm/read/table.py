@@ -82,7 +82,8 @@ def recording(
                 if frame.empty:
                     continue
                 columns = [(factor, frame[name]) for factor, name in layout.mains]
-                watch.look(times, frame, meter.numerals.read(columns[0][1]))
+                if watch.labels:
+                    watch.look(times, frame, meter.numerals.read(columns[0][1]))
                 values = [meter.mains(columns)]
                 for own in layout.parts.values():
                     values.append(np.sum([meter.part(frame[c], unit_of(c)) for c in own], axis=0))
@@ -104,7 +105,9 @@ def _kept(frames: Iterable[pd.DataFrame], keep: Mapping[str, str], where: str) -
     """The rows of these labels. DataError where there is none in all of the table."""
     found = not keep
     seen: dict[str, set[str]] = {column: set() for column in keep}
+    columns: list[str] = []
     for frame in frames:
+        columns = list(map(str, frame.columns))
         for column, label in keep.items():
             own = labels_of(frame[column])
             seen[column].update(own.dropna().unique())
@@ -118,7 +121,7 @@ def _kept(frames: Iterable[pd.DataFrame], keep: Mapping[str, str], where: str) -
         more = f" and {len(some) - 12} more" if len(some) > 12 else ""
         raise DataError(
             f"{where}: no row of {column!r} is {label!r}; there are {', '.join(some[:12]) or 'none'}{more}"
-            f"{did_you_mean(label, some)}"
+            f"{did_you_mean(label, [*some, *columns])}"
         )
 
 

@@ -100,10 +100,8 @@ class Meter:
 
     def _decide(self, seen: np.ndarray) -> float:
         ask = self.options.spelt
-        if self.sure:
-            return 1.0
-        if self.options.unit:
-            return _SCALES[self.options.unit]
+        if self.options.unit or self.sure:
+            return _SCALES[self.options.unit or "W"]
         if self.named in _ENERGY:
             unit = "W" if self.named == "Wh" else "kW"
             raise DataError(
