@@ -101,7 +101,7 @@ def guess_mains(
     """
     ask = options.spelt
     lettered = any("b" in words(name) for name in names)  # then "a" is a phase, and no ampere
-    able = [name for name in names if not _never(name, lettered) and called(name, options.appliances) is None]
+    able = [name for name in names if not _never(name, lettered) and _appliance(name, options.appliances) is None]
     if not able and len(names) == 1 and "state" in words(names[0]):
         able = list(names)  # as Home Assistant calls the values of its sensors
     power = [name for name in able if unit_of(name) not in ("Wh", "kWh", "var")]
@@ -151,8 +151,7 @@ def part_columns(
     """Appliance key -> the columns that bear its name; several are added."""
     found: dict[str, tuple[str, ...]] = {}
     for name in names:
-        bare = " ".join(word for word in words(name) if word not in UNITS)
-        appliance = None if _never(name) else called(bare, appliances)
+        appliance = None if _never(name) else _appliance(name, appliances)
         if appliance is None:
             continue
         if unit_of(name) in ("Wh", "kWh", "var"):
@@ -160,6 +159,11 @@ def part_columns(
             continue
         found[appliance.key] = (*found.get(appliance.key, ()), name)
     return found
+
+
+def _appliance(name: str, appliances: Sequence[Appliance]) -> Appliance | None:
+    """The appliance that a column is named after, its unit aside."""
+    return called(" ".join(word for word in words(name) if word not in UNITS), appliances)
 
 
 def _never(name: str, lettered: bool = False) -> bool:
