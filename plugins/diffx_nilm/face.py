@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -18,7 +18,7 @@ import pandas as pd
 
 from diffx import plugins
 from diffx.build import restore
-from diffx.errors import DataError, UsageError
+from diffx.errors import DataError, UsageError, did_you_mean
 from diffx.nets.model import Model
 from diffx.noise import derive
 from diffx.plugins.weights import resolve_weights
@@ -38,7 +38,7 @@ PLUGIN = "nilm"
 WEIGHTS = "nilm-refit"  # shipped with the package
 DAYS = 7.0  # of a piece
 
-Source: TypeAlias = str | Path | pd.DataFrame | Household
+Source: TypeAlias = str | Path | pd.DataFrame | pd.Series | Household
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,8 @@ class Disaggregator:
         """All of a household.
 
         Args:
-            source: CSV, TSV, Parquet, REFIT, UK-DALE or REDD, NILMTK HDF5; a DataFrame of times and mains in W.
+            source: CSV, TSV, Parquet, REFIT, UK-DALE or REDD, NILMTK HDF5; a DataFrame of times and mains in W, or a
+                Series of mains with a time index.
             n: samples; the bands and medians are theirs. seed: the same seed gives the same result.
             usage: runs a day of appliances, where they are known; the others are learnt from the mains.
             reading: how to read the source: ``time``, ``mains``, ``unit``, ``power``, ``timezone``, ... of
@@ -106,9 +107,13 @@ class Disaggregator:
     def reading(self, **options: Any) -> Options:
         """How to read a source for these weights. UsageError for an option that there is not."""
         try:
-            return Options(**{"appliances": self.appliances, "period": self.period, **options})
-        except TypeError as error:
-            raise UsageError(f"reading a household: {str(error).split(') ', 1)[-1]}") from None
+            return Options(**{"appliances": self.appliances, "period": self.period, "prefix": "", **options})
+        except TypeError:
+            known = [f.name for f in fields(Options) if f.name not in ("appliances", "prefix")]
+            wrong = next(name for name in options if name not in known)
+            raise UsageError(
+                f"reading a household: no argument {wrong!r}{did_you_mean(wrong, known)} ({', '.join(known)})"
+            ) from None
 
     def open(
         self,
@@ -121,7 +126,7 @@ class Disaggregator:
         """Look a household over, once, for how often it uses each appliance. DataError where it cannot be read."""
         reading = reading or self.reading()
         if reading.period != self.period:
-            raise UsageError(f"data.period={reading.period:g}: these weights work on {self.period:g} s")
+            raise UsageError(f"{reading.prefix}period={reading.period:g}: these weights work on {self.period:g} s")
         if unknown := set(usage or {}) - {a.key for a in self.appliances}:
             raise UsageError(f"usage: these weights do not know {', '.join(sorted(unknown))}")
 
