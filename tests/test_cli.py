@@ -323,14 +323,14 @@ def test_bash_completes(strangers: Strangers) -> None:
     (strangers.folder / "diffx").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m diffx "$@"\n')
     (strangers.folder / "diffx").chmod(0o755)
     for line, answer in {
-        "diffx ru": ["run"],
+        "diffx ru": ["run", "runs"],
         "diffx run plugin=on": ["one"],
         "diffx run plugin=one task=": ["greet"],
         "diffx run plugin=one train.ch": ["train.checkpoint_every=", "train.checkpointing="],
         "diffx run plugin=one device=c": ["cpu", "cuda"],
     }.items():
         script = f"""
-            PATH="{strangers.folder}:$PATH"; export PYTHONPATH="{strangers.folder}"
+            PATH="{strangers.folder}:$PATH"; export PYTHONPATH="{strangers.path}"
             eval "$(diffx completion bash)"; COMP_WORDBREAKS=" ="; COMP_LINE="{line}"; COMP_POINT=${{#COMP_LINE}}
             _diffx; printf '%s\\n' "${{COMPREPLY[@]}}" """
         done = subprocess.run(["bash", "-c", script], capture_output=True, text=True)
