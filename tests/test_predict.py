@@ -174,38 +174,42 @@ def test_the_prediction_is_fp32_though_the_network_ran_in_bf16(kind) -> None:
 @every
 def test_with_a_spread_a_silent_network_gives_each_element_its_wiener_estimate(schedule) -> None:
     """E[x_0 | x] of independent Gaussians of different widths; one of width 0 is known to be 0."""
-    spread = torch.tensor([[2.0, 0.7], [0.05, 0.0]])
+    element_sigma_data = torch.tensor([[2.0, 0.7], [0.05, 0.0]])
     x = torch.randn(4, 2, 2, generator=torch.Generator().manual_seed(1))
-    denoiser = Denoiser(Answers(torch.zeros(4, 2, 2)), "edm", schedule, spread=spread)
+    denoiser = Denoiser(Answers(torch.zeros(4, 2, 2)), "edm", schedule, element_sigma_data=element_sigma_data)
     times = np.array([0.02, 0.3, 0.6, 0.95]) * schedule.t_max
     together = denoiser(x, times)
     for row, t in enumerate(times):
         alpha, sigma = float(schedule.alpha(t)), float(schedule.sigma(t))
-        wiener = alpha * spread**2 / (sigma**2 + (alpha * spread) ** 2)
+        wiener = alpha * element_sigma_data**2 / (sigma**2 + (alpha * element_sigma_data) ** 2)
         torch.testing.assert_close(together[row], wiener * x[row], rtol=1e-5, atol=1e-6)
         torch.testing.assert_close(denoiser(x[row : row + 1], float(t))[0], together[row], rtol=1e-5, atol=1e-6)
     # the network sees every element at unit variance
     asked = denoiser.net.asked[0]
     alpha, sigma = float(schedule.alpha(times[-1])), float(schedule.sigma(times[-1]))
-    torch.testing.assert_close(asked[0], x[3] / (sigma**2 + (alpha * spread) ** 2).sqrt(), rtol=1e-5, atol=1e-6)
-    assert "spread" in denoiser.state_dict()
+    torch.testing.assert_close(
+        asked[0], x[3] / (sigma**2 + (alpha * element_sigma_data) ** 2).sqrt(), rtol=1e-5, atol=1e-6
+    )
+    assert "element_sigma_data" in denoiser.state_dict()
 
 
 # --------------------------------------------------------------------------------------------------------- mixed states
 
 
-def joint(net: nn.Module, spread: Tensor | None = None, autocast: torch.dtype | None = None) -> JointDenoiser:
-    frames = {
-        "x": Affine("edm", EDM(), SIGMA_DATA, spread),
+def joint(
+    net: nn.Module, element_sigma_data: Tensor | None = None, autocast: torch.dtype | None = None
+) -> JointDenoiser:
+    preconditioners = {
+        "x": Affine("edm", EDM(), SIGMA_DATA, element_sigma_data),
         "a": Tokens(Masked(3)),
         "c": Tokens(Categorical(4, Cosine())),
         "r": Tangent(lambda t: 1 / np.asarray(t)),
     }
-    return JointDenoiser(net, frames, autocast)
+    return JointDenoiser(net, preconditioners, autocast)
 
 
 @pytest.mark.parametrize("scalar", [True, False])
-def test_each_leaf_of_a_mixed_state_is_framed_as_if_alone(scalar) -> None:
+def test_each_leaf_of_a_mixed_state_is_preconditioned_as_if_alone(scalar) -> None:
     noise = Noise(range(5))
     x = {
         "x": noise["x"].normal(3, 4),
@@ -263,7 +267,7 @@ class JointHalves(nn.Module):
 
 
 def test_a_joint_prediction_is_fp32_though_the_network_ran_in_bf16() -> None:
-    model = joint(JointHalves(), spread=torch.ones(4))
+    model = joint(JointHalves(), element_sigma_data=torch.ones(4))
     tokens = torch.tensor([[0, 1], [2, 3]])
     x = {"x": Noise([1, 2]).normal(4), "a": tokens, "c": tokens, "r": Noise([3, 4]).normal(4)}
     exact = model(x, dict.fromkeys(x, 0.5))
@@ -272,9 +276,9 @@ def test_a_joint_prediction_is_fp32_though_the_network_ran_in_bf16() -> None:
     assert model.net.ran_in == torch.bfloat16 and {m.dtype for m in low.values()} == {torch.float32}
     for name, m in exact.items():
         assert 0 < float((m - low[name]).detach().abs().max()) < 0.05
-    assert "frames.x.spread" in model.state_dict()
-    assert set(Denoiser(nn.Linear(1, 1), "edm", EDM(), spread=torch.ones(1)).state_dict()) == {
-        "spread", "net.weight", "net.bias",
+    assert "preconditioners.x.element_sigma_data" in model.state_dict()
+    assert set(Denoiser(nn.Linear(1, 1), "edm", EDM(), element_sigma_data=torch.ones(1)).state_dict()) == {
+        "element_sigma_data", "net.weight", "net.bias",
     }  # fmt: skip
 
 

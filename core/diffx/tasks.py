@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from diffx import plugins as loader
-from diffx.build import build, describe, flat, measure_spread, restore
+from diffx.build import build, describe, flat, measure_element_sigma_data, restore
 from diffx.condition import Condition, Values, forget
-from diffx.config import RunConfig
+from diffx.config import RunConfig, renamed
 from diffx.data.spec import Spec
 from diffx.errors import UsageError
 from diffx.guide import cfg as classifier_free
@@ -24,7 +24,6 @@ from diffx.plan import JointPlan, Plan
 from diffx.plugins.loader import Plugins
 from diffx.plugins.weights import resolve_weights
 from diffx.predict import Predict
-from diffx.predict.selfcondition import clean
 from diffx.process import Process
 from diffx.sampling import sample as run_plan
 from diffx.state import each
@@ -75,11 +74,12 @@ def train(
     last = run.checkpoints / "last.safetensors"
     resume = cfg.resume and last.exists()
     if resume:
-        _say_what_changed(run, describe(cfg, spec)["config"], checkpoint.read_meta(last).get("config", {}))
+        before = renamed(type(cfg), checkpoint.read_meta(last).get("config", {}))
+        _say_what_changed(run, describe(cfg, spec)["config"], before)
     elif cfg.from_:
         _start_from(model, plugins, cfg, spec)
     else:
-        measure_spread(model, splits["train"])
+        measure_element_sigma_data(model, splits["train"])
     if cfg.train.lora_rank:
         _adapt(model, cfg, resume)
     size = sum(p.numel() for p in model.parameters())
@@ -113,8 +113,9 @@ def _start_from(model: Model, plugins: Plugins, cfg: RunConfig, spec: Spec) -> N
     """Take up the weights of ``from=``. UsageError where they were made for another network or process."""
     start, _, _, _, _, header = restore(plugins, type(cfg), resolve_weights(cfg.from_ or "", cfg.plugin))
     ours = describe(cfg, spec)["config"]
-    made_with = {k: v for k, v in header["config"].items() if k.startswith(("net.", "process.")) and ours.get(k) != v}
-    free = ("process.level", "process.weight", "process.gamma")  # where training looks, not what the network means
+    before = renamed(type(cfg), header["config"])
+    made_with = {k: v for k, v in before.items() if k.startswith(("net.", "process.")) and ours.get(k) != v}
+    free = ("process.noise_", "process.weight", "process.gamma")  # where training looks, not what the network means
     unlike = [f"{key}={value}" for key, value in made_with.items() if not key.startswith(free)]
     if unlike:
         raise UsageError(f"from={cfg.from_}: it was trained with {' '.join(unlike)}; give the same options")
@@ -205,7 +206,7 @@ def sample(run: Run) -> None:
         seen = model.conditioning.augment(values, Noise(seeds)["augment"])
         predict, condition = predictor(model, seen, cfg.sample.guidance)
         state = run_plan(predict, process, plan, spec.shape, seeds, condition, device=place)
-        done.append(each(lambda leaf: leaf.cpu(), clean(process, state)))
+        done.append(each(lambda leaf: leaf.cpu(), state))
     samples = each(lambda *parts: torch.cat(parts), *done)
     flag_broken(run, samples)
     files = list(plugins.call("diffx_write", cfg=cfg, samples=samples, folder=run.samples))

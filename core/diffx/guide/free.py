@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -11,9 +11,8 @@ import torch
 from torch import Tensor
 
 from diffx.condition import Condition
-from diffx.guide.states import column
 from diffx.predict import Predict
-from diffx.state import each
+from diffx.state import column, each
 
 #: Schedule times (low, high]; for a mixed state the same for all leaves or one a leaf.
 Interval: TypeAlias = tuple[float, float] | Mapping[str, tuple[float, float]]
@@ -47,11 +46,13 @@ def cfg(
         return predict
 
     def pair(x: Any, t: Any, condition: Condition | None) -> tuple[Any, Any]:
+        # an estimate is no part of what guidance takes away: both predictions are shown it
+        unsaid = null if condition is None else replace(null, estimate=condition.estimate)
         if not together:
-            return predict(x, t, condition), predict(x, t, null)
+            return predict(x, t, condition), predict(x, t, unsaid)
         double = each(lambda leaf: torch.cat([leaf, leaf]), x)
         times = each(lambda time: time if np.ndim(time) == 0 else np.concatenate([time, time]), t)
-        both = predict(double, times, _joined(condition, null))
+        both = predict(double, times, _joined(condition, unsaid))
         return each(lambda m: m.chunk(2)[0], both), each(lambda m: m.chunk(2)[1], both)
 
     return _away(pair, predict, weight, interval, rescale)
@@ -91,7 +92,7 @@ def _away(pair: Callable, predict: Predict, weight: float, interval: Interval | 
                 out = rescale * restored + (1 - rescale) * out
             if np.all(on):
                 return out
-            return torch.where(column(on, out) > 0, out, good) if np.any(on) else good  # type: ignore[arg-type]
+            return torch.where(column(on, out, torch.bool), out, good) if np.any(on) else good
 
         return each(one, *pair(x, t, condition), inside)
 
@@ -116,5 +117,5 @@ def _joined(first: Condition | None, second: Condition) -> Condition:
         a, b = getattr(first, name), getattr(second, name)
         if (a is None) != (b is None):
             raise ValueError(f"evaluated together, the condition and the null condition must both have {name} or not")
-        joined[name] = None if a is None else torch.cat([a, b])
+        joined[name] = None if a is None else each(lambda one, other: torch.cat([one, other]), a, b)
     return Condition(**joined)

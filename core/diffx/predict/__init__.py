@@ -10,8 +10,9 @@ from typing import Any, Protocol
 
 from diffx.condition import Condition
 from diffx.predict.affine import PARAMETRISATIONS, Affine, Denoiser, parametrise
-from diffx.predict.frame import Frame, Framed
 from diffx.predict.joint import JointDenoiser, Tangent, TokenDenoiser, Tokens
+from diffx.predict.preconditioner import Preconditioned, Preconditioner
+from diffx.predict.selfcondition import SelfConditionedDenoiser
 
 
 class Predict(Protocol):
@@ -24,10 +25,11 @@ __all__ = [
     "PARAMETRISATIONS",
     "Affine",
     "Denoiser",
-    "Frame",
-    "Framed",
     "JointDenoiser",
+    "Preconditioned",
+    "Preconditioner",
     "Predict",
+    "SelfConditionedDenoiser",
     "Tangent",
     "TokenDenoiser",
     "Tokens",
