@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -48,11 +48,6 @@ def column(value: Any, like: Tensor, dtype: torch.dtype | None = None) -> Any:
     return values.to(like.device, dtype or like.dtype).view(-1, *(1,) * (like.ndim - 1))
 
 
-def shapes(state: Any) -> Any:
-    """Shape of a state, one a leaf where it is mixed."""
-    return each(lambda leaf: tuple(leaf.shape), state)
-
-
 def check_batch(batch: int, state: Any, what: str) -> None:
     """Refuse a state, or anything else of a batch, that is of another number of samples.
 
@@ -68,3 +63,9 @@ def check_batch(batch: int, state: Any, what: str) -> None:
         if leaf.ndim == 0 or len(leaf) != batch:
             found = "no batch" if leaf.ndim == 0 else f"{len(leaf)} samples"
             raise ValueError(f"{what} has {found}, and there are {batch} seeds: one seed for each sample")
+
+
+def check_prediction(prediction: Tensor, wanted: Sequence[int]) -> None:
+    """Refuse a prediction of another shape than ``wanted``, with which a state would be broadcast to another shape."""
+    if tuple(prediction.shape) != tuple(wanted):
+        raise ValueError(f"a prediction of shape {list(prediction.shape)} where one of {list(wanted)} belongs")

@@ -16,6 +16,8 @@ from diffx.config import RunConfig, renamed
 from diffx.data.spec import Spec
 from diffx.errors import UsageError
 from diffx.guide import cfg as classifier_free
+from diffx.guide import interval_between
+from diffx.guide.free import Interval
 from diffx.io import checkpoint
 from diffx.nets import add_lora, merge
 from diffx.nets.model import Model
@@ -25,6 +27,7 @@ from diffx.plugins.loader import Plugins
 from diffx.plugins.weights import resolve_weights
 from diffx.predict import Predict
 from diffx.process import Process
+from diffx.sampling import Sampler
 from diffx.sampling import sample as run_plan
 from diffx.state import each
 from diffx.train import export, fit, reconstruct
@@ -171,13 +174,18 @@ def ready(model: Model, device: str = "auto") -> torch.device:
 
 
 @torch.no_grad()
-def predictor(model: Model, values: Values, guidance: float) -> tuple[Predict, Condition]:
-    """A guided prediction and the condition, for a batch of condition values and a model that is :func:`ready`."""
+def predictor(
+    model: Model, values: Values, guidance: float, interval: Interval | None = None, rescale: float = 0.0
+) -> tuple[Predict, Condition]:
+    """A guided prediction and the condition, for a batch of condition values and a model that is :func:`ready`.
+
+    ``guidance``, ``interval`` and ``rescale`` are those of :func:`diffx.guide.cfg`.
+    """
     condition, null = model.conditioning(values), model.conditioning(forget(values))
-    return classifier_free(model.denoiser, guidance, null), condition
+    return classifier_free(model.denoiser, guidance, null, interval, rescale), condition
 
 
-def plan_of(plugins: Plugins, process: Process, cfg: RunConfig) -> Plan | JointPlan:
+def plan_of(plugins: Plugins, process: Process, cfg: RunConfig) -> Plan | JointPlan | Sampler:
     """The plan that ``cfg.sample`` names, of all solvers loaded. UsageError for unknown names."""
     try:
         return plugins.call("diffx_plan", cfg=cfg, process=process)
@@ -195,6 +203,10 @@ def sample(run: Run) -> None:
     say_whose(run, trained)
     record = {name: getattr(cfg, name) for name in model.conditioning.fields if hasattr(cfg, name)}
     plan = plan_of(plugins, process, cfg)
+    try:
+        interval = interval_between(cfg.sample.guidance_interval, process)
+    except ValueError as error:
+        raise UsageError(f"sample.guidance_interval: {error}") from None
     place = ready(model, cfg.device)
     done = []
     for first in run.progress(range(0, cfg.n, cfg.sample.batch), "sampling", unit="batch"):
@@ -204,7 +216,7 @@ def sample(run: Run) -> None:
         except ValueError as error:
             raise UsageError(str(error)) from None
         seen = model.conditioning.augment(values, Noise(seeds)["augment"])
-        predict, condition = predictor(model, seen, cfg.sample.guidance)
+        predict, condition = predictor(model, seen, cfg.sample.guidance, interval, cfg.sample.guidance_rescale)
         state = run_plan(predict, process, plan, spec.shape, seeds, condition, device=place)
         done.append(each(lambda leaf: leaf.cpu(), state))
     samples = each(lambda *parts: torch.cat(parts), *done)

@@ -145,7 +145,7 @@ class Denoiser(Affine):
         Raises:
             ValueError: an estimate in the condition, which a ``SelfConditionedDenoiser`` takes.
         """
-        if condition is not None and condition.estimate is not None:
+        if getattr(condition, "estimate", None) is not None:
             raise ValueError("this denoiser is not self-conditioned, but the process is: SelfConditionedDenoiser fits")
         return self.run(self.net, x, t, condition, self.autocast)
 

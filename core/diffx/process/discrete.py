@@ -22,7 +22,7 @@ from diffx.process.table import Plan, Row
 from diffx.process.transitions import transitions
 from diffx.schedule import RectifiedFlow, Schedule
 from diffx.schedule.distribution import NoiseDistribution, uniform_time
-from diffx.state import check_batch, column
+from diffx.state import check_batch, check_prediction, column
 
 
 def variates(noise: Noise, shape: Sequence[int], step: int = 0) -> Tensor:
@@ -121,6 +121,7 @@ class Discrete(Process):
         from the forward process, and with s = t they stay. A row without evaluation uses the last prediction.
         """
         if prediction is not None:
+            check_prediction(prediction, (*x.shape, self.width))
             memory.history = (prediction,)
         at_t, at_s = float(self.schedule.alpha(row.t)), float(self.schedule.alpha(row.s))
         if at_s == at_t:

@@ -18,7 +18,7 @@ from diffx.process.table import Plan, Row
 from diffx.process.weighting import Weight, edm_weight
 from diffx.schedule import EDM, Schedule
 from diffx.schedule.distribution import NoiseDistribution, lognormal
-from diffx.state import check_batch, column
+from diffx.state import check_batch, check_prediction, column
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,7 @@ class Gaussian(Process):
     def step(self, x: Tensor, prediction: Tensor | None, row: Row, memory: Memory, noise: Noise, index: int) -> Tensor:
         """Apply one row of a plan, x' = A x + D anchor + sum_j B_j m_-j + C z, to x [B, ...]. Updates ``memory``."""
         if prediction is not None:
+            check_prediction(prediction, x.shape)
             if self.self_condition:
                 memory.told = {"estimate": prediction}
             p, q = row.output

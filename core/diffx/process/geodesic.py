@@ -16,7 +16,7 @@ from diffx.process.table import Plan, Row
 from diffx.process.walk import geodesic_random_walk
 from diffx.schedule import Schedule
 from diffx.schedule.distribution import NoiseDistribution, uniform_time
-from diffx.state import check_batch
+from diffx.state import check_batch, check_prediction
 
 
 @dataclass(frozen=True)
@@ -92,9 +92,10 @@ class Geodesic(Process):
         """
         if (row.a, row.d, row.hold, row.output) != (1.0, 0.0, False, (0.0, 1.0)):
             raise ValueError("on a manifold a row only walks, x' = exp_x(sum B m + C z): use geodesic_random_walk()")
-        if prediction is not None:
-            memory.history = (prediction.to(x.dtype), *memory.history)[: memory.depth]
         v = torch.zeros(x.shape[:1] + self.space.tangent(tuple(x.shape[1:])), dtype=x.dtype, device=x.device)
+        if prediction is not None:
+            check_prediction(prediction, v.shape)
+            memory.history = (prediction.to(x.dtype), *memory.history)[: memory.depth]
         for b, m in zip(row.b, memory.history[: len(row.b)], strict=True):
             if b:
                 v = v.add_(m, alpha=b)

@@ -18,7 +18,7 @@ from diffx.predict import Predict
 from diffx.process import Gaussian, Process
 from diffx.sampling.loop import first_state, gaussian_only
 from diffx.schedule.base import sigma_range
-from diffx.state import column
+from diffx.state import check_prediction, column
 
 # Dormand and Prince 1980, RK5(4)7M: stage times, stages, and the fifth-order weights less the fourth-order ones.
 _TIMES = (0.0, 1 / 5, 3 / 10, 4 / 5, 8 / 9, 1.0, 1.0)
@@ -171,8 +171,7 @@ class _Flow:
 
     def __call__(self, z: Tensor, phi: np.ndarray) -> Tensor:
         prediction = self.predict(z * column(self.norm(phi), z), self.time(phi), self.condition)
-        if prediction.shape != z.shape:
-            raise ValueError(f"predictions of shape {list(prediction.shape)} for a state of shape {list(z.shape)}")
+        check_prediction(prediction, z.shape)
         return z * column(np.cos(phi) / np.sin(phi), z) - prediction * column(
             1 / (self.process.sigma_data * np.sin(phi)), z
         )

@@ -10,7 +10,7 @@ from diffx.plan import Plan, Row
 from diffx.predict import Predict
 from diffx.process import Gaussian
 from diffx.sampling.correct import norms
-from diffx.state import as_state, column
+from diffx.state import as_state, check_prediction, column
 
 
 @torch.no_grad()
@@ -81,8 +81,7 @@ def _undo(
     step = residual = torch.zeros_like(y)
     for k in range(iterations):
         prediction = predict(x, row.t, condition)
-        if prediction.shape != y.shape:
-            raise ValueError(f"predictions of shape {list(prediction.shape)} for a state of shape {list(y.shape)}")
+        check_prediction(prediction, y.shape)
         after = y - a * x - b * prediction
         error = norms(after) / scale
         best = torch.where(column(error < least, y, torch.bool), x, best)

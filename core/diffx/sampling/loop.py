@@ -14,7 +14,7 @@ from diffx.noise import Noise
 from diffx.plan import JointPlan, Plan
 from diffx.predict import Predict
 from diffx.process import Gaussian, Process
-from diffx.state import as_state, check_batch, each, shapes
+from diffx.state import as_state, check_batch, each
 
 
 class Sampler(Protocol):
@@ -74,12 +74,7 @@ def sample(
     for index, row in enumerate(rows):
         prediction = predict(x, row.t, told(condition, memory.told)) if row.evaluate else None
         check_batch(len(noise.seeds), prediction, "the prediction")
-        before = shapes(x)
         x = process.step(x, prediction, row, memory, noise, index)
-        if shapes(x) != before:
-            raise ValueError(
-                f"a prediction turned a state of shape {before} into one of {shapes(x)}: which guide is it?"
-            )
         if callback is not None:
             callback(index, x, prediction)
     return process.clean(x)
@@ -94,8 +89,9 @@ def first_state(
         ValueError: a condition or a start that is not of one sample a seed, or a start of another shape.
     """
     batch = len(noise.seeds)
-    for name in (f.name for f in fields(Condition)) if condition is not None else ():
-        check_batch(batch, getattr(condition, name), f"Condition.{name}")
+    if isinstance(condition, Condition):
+        for name in (f.name for f in fields(Condition)):
+            check_batch(batch, getattr(condition, name), f"Condition.{name}")
     if start is None:
         return process.prior(shape, noise, t)
     x = as_state(start, noise.device)

@@ -65,7 +65,7 @@ def windowed(
         maps = {} if condition is None else {name: getattr(condition, name) for name in ("spatial", "estimate")}
         for name, given in maps.items():
             if given is not None and given.shape[2:] != x.shape[2:]:
-                raise ValueError(f"a condition {name} of {list(given.shape[2:])} on a state of {list(x.shape[2:])}")
+                raise ValueError(f"a {name} condition of {list(given.shape[2:])} on a state of {list(x.shape[2:])}")
         times = np.asarray(t, dtype=np.float64)
 
         def told(tiles: Sequence[Tile]) -> Condition | None:
