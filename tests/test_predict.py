@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from diffx.noise import Noise
 from diffx.predict import PARAMETRISATIONS, Affine, Denoiser, JointDenoiser, Tangent, TokenDenoiser, Tokens, parametrise
 from diffx.process import Categorical, Gaussian, Masked, Product
-from diffx.schedule import EDM, Cosine, Linear, RectifiedFlow, Schedule
-from oracles import SCHEDULES, name_of
+from diffx.schedule import EDM, Cosine, Linear, RectifiedFlow, Schedule, Shifted, Sigmoid, ZeroTerminal
+from oracles import EVERY_SCHEDULE, SCHEDULES, name_of
 
 every = pytest.mark.parametrize("schedule", SCHEDULES, ids=name_of)
 kinds = pytest.mark.parametrize("kind", PARAMETRISATIONS)
@@ -257,7 +257,9 @@ class JointHalves(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.embed, self.linear = nn.Embedding(4, 4), nn.Linear(4, 4)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            self.embed, self.linear = nn.Embedding(4, 4), nn.Linear(4, 4)
 
     def forward(self, x, level, condition=None):
         hidden = self.linear(x["x"] + self.embed(x["a"]).sum(1) + self.embed(x["c"]).sum(1) + x["r"])
@@ -323,3 +325,45 @@ def test_a_trained_joint_denoiser_knows_what_depends_on_what() -> None:
             got = model({"x": x, "a": torch.full((5, 1), token)}, t)["x"]
             wiener = mean + alpha * std**2 / var * (x - alpha * mean)
             torch.testing.assert_close(got, wiener, rtol=0, atol=0.05)
+
+
+# ----------------------------------------------------------------------------------------------- the ends of a schedule
+
+INFINITE = [Sigmoid(), Shifted(Sigmoid()), Shifted(Sigmoid(), 0.5)]  # their path ends in a square root
+
+
+@pytest.mark.parametrize("schedule", [*EVERY_SCHEDULE, Shifted(ZeroTerminal()), *INFINITE[1:]], ids=repr)
+@kinds
+def test_an_output_determines_x0_where_sampling_starts_or_is_refused(kind, schedule) -> None:
+    """flow on a path of infinite speed gave 0 whatever the network said, and eps at zero SNR is no better."""
+    zero = float(schedule.alpha(schedule.t_max)) == 0
+    bad = {"eps": zero, "flow": any(schedule == other for other in INFINITE)}.get(kind, False)
+    if bad:
+        why = "zero terminal SNR" if kind == "eps" else f"t = {schedule.t_max:g}.*infinitely fast"
+        with pytest.raises(ValueError, match=f"{kind} does not determine x_0 at {why}"):
+            Denoiser(nn.Identity(), kind, schedule, SIGMA_DATA)
+        return
+    said = torch.tensor([[1.0], [-2.0]])
+    x = torch.zeros(2, 1)
+    model = Denoiser(Answers(said), kind, schedule, SIGMA_DATA)
+    at_prior = model(x, schedule.t_max)
+    assert at_prior.isfinite().all() and float((at_prior[0] - at_prior[1]).abs()) > 0  # what the network says counts
+
+
+@pytest.mark.parametrize("schedule", [*EVERY_SCHEDULE, Shifted(ZeroTerminal()), *INFINITE[1:]], ids=repr)
+@kinds
+def test_at_time_0_the_state_is_the_answer(kind, schedule) -> None:
+    """Where there is no noise left, at which some paths start infinitely fast; x0 alone asks the network."""
+    if schedule.ratio(0.0) > 0 or kind == "x0":
+        return
+    try:
+        model = Denoiser(Answers(torch.tensor([[3.0], [7.0]])), kind, schedule, SIGMA_DATA)
+    except ValueError:
+        return
+    x = torch.tensor([[1.5], [-0.5]])
+    for t in (0.0, np.zeros(2)):
+        torch.testing.assert_close(model(x, t), x, rtol=1e-6, atol=1e-6)
+    each = Denoiser(
+        Answers(torch.tensor([[3.0], [7.0]])), kind, schedule, element_sigma_data=torch.tensor([SIGMA_DATA])
+    )
+    torch.testing.assert_close(each(x, np.zeros(2)), x, rtol=1e-6, atol=1e-6)

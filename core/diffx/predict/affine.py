@@ -100,7 +100,7 @@ class Affine(Preconditioner):
 
 def _limited(d_alpha: Any, d_sigma: Any) -> tuple[Any, Any]:
     """The rates, in proportion only where sigma grows infinitely fast, as where a path starts in a square root."""
-    fast = np.isinf(d_sigma)
+    fast = ~np.isfinite(d_sigma)
     return np.where(fast, 0.0, d_alpha)[()], np.where(fast, 1.0, d_sigma)[()]
 
 
