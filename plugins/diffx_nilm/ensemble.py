@@ -13,7 +13,7 @@ from torch import Tensor
 from diffx.nets.model import Model
 from diffx.noise import derive
 from diffx.plan import JointPlan, Plan
-from diffx.sampling import sample
+from diffx.sampling import Sampler, sample
 from diffx.tiling.blend import windows_of
 from diffx.tiling.windows import windowed
 
@@ -36,7 +36,7 @@ class Ensemble:
 
     model: Model
     process: Any
-    plan: Plan | JointPlan
+    plan: Plan | JointPlan | Sampler
     appliances: tuple[Appliance, ...]
     window: int
     period: float
