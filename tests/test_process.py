@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from diffx.checks.contract.extension import _sampler_problems as sampler_problems
 from diffx.condition import Condition, Conditioning
 from diffx.config import SampleConfig
 from diffx.errors import PluginError
@@ -214,6 +215,24 @@ def test_samplers_without_a_plan_are_run_like_one() -> None:
     plan = make_plan(process, "ddim", 30)
     assert torch.equal(corrected, predictor_corrector(predict, process, plan, (2000,), [1], corrections=2, snr=0.1))
     assert corrected.std() == pytest.approx(0.5, abs=0.03)
+
+
+@dataclass(frozen=True)
+class Late:
+    """A sampler without a plan, which stops while there is noise."""
+
+    @classmethod
+    def from_options(cls, process: Process, options: SampleConfig) -> Late:
+        return cls()
+
+    def run(self, predict, process, shape, seeds, condition, start, device, callback) -> Tensor:
+        return process.prior(shape, Noise(seeds), float(process.schedule.time(1.0)))
+
+
+def test_a_sampler_without_a_plan_is_checked_like_a_solver() -> None:
+    assert list(sampler_problems(Adaptive)) == []
+    (first, *_) = sampler_problems(Late)
+    assert first.startswith("on EDM, 100 steps: of data with mean 0 and deviation 0.5 it draws")
 
 
 def test_the_interval_of_guidance_is_between_two_noise_levels() -> None:

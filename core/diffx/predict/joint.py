@@ -20,7 +20,7 @@ class Tokens(Preconditioner):
 
     Args:
         process: of the leaf. What a token in view itself says about its clean value is added to the logits
-            (:meth:`Discrete.with_evidence`), so a silent network already gives the posterior of independent tokens.
+            (:meth:`Discrete.with_evidence`), so a network that outputs 0 gives the posterior of independent tokens.
     """
 
     def __init__(self, process: Discrete):

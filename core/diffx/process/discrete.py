@@ -29,7 +29,7 @@ def variates(noise: Noise, shape: Sequence[int], step: int = 0) -> Tensor:
     """Uniform variates in (0, 1) with 46 random bits, float64 [B, *shape].
 
     The 23 bits of fp32 are too few to draw tokens: whatever is rarer than 1e-7 would come out too rarely or never,
-    which is a lower temperature that nobody asked for (Zheng et al. 2024 found it in Gumbel noise of fp32).
+    which acts as a lower temperature (Zheng et al. 2024 found it in Gumbel noise of fp32).
     """
     coarse, fine = noise.uniform(*shape, 2, step=step).double().unbind(-1)
     return coarse + (fine - 0.5) * 2.0**-23

@@ -28,7 +28,7 @@ def clock(process: Timed, times: Sequence[float]) -> np.ndarray:
         ValueError: the process's training times do not rise with the variate, so there is no inverse.
     """
     if (np.diff(process.times(np.linspace(0.0, 1.0, 1025))) < 0).any():
-        raise ValueError("leaves can be kept in step only if their training times rise with the uniform variate")
+        raise ValueError("leaves can be synchronised only if their training times rise with the uniform variate")
     wanted = np.asarray(times, dtype=np.float64)
     low, high = np.zeros_like(wanted), np.ones_like(wanted)
     for _ in range(60):
@@ -67,7 +67,7 @@ def synchronised_transitions(plan: Plan, lead: Timed, leaf: Timed, eta: float = 
         Row(t, s, b=like.b, c=like.c if s < t else 0.0, evaluate=row.evaluate)
         for t, s, row in zip(starts, ends, plan.rows, strict=True)
     ]
-    return Plan(f"transitions in step with {plan.name}", tuple(rows))
+    return Plan(f"transitions synchronised with {plan.name}", tuple(rows))
 
 
 def synchronised_steps(plan: Plan, like: Plan) -> Plan:
@@ -88,4 +88,4 @@ def synchronised_steps(plan: Plan, like: Plan) -> Plan:
         step = next(steps) if row.s != row.t else Row(now, now)
         rows.append(replace(step, evaluate=row.evaluate))
         now = step.s
-    return Plan(f"{plan.name} in step with {like.name}", tuple(rows))
+    return Plan(f"{plan.name} synchronised with {like.name}", tuple(rows))

@@ -112,7 +112,7 @@ class JointRow:
 
 @dataclass(frozen=True)
 class JointPlan:
-    """Plans of the leaves of a mixed state, in step: all have the same number of rows.
+    """Synchronised plans of the leaves of a mixed state: all have the same number of rows.
 
     Raises:
         ValueError: their numbers of rows differ, or one evaluates where another does not.

@@ -57,7 +57,7 @@ def geodesic_random_walk(
 
 
 def low_temperature(plan: Plan, schedule: Schedule, beta: float, sigma_data: float) -> Plan:
-    """A walk towards p_0^beta, normalised: beta > 1 is colder than the data, and its samples more alike.
+    """A random walk towards p_0^beta, normalised: with beta > 1 samples are more alike than the data.
 
     Scores are multiplied by (d^2 + sigma^2) / (d^2 / beta + sigma^2), d = sigma_data: from 1 in noise to beta near
     data. That is the score of the tempered distribution if data are N(mu, d^2 I) on R^n; of several modes it narrows

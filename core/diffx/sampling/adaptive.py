@@ -67,11 +67,13 @@ def adaptive(
     long as its slowest sample, and samples that are done wait for it.
 
     Args:
-        high, low: sigma/alpha where it starts and ends; by default the prior's, and the least a grid goes to. There the
-            prediction is the sample.
-        rtol, atol: error of one step allowed, root mean square over a sample's elements: atol + rtol |z|; fp32 bears
-            1e-6 and more.
-        callback: called after each step with (number, x, t [B]); steps that were too long are among them.
+        predict: x_0-hat, a function of x and t alone: a self-conditioned denoiser makes its own estimates here.
+        process: its schedule and sigma_data are used.
+        callback: called after each step with (number, x, prediction); steps that were too long are among them.
+        high: sigma/alpha where it starts; by default that of the prior.
+        low: sigma/alpha where it ends, and the prediction is the sample; by default the least that a grid goes to.
+        rtol: error of one step allowed as a share of |z|, which adds to ``atol``; 1e-6 at least.
+        atol: error of one step allowed in z, root mean square over a sample's elements; 1e-6 at least.
 
     The other arguments are those of :func:`diffx.sampling.sample`.
 

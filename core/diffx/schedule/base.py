@@ -127,11 +127,13 @@ class Sigmoid(Schedule):
     """Variance preserving, alpha^2 a sigmoid of time, shifted and scaled to run from 1 to 0 (Jabri et al. 2022,
     algorithm 1, without its clipping: the SNR at t = 1 is exactly zero).
 
-    The paths start and end in square roots: at t = 1 they are infinitely fast, and ``euler`` and ``heun`` cannot start
-    there.
+    The paths start and end in square roots: at t = 1 they are infinitely fast, so ``euler`` and ``heun`` cannot start
+    there, and a network cannot predict the ``flow``.
 
     Args:
-        start, end: the part of the sigmoid that is used, start < end. tau: its temperature; larger is straighter.
+        start: where the part of the sigmoid begins that is used.
+        end: where it ends, above ``start``.
+        tau: its temperature; larger is straighter.
     """
 
     start: float = -3.0

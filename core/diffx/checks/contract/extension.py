@@ -23,6 +23,7 @@ from diffx.run import Run
 from diffx.run.progress import Screen
 from diffx.sampling import Sampler, sample
 from diffx.schedule import EDM, Cosine, Schedule
+from diffx.state import column
 
 SPREAD = 0.5  # of the Gaussian that samplers have to find
 STEPS = 100
@@ -80,8 +81,8 @@ def _exact(schedule: Schedule) -> Callable[..., torch.Tensor]:
     """E[x_0 | x_t] of data from N(0, SPREAD^2)."""
 
     def predict(x: torch.Tensor, t: Any, condition: Any = None) -> torch.Tensor:
-        alpha, sigma = float(schedule.alpha(t)), float(schedule.sigma(t))
-        return x * alpha * SPREAD**2 / (alpha**2 * SPREAD**2 + sigma**2)
+        alpha, sigma = schedule.alpha(t), schedule.sigma(t)
+        return x * column(alpha * SPREAD**2 / (alpha**2 * SPREAD**2 + sigma**2), x)
 
     return predict
 
