@@ -8,9 +8,19 @@ import torch
 from torch import Tensor, nn
 
 from diffx.noise import Noise
-from diffx.predict import PARAMETRISATIONS, Affine, Denoiser, JointDenoiser, Tangent, TokenDenoiser, Tokens, parametrise
-from diffx.process import Categorical, Gaussian, Masked, Product
-from diffx.schedule import EDM, Cosine, Linear, RectifiedFlow, Schedule, Shifted, Sigmoid, ZeroTerminal
+from diffx.predict import (
+    PARAMETRISATIONS,
+    Affine,
+    Denoiser,
+    JointDenoiser,
+    SelfConditionedDenoiser,
+    Tangent,
+    TokenDenoiser,
+    Tokens,
+    denoiser_for,
+)
+from diffx.process import SO3, Categorical, Gaussian, Geodesic, Masked, Product
+from diffx.schedule import EDM, VE, Cosine, Linear, RectifiedFlow, Schedule, Shifted, Sigmoid, ZeroTerminal
 from oracles import EVERY_SCHEDULE, SCHEDULES, name_of
 
 every = pytest.mark.parametrize("schedule", SCHEDULES, ids=name_of)
@@ -77,7 +87,7 @@ def test_the_right_output_gives_x0(kind, scalar, schedule) -> None:
         column = np.asarray(t).reshape(-1, 1, 1)
         x = torch.from_numpy(schedule.alpha(column) * x0 + schedule.sigma(column) * eps)
         net = Answers(torch.from_numpy(right_output(kind, schedule, x0, eps, column)).float())
-        prediction = parametrise(net, kind, schedule, SIGMA_DATA)(x.float(), float(t) if scalar else t)
+        prediction = Denoiser(net, kind, schedule, SIGMA_DATA)(x.float(), float(t) if scalar else t)
         worst = float(np.max(schedule.ratio(times)))  # eps divides its rounding by alpha
         np.testing.assert_allclose(prediction.numpy(), x0, atol=1e-6 * max(5, worst * 5))
 
@@ -367,3 +377,22 @@ def test_at_time_0_the_state_is_the_answer(kind, schedule) -> None:
         Answers(torch.tensor([[3.0], [7.0]])), kind, schedule, element_sigma_data=torch.tensor([SIGMA_DATA])
     )
     torch.testing.assert_close(each(x, np.zeros(2)), x, rtol=1e-6, atol=1e-6)
+
+
+# ------------------------------------------------------------------------------------------------ what fits a process
+
+
+def test_a_plain_network_is_wrapped_as_its_process_needs() -> None:
+    """Tokens were once wrapped as if they were numbers."""
+    net = Answers(torch.zeros(1))
+    numbers = denoiser_for(net, Gaussian(Cosine(), 0.4), "v")
+    assert type(numbers) is Denoiser and (numbers.kind, numbers.sigma_data) == ("v", 0.4)
+    assert type(denoiser_for(net, Gaussian(self_condition=True))) is SelfConditionedDenoiser
+    x, logits = torch.tensor([[0, 2]]), torch.tensor([[[1.0, 2.0, 3.0], [0.0, 0.0, 0.0]]])
+    tokens = denoiser_for(Answers(logits), Categorical(3))
+    assert torch.equal(tokens(x, 0.5), TokenDenoiser(Answers(logits), Categorical(3))(x, 0.5))
+    for process in (Product({"x": Gaussian()}), Geodesic(SO3(), VE())):
+        with pytest.raises(TypeError, match=f"does not predict for a {type(process).__name__} process"):
+            denoiser_for(net, process)
+    with pytest.raises(ValueError, match="zero terminal SNR"):
+        denoiser_for(net, Gaussian(Cosine()), "eps")

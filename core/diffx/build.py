@@ -21,7 +21,7 @@ from diffx.nets import add_lora, merge
 from diffx.nets.model import Model
 from diffx.noise import derive
 from diffx.plugins.loader import Plugins
-from diffx.predict import Denoiser, SelfConditionedDenoiser
+from diffx.predict import denoiser_for
 
 C = TypeVar("C", bound=RunConfig)
 
@@ -35,8 +35,8 @@ _OF_THE_RUN = (
 def build(plugins: Plugins, cfg: RunConfig, spec: Spec) -> tuple[Model, Any]:
     """An untrained model, with weights drawn from ``cfg.seed``, and its process.
 
-    A denoiser of the plugin that predicts by itself (it has ``autocast``) is taken as it is; a plain network becomes a
-    :class:`Denoiser` on the process's schedule.
+    A denoiser of the plugin that predicts by itself (it has ``autocast``) is taken as it is; a plain network is wrapped
+    as the process needs.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(cfg.seed, "initial weights"))
@@ -54,13 +54,14 @@ def build(plugins: Plugins, cfg: RunConfig, spec: Spec) -> tuple[Model, Any]:
         return Model(net, conditioning), process
 
 
-def _wrapped(net: nn.Module, process: Any, cfg: RunConfig, spec: Spec) -> Denoiser:
-    if not hasattr(process, "schedule"):
-        name = type(process).__name__
-        raise PluginError(f"a network alone does not predict for a {name} process: diffx_denoiser has to wrap it")
+def _wrapped(net: nn.Module, process: Any, cfg: RunConfig, spec: Spec) -> nn.Module:
     each_element = torch.full((spec.channels, *spec.size), process.sigma_data) if cfg.process.per_element else None
-    kind = SelfConditionedDenoiser if cfg.net.self_condition else Denoiser
-    return kind(net, cfg.process.predict, process.schedule, process.sigma_data, element_sigma_data=each_element)
+    try:
+        return denoiser_for(net, process, cfg.process.predict, each_element)
+    except TypeError as error:
+        raise PluginError(f"diffx_denoiser: {error}") from None
+    except ValueError as error:
+        raise UsageError(f"process.predict={cfg.process.predict}: {error}") from None
 
 
 def measure_element_sigma_data(model: Model, data: Any, most: int = 1000) -> None:

@@ -12,12 +12,11 @@ from torch import Tensor
 from diffx import plugins as loader
 from diffx.build import build, describe, flat, measure_element_sigma_data, restore
 from diffx.condition import Condition, Values, forget
-from diffx.config import RunConfig, renamed
+from diffx.config import RunConfig, SampleConfig, renamed
 from diffx.data.spec import Spec
 from diffx.errors import UsageError
 from diffx.guide import cfg as classifier_free
 from diffx.guide import interval_between
-from diffx.guide.free import Interval
 from diffx.io import checkpoint
 from diffx.nets import add_lora, merge
 from diffx.nets.model import Model
@@ -175,14 +174,30 @@ def ready(model: Model, device: str = "auto") -> torch.device:
 
 @torch.no_grad()
 def predictor(
-    model: Model, values: Values, guidance: float, interval: Interval | None = None, rescale: float = 0.0
+    model: Model, values: Values, guidance: float | SampleConfig, process: Process | None = None
 ) -> tuple[Predict, Condition]:
     """A guided prediction and the condition, for a batch of condition values and a model that is :func:`ready`.
 
-    ``guidance``, ``interval`` and ``rescale`` are those of :func:`diffx.guide.cfg`.
+    Args:
+        model: a denoiser and its conditioning.
+        values: what is asked for, a batch.
+        guidance: weight of classifier-free guidance, 1 is off; or the options ``sample.*`` with interval and rescale.
+        process: of the model, which an interval is translated by.
+
+    Raises:
+        UsageError: an interval that is none.
     """
     condition, null = model.conditioning(values), model.conditioning(forget(values))
-    return classifier_free(model.denoiser, guidance, null, interval, rescale), condition
+    if not isinstance(guidance, SampleConfig):
+        return classifier_free(model.denoiser, guidance, null), condition
+    interval = None
+    if guidance.guidance_interval:
+        assert process is not None, "an interval of noise is one of times for a process alone"
+        try:
+            interval = interval_between(guidance.guidance_interval, process)
+        except ValueError as error:
+            raise UsageError(f"sample.guidance_interval: {error}") from None
+    return classifier_free(model.denoiser, guidance.guidance, null, interval, guidance.guidance_rescale), condition
 
 
 def plan_of(plugins: Plugins, process: Process, cfg: RunConfig) -> Plan | JointPlan | Sampler:
@@ -203,10 +218,6 @@ def sample(run: Run) -> None:
     say_whose(run, trained)
     record = {name: getattr(cfg, name) for name in model.conditioning.fields if hasattr(cfg, name)}
     plan = plan_of(plugins, process, cfg)
-    try:
-        interval = interval_between(cfg.sample.guidance_interval, process)
-    except ValueError as error:
-        raise UsageError(f"sample.guidance_interval: {error}") from None
     place = ready(model, cfg.device)
     done = []
     for first in run.progress(range(0, cfg.n, cfg.sample.batch), "sampling", unit="batch"):
@@ -216,7 +227,7 @@ def sample(run: Run) -> None:
         except ValueError as error:
             raise UsageError(str(error)) from None
         seen = model.conditioning.augment(values, Noise(seeds)["augment"])
-        predict, condition = predictor(model, seen, cfg.sample.guidance, interval, cfg.sample.guidance_rescale)
+        predict, condition = predictor(model, seen, cfg.sample, process)
         state = run_plan(predict, process, plan, spec.shape, seeds, condition, device=place)
         done.append(each(lambda leaf: leaf.cpu(), state))
     samples = each(lambda *parts: torch.cat(parts), *done)

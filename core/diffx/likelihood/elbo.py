@@ -45,7 +45,8 @@ def elbo(
       known, is subtracted under the integral with the same noise: on correlated Gaussians a fifth of the deviation.
     - Masked, Categorical: -KL(prior) - the mean training loss over uniform times, drawn more densely where little is
       lost. Tight for the exact conditionals.
-    - Product: the sum over the leaves, each integrated over its own times while the others are at the times that belong to these.
+    - Product: the sum over the leaves, each integrated over its own times, with the others at the times that belong to
+      these.
 
     In discrete time (levels are a falling grid of times, Gaussian only): the bound of ancestral sampling on that grid
     (Ho et al. 2020, eq. 5), one evaluation for each of its steps; from its last time above 0 the data are read.

@@ -9,10 +9,11 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from diffx.condition import Condition
-from diffx.predict.affine import PARAMETRISATIONS, Affine, Denoiser, parametrise
+from diffx.predict.affine import PARAMETRISATIONS, Affine, Denoiser
 from diffx.predict.joint import JointDenoiser, Tangent, TokenDenoiser, Tokens
 from diffx.predict.preconditioner import Preconditioned, Preconditioner
 from diffx.predict.selfcondition import SelfConditionedDenoiser
+from diffx.predict.wrap import denoiser_for
 
 
 class Predict(Protocol):
@@ -33,5 +34,5 @@ __all__ = [
     "Tangent",
     "TokenDenoiser",
     "Tokens",
-    "parametrise",
+    "denoiser_for",
 ]

@@ -148,8 +148,3 @@ class Denoiser(Affine):
         if getattr(condition, "estimate", None) is not None:
             raise ValueError("this denoiser is not self-conditioned, but the process is: SelfConditionedDenoiser fits")
         return self.run(self.net, x, t, condition, self.autocast)
-
-
-def parametrise(net: nn.Module, kind: str, schedule: Schedule, sigma_data: float = 1.0, **kwargs) -> Denoiser:
-    """``Denoiser(net, kind, schedule, sigma_data)``, under the name the mathematics gives it."""
-    return Denoiser(net, kind, schedule, sigma_data, **kwargs)

@@ -195,7 +195,7 @@ class BrainSynth:
             part = people[chosen]
             began = time.perf_counter()
             told = each(lambda field, chosen=chosen: field[chosen], values)
-            predict, condition = predictor(self.model, told, config.sample.guidance)
+            predict, condition = predictor(self.model, told, config.sample, self.process)
             if weak is not None:
                 predict = sharper(predict, *predictor(weak, told, 1.0), config.sample.autoguidance)
             expected = self.expected(part)

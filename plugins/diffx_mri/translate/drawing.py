@@ -46,7 +46,7 @@ class Residual:
             part = jobs[first : first + options.batch]
             chosen = [k for _, k in part]
             seen = each(lambda field, chosen=chosen: field[chosen], values)
-            predict, condition = predictor(self.model, seen, options.guidance)
+            predict, condition = predictor(self.model, seen, options, self.process)
             seeds, shape = [seed + i for i, _ in part], (1, *stack.slices.shape[1:])
             x = run_plan(predict, self.process, plan, shape, seeds, condition, device=place)
             for (i, k), one in zip(part, x[:, 0].float().cpu().numpy(), strict=True):
