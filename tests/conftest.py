@@ -88,7 +88,8 @@ class Strangers:
         return package
 
     def python(self, *words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-        mine = {"PYTHONPATH": str(self.folder), "DIFFX_CONFIG": f"{self.folder}-choices", "COLUMNS": "120"}
+        path = os.pathsep.join(filter(None, [str(self.folder), os.environ.get("PYTHONPATH")]))  # of the tree under test
+        mine = {"PYTHONPATH": path, "DIFFX_CONFIG": f"{self.folder}-choices", "COLUMNS": "120"}
         environment = {**os.environ, **mine}
         command = [sys.executable, *words]
         return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=cwd or self.folder)
