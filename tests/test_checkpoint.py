@@ -153,6 +153,36 @@ def test_load_into_says_what_does_not_fit() -> None:
     assert torch.equal(module.weight, torch.ones(2, 3))
 
 
+class Earlier(nn.Module):
+    """With names of today beside one that is still its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.denoiser = nn.Module()
+        self.denoiser.register_buffer("element_sigma_data", torch.zeros(2))
+        self.denoiser.preconditioners = nn.ModuleDict({"x": nn.Module()})
+        self.denoiser.preconditioners["x"].register_buffer("element_sigma_data", torch.zeros(3))
+        self.encoder = nn.Module()
+        self.encoder.register_buffer("spread", torch.zeros(1))
+
+
+def test_tensors_of_an_earlier_release_are_found_under_their_new_names() -> None:
+    saved = {
+        "denoiser.spread": torch.tensor([1.0, 2.0]),
+        "denoiser.frames.x.spread": torch.tensor([3.0, 4.0, 5.0]),
+        "encoder.spread": torch.tensor([6.0]),  # not renamed there
+    }
+    model = Earlier()
+    checkpoint.load_into(model, saved, "weights")
+    assert model.denoiser.element_sigma_data.tolist() == [1, 2] and model.encoder.spread.tolist() == [6]
+    assert model.denoiser.preconditioners["x"].element_sigma_data.tolist() == [3, 4, 5]
+    again = Earlier()
+    checkpoint.load_into(again, model.state_dict(), "weights")  # and those of today as they are
+    assert all(torch.equal(a, b) for a, b in zip(again.state_dict().values(), model.state_dict().values(), strict=True))
+    with pytest.raises(DataError, match=r"has unknown head.spread"):
+        checkpoint.load_into(model, {**saved, "head.spread": torch.zeros(1)}, "weights")
+
+
 def test_a_file_is_as_readable_as_any_other(path) -> None:
     """safetensors makes files that only their owner may read, which is no good for weights in a package."""
     other = path.with_name("other")

@@ -111,6 +111,7 @@ plugins:
 
 SMALL = "net.channels=[8,8] net.blocks=1 net.attention=[1] train.batch=4 train.warmup=0 train.lr=1e-2 device=cpu"
 SEEN = "net.self_condition=true"
+GUIDED = "sample.steps=3 sample.guidance=2 sample.guidance_interval=0.2,2 sample.guidance_rescale=0.5 device=cpu"
 NEW = f"train.steps=4 train.ema_snapshots=2 train.uncertainty=true {SEEN}"
 RUNS = [
     (f"waves task=train {SMALL} {NEW} out=first", 0),
@@ -126,6 +127,11 @@ RUNS = [
     ("waves task=sample from=tuned sample.steps=2 device=cpu out=merged", 0),
     (f"waves task=train {SMALL} {SEEN} train.steps=1 from=tuned/checkpoints/last.safetensors out=further", 0),
     ("waves task=sample from=dit kind=c device=cpu out=no4", 2),
+    (f"waves task=sample from=wide kind=b n=2 {GUIDED} sample.sampler=adaptive sample.tolerance=0.01 out=adaptive", 0),
+    (f"waves task=sample from=wide kind=b n=2 {GUIDED} sample.sampler=ddim sample.correct_steps=1 out=corrected", 0),
+    ("waves task=sample from=wide sample.guidance_interval=2 device=cpu out=no5", 2),
+    ("waves task=sample from=wide sample.correct_steps=1 device=cpu out=no6", 2),
+    ("waves task=sample from=wide sample.eta=0 sample.sampler=ddpm device=cpu out=no7", 2),
     ("rows task=train train.steps=3 train.batch=4 device=cpu out=rows", 0),
     ("rows task=sample from=rows n=2 sample.steps=5 device=cpu out=table", 0),
 ]
@@ -163,6 +169,9 @@ def test_what_cannot_be_done_is_said_in_one_line(folder) -> None:
         "train.lora_rank adapts weights that are there",
         "from=first",
         "kind",
+        "sample.guidance_interval",
+        "unipc_2(bh2) remembers what a correction makes stale; correct ddim, ddpm or euler",
+        "ddpm has no eta, and so not one of 0",
     ]
     assert "net.blocks=1; give the same options" in errors[2] and "'c' is none of a, b" in errors[3]
 
@@ -202,6 +211,13 @@ def test_samples_do_not_depend_on_their_batch(folder) -> None:
         np.testing.assert_allclose(one, two, atol=2e-2)
     log = (folder / "drawn/log.txt").read_text()
     assert "of the weights, whatever config.yaml says:" in log and "net.channels=[8, 8]" in log
+
+
+def test_adaptive_steps_corrections_and_guidance_are_options(folder) -> None:
+    samples = [
+        np.load(folder / run / f"samples/sample-000{k}.npy") for run in ("adaptive", "corrected") for k in (0, 1)
+    ]
+    assert all(one.shape == (2, 11) and np.isfinite(one).all() and one.std() > 0.1 for one in samples)
 
 
 def test_mixed_states_are_written_leaf_by_leaf(folder) -> None:

@@ -26,7 +26,7 @@ from diffx.io import checkpoint
 from diffx.nets.model import Model
 from diffx.noise import Noise
 from diffx.predict import Affine, Denoiser, JointDenoiser
-from diffx.predict import Tokens as TokenFrame
+from diffx.predict import Tokens as TokenPreconditioner
 from diffx.process import Gaussian, Product, min_snr_weight
 from diffx.process.masked import Masked
 from diffx.schedule import EDM, lognormal
@@ -64,7 +64,7 @@ class Mlp(nn.Module):
 def make(width: int = 32) -> tuple[Model, Gaussian]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        process = Gaussian(EDM(), sigma_data=1.3, levels=lognormal(-0.5, 1.3))
+        process = Gaussian(EDM(), sigma_data=1.3, noise_distribution=lognormal(-0.5, 1.3))
         denoiser = Denoiser(Mlp(width), "edm", process.schedule, process.sigma_data)
         return Model(denoiser, Conditioning({"label": Label(list(MEANS), dim=8)})), process
 
@@ -106,16 +106,21 @@ def make_mixed(kinds: int = 2, told: bool = True, width: int = 32) -> tuple[Mode
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         levels = lognormal(-0.5, 1.3)
-        number = Gaussian(EDM(), sigma_data=1.3, levels=levels, weight=None if told is False else min_snr_weight(1.3))
+        number = Gaussian(
+            EDM(), sigma_data=1.3, noise_distribution=levels, weight=None if told is False else min_snr_weight(1.3)
+        )
         process = Product({"number": number, "kind": Masked(kinds)})
         conditioning = Conditioning(
             {"label": Label(list(MEANS), dim=8), "words": Tokens(2, 4), "level": Map(1, (1,), augment=0.5)}
             if told
             else {}
         )
-        frames = {"number": Affine("edm", number.schedule, 1.3), "kind": TokenFrame(process.leaves["kind"])}
+        preconditioners = {
+            "number": Affine("edm", number.schedule, 1.3),
+            "kind": TokenPreconditioner(process.leaves["kind"]),
+        }
         net = RichNet(8 + 4 + 3 if told else 0, kinds, width)
-        return Model(JointDenoiser(net, frames), conditioning), process
+        return Model(JointDenoiser(net, preconditioners), conditioning), process
 
 
 class Quiet:

@@ -11,18 +11,17 @@ import torch
 from torch import Tensor, nn
 
 from diffx.condition import Conditioning
-from diffx.config import RunConfig, resolve, schema
+from diffx.config import RunConfig, renamed, resolve, schema
 from diffx.config.dump import flat
 from diffx.config.resolve import escape
 from diffx.data.spec import Spec
-from diffx.errors import DataError, PluginError
+from diffx.errors import DataError, PluginError, UsageError
 from diffx.io import checkpoint
 from diffx.nets import add_lora, merge
 from diffx.nets.model import Model
 from diffx.noise import derive
 from diffx.plugins.loader import Plugins
-from diffx.predict import Denoiser
-from diffx.predict.selfcondition import SelfConditioned, SelfConditionedDenoiser
+from diffx.predict import denoiser_for
 
 C = TypeVar("C", bound=RunConfig)
 
@@ -36,8 +35,8 @@ _OF_THE_RUN = (
 def build(plugins: Plugins, cfg: RunConfig, spec: Spec) -> tuple[Model, Any]:
     """An untrained model, with weights drawn from ``cfg.seed``, and its process.
 
-    A denoiser of the plugin that predicts by itself (it has ``autocast``) is taken as it is; a plain network becomes a
-    :class:`Denoiser` on the process's schedule.
+    A denoiser of the plugin that predicts by itself (it has ``autocast``) is taken as it is; a plain network is wrapped
+    as the process needs.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(cfg.seed, "initial weights"))
@@ -46,32 +45,37 @@ def build(plugins: Plugins, cfg: RunConfig, spec: Spec) -> tuple[Model, Any]:
             conditioning.spatial += spec.channels  # the network's own estimate
         net = plugins.call("diffx_denoiser", cfg=cfg, spec=spec, conditioning=conditioning)
         process = plugins.call("diffx_process", cfg=cfg, spec=spec)
+        if cfg.net.self_condition:
+            if not hasattr(process, "self_condition"):
+                raise UsageError(f"net.self_condition=true needs a Gaussian process, not {type(process).__name__}")
+            process = replace(process, self_condition=True)
         if not hasattr(net, "autocast"):
             net = _wrapped(net, process, cfg, spec)
-        return Model(net, conditioning), SelfConditioned(process) if cfg.net.self_condition else process
+        return Model(net, conditioning), process
 
 
-def _wrapped(net: nn.Module, process: Any, cfg: RunConfig, spec: Spec) -> Denoiser:
-    if not hasattr(process, "schedule"):
-        name = type(process).__name__
-        raise PluginError(f"a network alone does not predict for a {name} process: diffx_denoiser has to wrap it")
-    spread = torch.full((spec.channels, *spec.size), process.sigma_data) if cfg.process.per_element else None
-    kind = SelfConditionedDenoiser if cfg.net.self_condition else Denoiser
-    return kind(net, cfg.process.predict, process.schedule, process.sigma_data, spread=spread)
+def _wrapped(net: nn.Module, process: Any, cfg: RunConfig, spec: Spec) -> nn.Module:
+    each_element = torch.full((spec.channels, *spec.size), process.sigma_data) if cfg.process.per_element else None
+    try:
+        return denoiser_for(net, process, cfg.process.predict, each_element)
+    except TypeError as error:
+        raise PluginError(f"diffx_denoiser: {error}") from None
+    except ValueError as error:
+        raise UsageError(f"process.predict={cfg.process.predict}: {error}") from None
 
 
-def measure_spread(model: Model, data: Any, most: int = 1000) -> None:
-    """Set the denoiser's ``spread``, if it has one, to the root mean square of each element over the data.
+def measure_element_sigma_data(model: Model, data: Any, most: int = 1000) -> None:
+    """Set the denoiser's ``element_sigma_data``, if it has one, to the root mean square of each element over the data.
 
     At most ``most`` items are looked at, evenly chosen.
     """
-    if getattr(model.denoiser, "spread", None) is None:
+    if getattr(model.denoiser, "element_sigma_data", None) is None:
         return
-    total = torch.zeros_like(model.denoiser.spread)
+    total = torch.zeros_like(model.denoiser.element_sigma_data)
     chosen = range(0, len(data), math.ceil(len(data) / most) or 1)
     for index in chosen:
         total += torch.as_tensor(data[index]["x"], dtype=torch.float32).square()
-    model.denoiser.spread.copy_((total / len(chosen)).sqrt())
+    model.denoiser.element_sigma_data.copy_((total / len(chosen)).sqrt())
 
 
 def describe(cfg: RunConfig, spec: Spec) -> dict[str, Any]:
@@ -83,7 +87,7 @@ def describe(cfg: RunConfig, spec: Spec) -> dict[str, Any]:
 def recorded(config_type: type[C], meta: dict[str, Any], path: Path) -> C:
     """The configuration in a header; options that have since gone are passed over. DataError for another plugin's."""
     known = schema(config_type).options
-    values = {key: escape(value) for key, value in meta["config"].items() if key in known}
+    values = {key: escape(value) for key, value in renamed(config_type, meta["config"]).items() if key in known}
     return resolve(config_type, preset={**values, "plugin": meta["plugin"]})
 
 

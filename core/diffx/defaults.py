@@ -17,9 +17,9 @@ from diffx.data.spec import Spec
 from diffx.io.files import atomic
 from diffx.nets import DiT, UNet
 from diffx.plan import SOLVERS, JointPlan, Plan
-from diffx.planning import plan_state
 from diffx.plugins.hookspecs import hookimpl
-from diffx.process import WEIGHTS, Gaussian
+from diffx.process import WEIGHTS, Gaussian, Process
+from diffx.sampling import Adaptive, Sampler, plan_for
 from diffx.schedule import SCHEDULES, lognormal, uniform_time
 from diffx.schedule.distribution import NoiseDistribution
 from diffx.state import each
@@ -34,20 +34,20 @@ def diffx_denoiser(cfg: RunConfig, spec: Spec, conditioning: Conditioning) -> nn
 
 @hookimpl
 def diffx_process(cfg: RunConfig, spec: Spec) -> Gaussian:
-    """Gaussian diffusion on ``process.schedule``, with the levels and weights of ``process.*``."""
+    """Gaussian diffusion on ``process.schedule``, with the noise distribution and weights of ``process.*``."""
     options = cfg.process
     make = tasks.plugins_of(cfg).named("diffx_schedules", "process.schedule", options.schedule)
     schedule = make(sigma_max=options.sigma_max) if "sigma_max" in signature(make).parameters else make()
-    levels: NoiseDistribution = uniform_time
-    if options.levels == "lognormal":
-        levels = lognormal(options.level_mean, options.level_std, options.level_tail)
-    return Gaussian(schedule, options.sigma_data, levels, WEIGHTS[options.weight](options.sigma_data, options.gamma))
+    spread: NoiseDistribution = uniform_time
+    if options.noise_distribution == "lognormal":
+        spread = lognormal(options.noise_mean, options.noise_std, options.noise_tail)
+    return Gaussian(schedule, options.sigma_data, spread, WEIGHTS[options.weight](options.sigma_data, options.gamma))
 
 
 @hookimpl
-def diffx_plan(cfg: RunConfig, process: Any) -> Plan | JointPlan:
+def diffx_plan(cfg: RunConfig, process: Process) -> Plan | JointPlan | Sampler:
     """What ``sample.*`` asks for, of all solvers loaded; all leaves of a mixed state in step."""
-    return plan_state(process, cfg.sample, tasks.plugins_of(cfg).table("diffx_samplers"))
+    return plan_for(process, cfg.sample, tasks.plugins_of(cfg).table("diffx_samplers"))
 
 
 @hookimpl
@@ -89,7 +89,7 @@ def diffx_tasks() -> Mapping[str, Callable[[Any], None]]:
 
 @hookimpl
 def diffx_samplers() -> Mapping[str, Callable[..., Any]]:
-    return SOLVERS
+    return {**SOLVERS, "adaptive": Adaptive}
 
 
 @hookimpl

@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 
 from diffx import plugins as loader
-from diffx.build import build, describe, flat, measure_spread, restore
+from diffx.build import build, describe, flat, measure_element_sigma_data, restore
 from diffx.condition import Condition, Values, forget
-from diffx.config import RunConfig
+from diffx.config import RunConfig, SampleConfig, renamed
 from diffx.data.spec import Spec
 from diffx.errors import UsageError
 from diffx.guide import cfg as classifier_free
+from diffx.guide import interval_between
 from diffx.io import checkpoint
 from diffx.nets import add_lora, merge
 from diffx.nets.model import Model
@@ -24,8 +25,8 @@ from diffx.plan import JointPlan, Plan
 from diffx.plugins.loader import Plugins
 from diffx.plugins.weights import resolve_weights
 from diffx.predict import Predict
-from diffx.predict.selfcondition import clean
 from diffx.process import Process
+from diffx.sampling import Sampler
 from diffx.sampling import sample as run_plan
 from diffx.state import each
 from diffx.train import export, fit, reconstruct
@@ -75,11 +76,12 @@ def train(
     last = run.checkpoints / "last.safetensors"
     resume = cfg.resume and last.exists()
     if resume:
-        _say_what_changed(run, describe(cfg, spec)["config"], checkpoint.read_meta(last).get("config", {}))
+        before = renamed(type(cfg), checkpoint.read_meta(last).get("config", {}))
+        _say_what_changed(run, describe(cfg, spec)["config"], before)
     elif cfg.from_:
         _start_from(model, plugins, cfg, spec)
     else:
-        measure_spread(model, splits["train"])
+        measure_element_sigma_data(model, splits["train"])
     if cfg.train.lora_rank:
         _adapt(model, cfg, resume)
     size = sum(p.numel() for p in model.parameters())
@@ -113,8 +115,9 @@ def _start_from(model: Model, plugins: Plugins, cfg: RunConfig, spec: Spec) -> N
     """Take up the weights of ``from=``. UsageError where they were made for another network or process."""
     start, _, _, _, _, header = restore(plugins, type(cfg), resolve_weights(cfg.from_ or "", cfg.plugin))
     ours = describe(cfg, spec)["config"]
-    made_with = {k: v for k, v in header["config"].items() if k.startswith(("net.", "process.")) and ours.get(k) != v}
-    free = ("process.level", "process.weight", "process.gamma")  # where training looks, not what the network means
+    before = renamed(type(cfg), header["config"])
+    made_with = {k: v for k, v in before.items() if k.startswith(("net.", "process.")) and ours.get(k) != v}
+    free = ("process.noise_", "process.weight", "process.gamma")  # where training looks, not what the network means
     unlike = [f"{key}={value}" for key, value in made_with.items() if not key.startswith(free)]
     if unlike:
         raise UsageError(f"from={cfg.from_}: it was trained with {' '.join(unlike)}; give the same options")
@@ -170,13 +173,34 @@ def ready(model: Model, device: str = "auto") -> torch.device:
 
 
 @torch.no_grad()
-def predictor(model: Model, values: Values, guidance: float) -> tuple[Predict, Condition]:
-    """A guided prediction and the condition, for a batch of condition values and a model that is :func:`ready`."""
+def predictor(
+    model: Model, values: Values, guidance: float | SampleConfig, process: Process | None = None
+) -> tuple[Predict, Condition]:
+    """A guided prediction and the condition, for a batch of condition values and a model that is :func:`ready`.
+
+    Args:
+        model: a denoiser and its conditioning.
+        values: what is asked for, a batch.
+        guidance: weight of classifier-free guidance, 1 is off; or the options ``sample.*`` with interval and rescale.
+        process: of the model, which an interval is translated by.
+
+    Raises:
+        UsageError: an interval that is none.
+    """
     condition, null = model.conditioning(values), model.conditioning(forget(values))
-    return classifier_free(model.denoiser, guidance, null), condition
+    if not isinstance(guidance, SampleConfig):
+        return classifier_free(model.denoiser, guidance, null), condition
+    interval = None
+    if guidance.guidance_interval:
+        assert process is not None, "an interval of noise is one of times for a process alone"
+        try:
+            interval = interval_between(guidance.guidance_interval, process)
+        except ValueError as error:
+            raise UsageError(f"sample.guidance_interval: {error}") from None
+    return classifier_free(model.denoiser, guidance.guidance, null, interval, guidance.guidance_rescale), condition
 
 
-def plan_of(plugins: Plugins, process: Process, cfg: RunConfig) -> Plan | JointPlan:
+def plan_of(plugins: Plugins, process: Process, cfg: RunConfig) -> Plan | JointPlan | Sampler:
     """The plan that ``cfg.sample`` names, of all solvers loaded. UsageError for unknown names."""
     try:
         return plugins.call("diffx_plan", cfg=cfg, process=process)
@@ -203,9 +227,9 @@ def sample(run: Run) -> None:
         except ValueError as error:
             raise UsageError(str(error)) from None
         seen = model.conditioning.augment(values, Noise(seeds)["augment"])
-        predict, condition = predictor(model, seen, cfg.sample.guidance)
+        predict, condition = predictor(model, seen, cfg.sample, process)
         state = run_plan(predict, process, plan, spec.shape, seeds, condition, device=place)
-        done.append(each(lambda leaf: leaf.cpu(), clean(process, state)))
+        done.append(each(lambda leaf: leaf.cpu(), state))
     samples = each(lambda *parts: torch.cat(parts), *done)
     flag_broken(run, samples)
     files = list(plugins.call("diffx_write", cfg=cfg, samples=samples, folder=run.samples))

@@ -51,8 +51,8 @@ class PowerProcess(ProcessConfig):
     # off nearly always, and about 1 when on
     sigma_data: float = option(0.2, help="standard deviation of the clean state", min=1e-6)
     sigma_max: float = option(20.0, help="noise where sampling starts, for schedule edm", min=1)
-    level_mean: float = option(-1.4, help="mean of log(sigma/alpha) of the training noise")
-    level_std: float = option(1.5, help="standard deviation of log(sigma/alpha) of the training noise", min=0.01)
+    noise_mean: float = option(-1.4, help="mean of log(sigma/alpha) of the training noise")
+    noise_std: float = option(1.5, help="standard deviation of log(sigma/alpha) of the training noise", min=0.01)
 
 
 @dataclass

@@ -13,8 +13,7 @@ from torch import Tensor
 from diffx.nets.model import Model
 from diffx.noise import derive
 from diffx.plan import JointPlan, Plan
-from diffx.predict.selfcondition import clean
-from diffx.sampling import sample
+from diffx.sampling import Sampler, sample
 from diffx.tiling.blend import windows_of
 from diffx.tiling.windows import windowed
 
@@ -37,7 +36,7 @@ class Ensemble:
 
     model: Model
     process: Any
-    plan: Plan | JointPlan
+    plan: Plan | JointPlan | Sampler
     appliances: tuple[Appliance, ...]
     window: int
     period: float
@@ -67,7 +66,7 @@ class Ensemble:
         predict = windowed(self.model.denoiser, self.window, self.overlap, self.batch)
         predict = within(predict, torch.from_numpy(padded.astype(np.float32)).to(device), scale)
         shape = (len(self.appliances), len(padded))
-        x = clean(self.process, sample(predict, self.process, self.plan, shape, seeds, condition, device=device))
+        x = sample(predict, self.process, self.plan, shape, seeds, condition, device=device)
         return _watts(x, scale)[:, :, : len(mains)]
 
     def windows(self, mains: np.ndarray, usage: Sequence[float], seeds: Sequence[int]) -> np.ndarray:
@@ -80,7 +79,7 @@ class Ensemble:
             predict = within(self.model.denoiser, torch.from_numpy(part).to(device), scale)
             condition = self._told(maps(part), usage, len(part))
             own = seeds[first : first + self.batch]
-            x = clean(self.process, sample(predict, self.process, self.plan, shape, own, condition, device=device))
+            x = sample(predict, self.process, self.plan, shape, own, condition, device=device)
             out.append(_watts(x, scale))
         return np.concatenate(out)
 

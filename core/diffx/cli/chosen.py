@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -41,13 +42,18 @@ def configure(chosen: Chosen, words: Sequence[str]) -> RunConfig:
     """The configuration that the words ask for. Raises UsageError with a line for each problem."""
     manifest = chosen.manifest
     words = [word for word in words if word.partition("=")[0] != "plugin"]
-    return resolve(
+    hints: list[str] = []
+    cfg = resolve(
         chosen.config_type,
         overrides=[f"plugin={manifest.name}", *words],
         presets=manifest.presets,
         tasks=manifest.tasks,
         default_task=manifest.default_task,
+        hints=hints,
     )
+    for hint in hints:
+        print(f"diffx: hint: {hint}", file=sys.stderr)
+    return cfg
 
 
 def _from_file(words: Sequence[str]) -> str | None:

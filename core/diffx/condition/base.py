@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from diffx.noise import Noise
+from diffx.state import each
 
 
 @dataclass(frozen=True)
@@ -17,17 +18,25 @@ class Condition:
     """What a network is told, for a batch of B.
 
     ``vector`` [B, D] modulates every block, ``tokens`` [B, L, E] with ``tokens_mask`` [B, L] (True: attend) go to
-    cross-attention, ``spatial`` [B, C, *S] is concatenated to the state.
+    cross-attention, ``spatial`` [B, C, *S] is concatenated to the state. ``estimate`` is the last prediction of a
+    self-conditioned network, of the state's shape (a mapping for a mixed state); guidance leaves it as it is.
     """
 
     vector: Tensor | None = None
     tokens: Tensor | None = None
     tokens_mask: Tensor | None = None
     spatial: Tensor | None = None
+    estimate: Any = None
 
     def __getitem__(self, index: slice | Tensor) -> Condition:
         """A part of the batch."""
-        return Condition(*(None if (v := getattr(self, f.name)) is None else v[index] for f in fields(self)))
+        given = {f.name: getattr(self, f.name) for f in fields(self)}
+        return Condition(**{k: None if v is None else each(lambda part: part[index], v) for k, v in given.items()})
+
+
+def told(condition: Condition | None, beside: Mapping[str, Any]) -> Condition | None:
+    """The condition with the fields that a process tells the network ``beside`` it; without any, as it is."""
+    return replace(condition or Condition(), **beside) if beside else condition
 
 
 class Conditioner(nn.Module):

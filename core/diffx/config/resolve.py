@@ -29,6 +29,7 @@ def resolve(
     presets: Mapping[str, Mapping[str, Any]] | None = None,
     tasks: Iterable[str] = (),
     default_task: str = "",
+    hints: list[str] | None = None,
 ) -> C:
     """The configuration of a run, as an instance of `config_type`.
 
@@ -36,6 +37,7 @@ def resolve(
     file: a YAML file; else the one that `config=` names.
     overrides: "key=value" texts, parsed by the declared type of the key; the last one of a key wins.
     tasks, default_task: the names that `task=` may have, and the one that stands where none is given.
+    hints: one line is added for each option that was given by its former name.
 
     Raises UsageError with one line for each problem; PluginError where `config_type` itself is at fault.
     """
@@ -62,7 +64,17 @@ def resolve(
     if names and task not in names:
         layers.problems.append(f"task={task}: unknown task{did_you_mean(str(task), names)} (tasks: {', '.join(names)})")
     layers.stop_if_problems()
+    if hints is not None:
+        hints += dict.fromkeys(layers.hints)
     return _build(config_type, layers)
+
+
+def renamed(config_type: type[RunConfig], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values by key, such as a header of weights holds them, with former names of options replaced by today's."""
+    former = schema(config_type).former
+    return {former[key]: value for key, value in values.items() if key in former} | {
+        key: value for key, value in values.items() if key not in former
+    }
 
 
 def last_given(overrides: Iterable[str], key: str) -> str | None:
@@ -92,12 +104,13 @@ class _Layers:
         self.table = table
         self.values: dict[tuple[str, ...], Any] = {}
         self.problems: list[str] = []
+        self.hints: list[str] = []
         self.references: dict[tuple[str, ...], tuple[Option, str]] = {}
 
     def add_tree(self, tree: Mapping[str, Any], source: str, prefix: str = "") -> None:
         """A layer as a preset or file gives it: nested groups, or dotted keys, or both."""
         for name, raw in tree.items():
-            key = f"{prefix}{name}"
+            key = self._current(f"{prefix}{name}", source)
             if key in self.table.groups:
                 if isinstance(raw, Mapping):
                     self.add_tree(raw, source, f"{key}.")
@@ -116,6 +129,7 @@ class _Layers:
         for item in overrides:
             key, equals, text = item.partition("=")
             plain = key.lstrip("-")
+            key = self._current(key, "")
             if key != plain and plain in self.table.options:
                 self.problems.append(f"{item}: options are written without dashes: {plain}=VALUE")
             elif not equals:
@@ -132,6 +146,14 @@ class _Layers:
             self.references.pop(option.path, None)
         except Mismatch as error:
             self.problems.append(f"{source}{option.key}={_shown(raw)}: {error}")
+
+    def _current(self, key: str, source: str) -> str:
+        """Today's name of an option that is given by its former one."""
+        if key not in self.table.former:
+            return key
+        new = self.table.former[key]
+        self.hints.append(f"{source}{key} is now called {new}; the old name will go with the next release")
+        return new
 
     def _known(self, key: str, raw: Any, source: str) -> bool:
         if key in self.table.options:

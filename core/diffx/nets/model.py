@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from torch import nn
 
 from diffx.condition import Conditioning, Values
+from diffx.condition.base import told
 
 
 class Model(nn.Module):
@@ -23,6 +25,13 @@ class Model(nn.Module):
         super().__init__()
         self.denoiser, self.conditioning = denoiser, conditioning
 
-    def forward(self, x: Any, t: Any, values: Values) -> Any:
-        """x_t [B, ...], host times and a batch of condition values -> the canonical prediction of x."""
-        return self.denoiser(x, t, self.conditioning(values))
+    def forward(self, x: Any, t: Any, values: Values, beside: Mapping[str, Any] | None = None) -> Any:
+        """The canonical prediction of x.
+
+        Args:
+            x: x_t [B, ...].
+            t: host times, [B] or a float.
+            values: a batch of condition values.
+            beside: what the process tells the network beside its condition, by field of a ``Condition``.
+        """
+        return self.denoiser(x, t, told(self.conditioning(values), beside or {}))

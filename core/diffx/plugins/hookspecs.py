@@ -55,12 +55,12 @@ def diffx_denoiser(cfg: RunConfig, spec: Any, conditioning: Any) -> Any:
 
 @hookspec(firstresult=True)
 def diffx_process(cfg: RunConfig, spec: Any) -> Any:
-    """What noise does to the state. The core's answer: a Gaussian process."""
+    """What noise does to the state: a `diffx.process.Process`. The core's answer: a Gaussian process."""
 
 
 @hookspec(firstresult=True)
 def diffx_plan(cfg: RunConfig, process: Any) -> Any:
-    """The plan that `sample.*` asks for. The core's answer: its solvers, and all leaves of a mixed state in step."""
+    """The plan that `sample.*` asks for. The core's answer: what the process makes of the solver and the grid."""
 
 
 @hookspec(firstresult=True)
@@ -88,7 +88,7 @@ def diffx_tasks() -> Mapping[str, Callable[[Any], None]]:  # type: ignore[empty-
 
 @hookspec
 def diffx_samplers() -> Mapping[str, Callable[..., Any]]:  # type: ignore[empty-body]
-    """Solvers for `sample.sampler=`: {"name": (schedule, times, eta) -> Plan}."""
+    """Solvers for `sample.sampler=`: {"name": (schedule, times, eta) -> Plan}; or a class with `from_options`."""
 
 
 @hookspec

@@ -57,7 +57,7 @@ def adapted(source: Path, codec: BrainCodec, x: Tensor, path: Path) -> tuple[Bra
     That codec, and the root mean square [3+K, *grid] of what the network learned.
     """
     model, _, _, _, _, meta = restore(plugins.load(PLUGIN), SynthConfig, source)
-    learned = getattr(model.denoiser, "spread", None)
+    learned = getattr(model.denoiser, "element_sigma_data", None)
     spread = torch.ones(codec.shape) if learned is None else learned.float()
     tensors, facts = with_site(codec, x, spread).to_tensors()
     export(path, model.state_dict(), {**{k: v for k, v in meta.items() if k != "sha256"}, "codec": facts}, tensors)

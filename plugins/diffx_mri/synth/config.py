@@ -43,8 +43,8 @@ class BrainProcess(ProcessConfig):
     per_element: bool = option(True, help="measure it on the training data, for each element of the state by itself")
     # Head size moves thousands of elements together: it shows through noise in which no single element does.
     sigma_max: float = option(400.0, help="noise where sampling starts, for schedule edm", min=1)
-    level_mean: float = option(-0.5, help="mean of log(sigma/alpha) of the training noise")
-    level_tail: float = option(0.12, help="share of the training noise spread evenly up to the top", min=0, max=0.9)
+    noise_mean: float = option(-0.5, help="mean of log(sigma/alpha) of the training noise")
+    noise_tail: float = option(0.12, help="share of the training noise spread evenly up to the top", min=0, max=0.9)
 
 
 @dataclass

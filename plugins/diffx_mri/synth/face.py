@@ -23,7 +23,6 @@ from diffx.errors import DataError, UsageError
 from diffx.nets.model import Model
 from diffx.noise import Noise
 from diffx.plugins.weights import resolve_weights
-from diffx.predict.selfcondition import clean
 from diffx.process import Gaussian
 from diffx.sampling import sample as run_plan
 from diffx.state import each
@@ -194,7 +193,7 @@ class BrainSynth:
             part = people[chosen]
             began = time.perf_counter()
             told = each(lambda field, chosen=chosen: field[chosen], values)
-            predict, condition = predictor(self.model, told, config.sample.guidance)
+            predict, condition = predictor(self.model, told, config.sample, self.process)
             if weak is not None:
                 predict = sharper(predict, *predictor(weak, told, 1.0), config.sample.autoguidance)
             expected = self.expected(part)
@@ -207,7 +206,7 @@ class BrainSynth:
             if len(modes):
                 predict = with_modes(predict, modes, Noise(seeds)["modes"].normal(len(modes)))
             z = run_plan(predict, self.process, plan, self.codec.shape, seeds, condition, device=device, callback=tell)
-            decoded = self.codec.decode(clean(self.process, z) + expected).float().cpu().numpy()
+            decoded = self.codec.decode(z + expected).float().cpu().numpy()
             seconds = (time.perf_counter() - began) / len(part)
             for person, data in zip(part, decoded, strict=True):
                 yield Brain(person, one_piece(data), self.codec.affine, seconds)

@@ -9,7 +9,6 @@ import torch
 from diffx.errors import UsageError
 from diffx.plan import make_plan
 from diffx.predict import Predict
-from diffx.predict.selfcondition import clean
 from diffx.sampling import sample as run_plan
 from diffx.state import each
 from diffx.tasks import predictor, ready
@@ -43,17 +42,14 @@ class Prior:
         """
         synth = self.synth
         try:
-            plan = make_plan(synth.process.schedule, options.sampler, options.steps, stop=options.stop)
+            plan = make_plan(synth.process, options.sampler, options.steps, stop=options.stop)
             values = synth.model.conditioning.collate([self.person])
         except ValueError as error:
             raise UsageError(str(error)) from None
         predict, condition = predictor(synth.model, each(lambda field: field.to(self.device), values), 1.0)
         shape = synth.codec.shape
         drawn = [
-            clean(
-                synth.process,
-                run_plan(guide(predict), synth.process, plan, shape, [seed], condition, device=self.device),
-            )
+            run_plan(guide(predict), synth.process, plan, shape, [seed], condition, device=self.device)
             for seed in seeds  # one by one: a graph through the network is kept, and its size is that of the batch
         ]
         return (torch.cat(drawn) + self.mean).cpu()

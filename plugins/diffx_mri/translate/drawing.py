@@ -8,7 +8,6 @@ import numpy as np
 
 from diffx import plugins
 from diffx.nets.model import Model
-from diffx.predict.selfcondition import clean
 from diffx.process import Gaussian
 from diffx.sampling import sample as run_plan
 from diffx.state import each
@@ -47,9 +46,9 @@ class Residual:
             part = jobs[first : first + options.batch]
             chosen = [k for _, k in part]
             seen = each(lambda field, chosen=chosen: field[chosen], values)
-            predict, condition = predictor(self.model, seen, options.guidance)
+            predict, condition = predictor(self.model, seen, options, self.process)
             seeds, shape = [seed + i for i, _ in part], (1, *stack.slices.shape[1:])
-            x = clean(self.process, run_plan(predict, self.process, plan, shape, seeds, condition, device=place))
+            x = run_plan(predict, self.process, plan, shape, seeds, condition, device=place)
             for (i, k), one in zip(part, x[:, 0].float().cpu().numpy(), strict=True):
                 out[i, k] += self.spread * one
         return out

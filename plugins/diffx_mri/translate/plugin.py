@@ -55,7 +55,7 @@ def diffx_process(cfg: TranslateConfig, spec: Spec) -> Gaussian:
     process = defaults.diffx_process(cfg, spec)
     if not cfg.regression:
         return process
-    return Regression(process.schedule, process.sigma_data, process.levels, process.weight)
+    return Regression(process.schedule, process.sigma_data, process.noise_distribution, process.weight)
 
 
 @diffx.hookimpl

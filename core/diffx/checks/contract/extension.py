@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from diffx.condition import Condition, Conditioning, Number
-from diffx.config import RunConfig
+from diffx.config import RunConfig, SampleConfig
 from diffx.data.spec import Spec
 from diffx.errors import DiffxError, in_one_line
 from diffx.plan import Plan
@@ -21,8 +21,9 @@ from diffx.plugins.loader import Plugins, load
 from diffx.process import Gaussian
 from diffx.run import Run
 from diffx.run.progress import Screen
-from diffx.sampling import sample
+from diffx.sampling import Sampler, sample
 from diffx.schedule import EDM, Cosine, Schedule
+from diffx.state import column
 
 SPREAD = 0.5  # of the Gaussian that samplers have to find
 STEPS = 100
@@ -53,28 +54,35 @@ def _sampler_problems(solver: Callable[..., Plan]) -> Iterator[str]:
     """Its plans run from the first time to the last, and turn noise into N(0, 0.5^2), whose denoiser is exact."""
     for schedule in (EDM(), Cosine()):
         times = GRIDS["log_snr"](schedule, STEPS)
-        plan = solver(schedule, times)
         where = f"on {type(schedule).__name__}, {STEPS} steps"
+        if hasattr(solver, "from_options"):
+            yield from _drawn_wrong(solver.from_options(Gaussian(schedule), SampleConfig()), schedule, where)
+            continue
+        plan = solver(schedule, times)
         if (plan.rows[0].t, plan.rows[-1].s) != (times[0], times[-1]):
             ends = f"from {plan.rows[0].t:g} to {plan.rows[-1].s:g}"
             yield f"{where}: its plan goes {ends} instead of {times[0]:g} to {times[-1]:g}"
             continue
-        numbers = [v for row in plan.rows for v in (row.t, row.s, row.a, row.c, row.d, *row.b, *row.keep)]
+        numbers = [v for row in plan.rows for v in (row.t, row.s, row.a, row.c, row.d, *row.b, *row.output)]
         if not all(map(math.isfinite, numbers)):
             yield f"{where}: its plan holds numbers that are not finite"
             continue
-        drawn = sample(_exact(schedule), Gaussian(schedule), plan, (4096,), [0])
-        mean, std = float(drawn.mean()), float(drawn.std())
-        if not (abs(mean) < 0.1 * SPREAD and abs(std / SPREAD - 1) < 0.1):
-            yield f"{where}: of data with mean 0 and deviation {SPREAD} it draws mean {mean:.3f}, deviation {std:.3f}"
+        yield from _drawn_wrong(plan, schedule, where)
+
+
+def _drawn_wrong(plan: Plan | Sampler, schedule: Schedule, where: str) -> Iterator[str]:
+    drawn = sample(_exact(schedule), Gaussian(schedule), plan, (4096,), [0])
+    mean, std = float(drawn.mean()), float(drawn.std())
+    if not (abs(mean) < 0.1 * SPREAD and abs(std / SPREAD - 1) < 0.1):
+        yield f"{where}: of data with mean 0 and deviation {SPREAD} it draws mean {mean:.3f}, deviation {std:.3f}"
 
 
 def _exact(schedule: Schedule) -> Callable[..., torch.Tensor]:
     """E[x_0 | x_t] of data from N(0, SPREAD^2)."""
 
     def predict(x: torch.Tensor, t: Any, condition: Any = None) -> torch.Tensor:
-        alpha, sigma = float(schedule.alpha(t)), float(schedule.sigma(t))
-        return x * alpha * SPREAD**2 / (alpha**2 * SPREAD**2 + sigma**2)
+        alpha, sigma = schedule.alpha(t), schedule.sigma(t)
+        return x * column(alpha * SPREAD**2 / (alpha**2 * SPREAD**2 + sigma**2), x)
 
     return predict
 

@@ -53,7 +53,7 @@ class Generator:
         for first in run.progress(range(0, n, cfg.sample.batch), "drawing", unit="batch"):
             seeds = range(cfg.seed + first, cfg.seed + min(first + cfg.sample.batch, n))
             values = self.model.conditioning.collate([record] * len(seeds))
-            predict, condition = predictor(self.model, values, cfg.sample.guidance)
+            predict, condition = predictor(self.model, values, cfg.sample, self.process)
             # what is known of a category is seen by the network from the start, which makes the conditional exact;
             # what is known of a number it is told, and keeping it makes the column follow
             predict = keep(predict, mask, fixed, reveal=["categories"])

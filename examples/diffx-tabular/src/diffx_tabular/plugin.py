@@ -49,15 +49,17 @@ def diffx_denoiser(cfg: TabularConfig, spec: Any, conditioning: Any) -> Any:
     from diffx_tabular.net import TableNet
 
     leaves = diffx_process(cfg, spec).leaves
-    frames: dict[str, Any] = {}
+    preconditioners: dict[str, Any] = {}
     if "numbers" in leaves:
-        frames["numbers"] = Affine(cfg.process.predict, leaves["numbers"].schedule, leaves["numbers"].sigma_data)
+        preconditioners["numbers"] = Affine(
+            cfg.process.predict, leaves["numbers"].schedule, leaves["numbers"].sigma_data
+        )
     if "categories" in leaves:
-        frames["categories"] = Tokens(leaves["categories"])
+        preconditioners["categories"] = Tokens(leaves["categories"])
     (numbers,), (categories,) = (spec.shape.get(leaf, (0,)) for leaf in ("numbers", "categories"))
     most = max(cfg.levels, default=0)
     net = TableNet(numbers, categories, most + 1, most, cfg.net.width, cfg.net.depth, conditioning.vector)
-    return JointDenoiser(net, frames)
+    return JointDenoiser(net, preconditioners)
 
 
 @diffx.hookimpl
