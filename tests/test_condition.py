@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from diffx.condition import Condition, Conditioner, Conditioning, Label, Map, Number, Tokens, drop, forget
+from diffx.condition import Class, Condition, Conditioner, Conditioning, Scalar, Spatial, Tokens, drop, forget
 from diffx.nets.blocks import Attention
 from diffx.noise import Noise
 
@@ -17,7 +17,7 @@ NAN = math.nan
 def age_and_sex() -> Conditioning:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return Conditioning({"age": Number(18, 90, dim=16), "sex": Label(["F", "M"], dim=16)})
+        return Conditioning({"age": Scalar(18, 90, dim=16), "sex": Class(["F", "M"], dim=16)})
 
 
 def test_records_become_numbers() -> None:
@@ -91,14 +91,14 @@ def test_no_fields() -> None:
 
 def test_what_does_not_fit_together_is_refused() -> None:
     with pytest.raises(ValueError, match=r"vector fields .* one dimension, not \[8, 16\]"):
-        Conditioning({"a": Label(["x"], dim=8), "b": Label(["x"], dim=16)})
+        Conditioning({"a": Class(["x"], dim=8), "b": Class(["x"], dim=16)})
     with pytest.raises(ValueError, match=r"tokens fields .* one dimension, not \[8, 16\]"):
         Conditioning({"a": Tokens(3, 8), "b": Tokens(3, 16)})
     for augment, level in ((1.1, 0.0), (0.2, 0.3), (0.2, -0.1)):
         with pytest.raises(ValueError, match="0 <= level <= augment <= 1"):
-            Map(1, (4,), augment, level)
+            Spatial(1, (4,), augment, level)
     with pytest.raises(ValueError, match="low < high"):
-        Number(5, 5)
+        Scalar(5, 5)
 
 
 @pytest.mark.parametrize("fields", [1, 2, 3])
@@ -142,12 +142,12 @@ def everything() -> Conditioning:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
         fields: dict[str, Conditioner] = {
-            "age": Number(0, 100, dim=8),
+            "age": Scalar(0, 100, dim=8),
             "caption": Tokens(3, 6),
-            "mains": Map(1, (5,)),
-            "sex": Label(["F", "M"], dim=8),
+            "mains": Spatial(1, (5,)),
+            "sex": Class(["F", "M"], dim=8),
             "residues": Tokens(2, 6),
-            "context": Map(2, (5,)),
+            "context": Spatial(2, (5,)),
         }
         return Conditioning(fields)
 
@@ -199,7 +199,7 @@ def test_a_missing_sequence_is_its_token_exactly_however_it_is_missing() -> None
 
 
 def test_gaps_of_a_map_are_told_and_what_lay_in_them_has_no_influence() -> None:
-    power = Map(2, (4,))
+    power = Spatial(2, (4,))
     whole = torch.tensor([[1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0]])
     gappy = whole.clone()
     gappy[0, 1], gappy[1, 3] = NAN, NAN
@@ -210,7 +210,7 @@ def test_gaps_of_a_map_are_told_and_what_lay_in_them_has_no_influence() -> None:
 
 
 def test_a_missing_map_is_its_constant_exactly_at_any_size() -> None:
-    power = Map(1, (4,))
+    power = Spatial(1, (4,))
     values = power.collate([power.parse(v) for v in (None, torch.ones(1, 7), NAN, torch.full((1, 7), NAN))])
     told = power(values).spatial
     assert told.shape == (4, 2, 7)
@@ -266,7 +266,7 @@ def test_maps_of_two_sizes_in_a_batch_name_the_field() -> None:
 
 def test_an_augmented_map_keeps_its_variance_and_tells_its_noise() -> None:
     """sqrt(1 - s^2) map + s eps: unit variance at any s; correlation with the map sqrt(1 - s^2). 5 standard errors."""
-    coarse, n = Map(1, (4000,), augment=0.8, level=0.5), 12
+    coarse, n = Spatial(1, (4000,), augment=0.8, level=0.5), 12
     clean = Noise(range(n))["map"].normal(1, 4000)
     noise = Noise(range(100, 100 + n))["augment"]
     shares = []
@@ -288,7 +288,7 @@ def test_an_augmented_map_keeps_its_variance_and_tells_its_noise() -> None:
 
 
 def test_noise_in_a_map_is_the_samples_own_and_gaps_and_forgotten_maps_stay() -> None:
-    coarse = Map(1, (6,), augment=0.8, level=0.3)
+    coarse = Spatial(1, (6,), augment=0.8, level=0.3)
     clean = Noise([1, 2, 3])["map"].normal(1, 6)
     clean[0, 0, 2] = NAN
     clean[2] = NAN
@@ -299,4 +299,4 @@ def test_noise_in_a_map_is_the_samples_own_and_gaps_and_forgotten_maps_stay() ->
     assert torch.equal(told[2], coarse.missing[:, None].expand(3, 6))
     plain = coarse(clean).spatial  # not augmented: clean, and it says so
     assert torch.equal(plain[1], torch.cat([clean[1], torch.ones(1, 6), torch.zeros(1, 6)]))
-    assert torch.equal(Map(1, (6,)).augment(clean, Noise([5, 6, 7]))[1], clean[1])
+    assert torch.equal(Spatial(1, (6,)).augment(clean, Noise([5, 6, 7]))[1], clean[1])

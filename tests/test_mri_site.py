@@ -136,7 +136,7 @@ def test_adapters_trained_on_five_scans_are_of_their_rank_and_leave_the_trend(sy
     tuned = BrainSynth.load(tmp_path, device="cpu")
     assert tuned.codec.people == synth.codec.people and torch.equal(tuned.codec.trend, synth.codec.trend)
     before, after = synth.model.state_dict(), tuned.model.state_dict()
-    name = "denoiser.net.enter.weight"
+    name = "denoiser.net.conv_in.weight"
     values = torch.linalg.svdvals((after[name] - before[name]).flatten(1).double())
     assert values[0] > 1e-4 and (values[2:] < 0.1 * values[0]).all()  # what is left is rounding to half precision
     assert torch.equal(before["denoiser.spread"], after["denoiser.spread"])

@@ -16,7 +16,7 @@ from diffx.train.posthoc import WIDTHS
 HEAD = """
 import torch
 import diffx
-from diffx.condition import Label, Map, Tokens
+from diffx.condition import Class, Spatial, Tokens
 from diffx.noise import Noise
 from stranger_{name}.config import Config
 
@@ -45,7 +45,7 @@ def diffx_data(cfg, split):
 
 @diffx.hookimpl
 def diffx_conditioning(cfg, spec):
-    return {"kind": Label(["a", "b"], 8), "mains": Map(1, spec.size), "words": Tokens(5, 6)}
+    return {"kind": Class(["a", "b"], 8), "mains": Spatial(1, spec.size), "words": Tokens(5, 6)}
 """
 )
 

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from diffx.condition import Conditioning, Label, Map, Tokens
+from diffx.condition import Class, Conditioning, Spatial, Tokens
 from diffx.config import TrainConfig
 from diffx.io import checkpoint
 from diffx.nets.model import Model
@@ -66,7 +66,7 @@ def make(width: int = 32) -> tuple[Model, Gaussian]:
         torch.manual_seed(0)
         process = Gaussian(EDM(), sigma_data=1.3, levels=lognormal(-0.5, 1.3))
         denoiser = Denoiser(Mlp(width), "edm", process.schedule, process.sigma_data)
-        return Model(denoiser, Conditioning({"label": Label(list(MEANS), dim=8)})), process
+        return Model(denoiser, Conditioning({"label": Class(list(MEANS), dim=8)})), process
 
 
 class Rich(Points):
@@ -109,7 +109,7 @@ def make_mixed(kinds: int = 2, told: bool = True, width: int = 32) -> tuple[Mode
         number = Gaussian(EDM(), sigma_data=1.3, levels=levels, weight=None if told is False else min_snr_weight(1.3))
         process = Product({"number": number, "kind": Masked(kinds)})
         conditioning = Conditioning(
-            {"label": Label(list(MEANS), dim=8), "words": Tokens(2, 4), "level": Map(1, (1,), augment=0.5)}
+            {"label": Class(list(MEANS), dim=8), "words": Tokens(2, 4), "level": Spatial(1, (1,), augment=0.5)}
             if told
             else {}
         )

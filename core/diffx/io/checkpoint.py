@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from diffx.errors import DataError
+from diffx.io.renamed import renamed
 
 FORMAT = 1
 
@@ -86,8 +87,9 @@ def under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def load_into(module: torch.nn.Module, tensors: Mapping[str, Tensor], source: Path | str) -> None:
-    """Load a state dict strictly; DataError names what does not fit."""
+    """Load a state dict strictly, former names too; DataError names what does not fit."""
     expected = module.state_dict()
+    tensors = renamed(tensors, expected)
     missing, surplus = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
     shapes = [n for n in expected.keys() & tensors.keys() if expected[n].shape != tensors[n].shape]
     for what, names in (("lacks", missing), ("has unknown", surplus), ("has other shapes for", shapes)):

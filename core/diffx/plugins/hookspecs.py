@@ -38,7 +38,7 @@ def diffx_data(cfg: RunConfig, split: str) -> Any:
 
 @hookspec(firstresult=True)
 def diffx_conditioning(cfg: RunConfig, spec: Any) -> Mapping[str, Any]:  # type: ignore[empty-body]
-    """One conditioner for each field that conditions the state: {"age": Number(18, 90), ...}, of `diffx.condition`."""
+    """One conditioner for each field that conditions the state: {"age": Scalar(18, 90), ...}, of `diffx.condition`."""
 
 
 # -- may: the first of plugin, extensions, core that does not return None answers ------------------------------------

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from diffx.condition import Condition, Conditioning, Number
+from diffx.condition import Condition, Conditioning, Scalar
 from diffx.config import RunConfig
 from diffx.data.spec import Spec
 from diffx.errors import DiffxError, in_one_line
@@ -109,7 +109,7 @@ def _network_problems(make: Callable[..., torch.nn.Module]) -> Iterator[str]:
         cfg.net.channels, cfg.net.blocks, cfg.net.attention = [16, 16], 1, []
         cfg.net.width, cfg.net.depth, cfg.net.heads = 32, 1, 2
         try:
-            conditioning = Conditioning({"level": Number(0, 1, cfg.net.condition)})
+            conditioning = Conditioning({"level": Scalar(0, 1, cfg.net.condition)})
             net = make(cfg=cfg, spec=spec, conditioning=conditioning)
             x = torch.linspace(-1, 1, 3 * math.prod(spec.shape)).reshape(3, *spec.shape)  # type: ignore[arg-type]
             condition: Condition = conditioning(conditioning.collate([{"level": 0.5}] * 3))

@@ -84,7 +84,7 @@ class Table:
         return np.array(parts, dtype=np.float64).reshape(len(parts), length(columns)).T
 
     def codes(self, columns: Columns) -> np.ndarray:
-        """NoiseDistribution by their number, [n, C]."""
+        """The position of each category among the levels of its column, [n, C]."""
         parts = []
         for c in self.columns:
             if isinstance(c, Category):
