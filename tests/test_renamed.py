@@ -55,5 +55,5 @@ def test_a_name_that_the_module_has_is_left_alone() -> None:
     state = {name: torch.full_like(value, 3.0) for name, value in net.state_dict().items()}
     checkpoint.load_into(net, state, "own")
     assert all(bool((value == 3).all()) for value in net.state_dict().values())
-    with pytest.raises(DataError, match="it lacks enter.bias"):
+    with pytest.raises(DataError, match=r"it lacks enter\.bias"):
         checkpoint.load_into(net, {"last.weight": state["last.weight"], "last.bias": state["last.bias"]}, "less")

@@ -107,8 +107,12 @@ def diffx_doctor() -> Iterable[tuple[str, bool, str]]:  # type: ignore[empty-bod
 
 
 @hookspec
-def diffx_step(run: Any, step: int, values: Mapping[str, float]) -> None:
-    """Called after each training step with what was recorded, e.g. {"loss": 0.1}."""
+def diffx_step(run: Any, step: int, values: Mapping[str, Any], recorded: bool) -> None:
+    """Called after every training step with its {"loss": ..., "grad_norm": ..., "lr": ...}, and after a validation.
+
+    recorded: the values are numbers, and a line of metrics.jsonl; the loss is the mean since the last such line. Else
+    loss and grad_norm are tensors on the training device, and reading one (`float(loss)`) makes the device wait.
+    """
 
 
 @hookspec

@@ -11,6 +11,7 @@ import diffx
 from diffx import defaults
 from diffx.condition import Class, Conditioning, Scalar, Spatial
 from diffx.data.spec import Spec
+from diffx.plan import Plan
 from diffx.process import Gaussian
 
 from .config import TranslateConfig
@@ -56,6 +57,13 @@ def diffx_process(cfg: TranslateConfig, spec: Spec) -> Gaussian:
     if not cfg.regression:
         return process
     return Regression(process.schedule, process.sigma_data, process.levels, process.weight)
+
+
+@diffx.hookimpl
+def diffx_plan(cfg: TranslateConfig, process: Any) -> Plan | None:
+    if not isinstance(process, Regression):
+        return None  # the core answers
+    return process.plan()
 
 
 @diffx.hookimpl

@@ -132,7 +132,8 @@ def _logger_problems(plugins: Plugins, folder: Path) -> Iterator[str]:
     cfg = RunConfig(plugin="none", task="train")
     run = Run(cfg, folder, screen=Screen(quiet=True))
     failures: list[DiffxError] = []
-    for step in (1, 2):
-        failures += plugins.notify("diffx_step", run=run, step=step, values={"loss": 1.0 / step})
+    for step, recorded in ((1, False), (2, True)):
+        values = {"loss": 1.0 / step if recorded else torch.tensor(1.0 / step)}
+        failures += plugins.notify("diffx_step", run=run, step=step, values=values, recorded=recorded)
     failures += plugins.notify("diffx_finish", run=run, error=None)
     yield from map(str, failures)
