@@ -87,8 +87,13 @@ class Strangers:
         (info / "entry_points.txt").write_text(f"[diffx]\n{name} = stranger_{name}.plugin\n")
         return package
 
+    @property
+    def path(self) -> str:
+        """PYTHONPATH: this folder, then whatever was there already."""
+        return os.pathsep.join(filter(None, [str(self.folder), os.environ.get("PYTHONPATH")]))
+
     def python(self, *words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-        mine = {"PYTHONPATH": str(self.folder), "DIFFX_CONFIG": f"{self.folder}-choices", "COLUMNS": "120"}
+        mine = {"PYTHONPATH": self.path, "DIFFX_CONFIG": f"{self.folder}-choices", "COLUMNS": "120"}
         environment = {**os.environ, **mine}
         command = [sys.executable, *words]
         return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=cwd or self.folder)
@@ -148,6 +153,11 @@ class Fresh:
     def run(self, *command: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
         where = cwd or self.work
         return subprocess.run(command, capture_output=True, text=True, env=self.environment, cwd=where)
+
+    @property
+    def path(self) -> str:
+        """PYTHONPATH: this folder, then whatever was there already."""
+        return os.pathsep.join(filter(None, [str(self.folder), os.environ.get("PYTHONPATH")]))
 
     def python(self, *words: str) -> subprocess.CompletedProcess[str]:
         return self.run(str(self.bin / "python"), *words)

@@ -79,7 +79,7 @@ def test_training_killed_at_any_point_and_resumed_ends_with_the_same_weights(wav
     running = subprocess.Popen(
         [sys.executable, "-m", "diffx", *command],
         cwd=waves.folder,
-        env={**os.environ, "PYTHONPATH": str(waves.folder)},
+        env={**os.environ, "PYTHONPATH": waves.path},
         stderr=subprocess.PIPE,
         text=True,
     )

@@ -6,7 +6,6 @@ python toy_training.py curve FOLDER     losses of a run, as one of the processes
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import random
@@ -30,7 +29,7 @@ from diffx.predict import Tokens as TokenFrame
 from diffx.process import Gaussian, Product, min_snr_weight
 from diffx.process.masked import Masked
 from diffx.schedule import EDM, lognormal
-from diffx.train import fit
+from diffx.train import Monitor, fit
 
 MEANS, STD = {"low": -1.0, "high": 1.5}, 0.3
 
@@ -118,7 +117,7 @@ def make_mixed(kinds: int = 2, told: bool = True, width: int = 32) -> tuple[Mode
         return Model(JointDenoiser(net, frames), conditioning), process
 
 
-class Quiet:
+class Quiet(Monitor):
     """A monitor that keeps what it is told."""
 
     def __init__(self, on_record=None):
@@ -133,13 +132,6 @@ class Quiet:
         self.lines.append((step, values))
         if self.on_record:
             self.on_record(step)
-
-    @contextlib.contextmanager
-    def progress(self, items: int, label: str, done: int = 0):
-        yield self
-
-    def advance(self, steps: int = 1, **shown: float) -> None:
-        pass
 
     def curve(self, name: str = "loss") -> list[float]:
         return [values[name] for _, values in self.lines if name in values]

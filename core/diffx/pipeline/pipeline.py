@@ -32,7 +32,7 @@ from diffx.plugins.weights import resolve_weights, shipped
 from diffx.predict.selfcondition import clean
 from diffx.process import Process
 from diffx.sampling import sample as run_plan
-from diffx.state import each
+from diffx.state import Shape, each
 
 _announced: set[str] = set()  # licences that this process has been told of
 
@@ -43,7 +43,7 @@ class Pipeline:
     Args:
         model: a denoiser with its conditioning; it is moved to ``device`` and set to inference.
         process: what noised the data in training.
-        spec: of the data; or the shape of one sample, [C, *S].
+        spec: of the data; or the shape of one sample, [C, *S], or one a leaf.
         device: "auto", "cpu" or "cuda".
         precision: of the network: "auto", "fp32", "bf16" or "fp16"; everything around it is in fp32.
         config: of training; None for a model that no plugin made.
@@ -60,7 +60,7 @@ class Pipeline:
         self,
         model: Model,
         process: Process,
-        spec: Spec | Sequence[int],
+        spec: Spec | Shape | Sequence[int],
         *,
         device: str = "auto",
         precision: str = "auto",
@@ -73,7 +73,7 @@ class Pipeline:
         self.device = pick_device(device)
         self.model, self.process = model.to(self.device).eval(), process
         self.model.denoiser.autocast = autocast_dtype(precision, self.device)
-        self.spec = spec if isinstance(spec, Spec) else Spec(tuple(spec))
+        self.spec = spec if isinstance(spec, Spec) else Spec(spec if isinstance(spec, Mapping) else tuple(spec))
         self.config, self.plugins, self.path = config, plugins, path
         self.meta, self.extra = dict(meta or {}), dict(extra or {})
 

@@ -10,11 +10,11 @@ from typing import Any
 from torch import Tensor, nn
 
 from diffx.config import TrainConfig
-from diffx.data.spec import Spec
 from diffx.errors import DataError, UsageError, did_you_mean
 from diffx.nets.model import Model
 from diffx.pipeline import Pipeline
 from diffx.process import Process
+from diffx.state import as_state, each
 from diffx.train.monitor import Monitor, Printer
 from diffx.train.objective import Dataset
 from diffx.train.signals import StopAtBoundary
@@ -109,7 +109,7 @@ def fit(
     return Pipeline(
         model,
         process,
-        Spec.of(data),
+        each(lambda leaf: tuple(leaf.shape), as_state(data[0]["x"])),
         device=str(trainer.place),
         precision=config.precision,
         meta={**meta, "step": state.step},
