@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import enum
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -300,3 +302,109 @@ def test_noise_in_a_map_is_the_samples_own_and_gaps_and_forgotten_maps_stay() ->
     plain = coarse(clean).spatial  # not augmented: clean, and it says so
     assert torch.equal(plain[1], torch.cat([clean[1], torch.ones(1, 6), torch.zeros(1, 6)]))
     assert torch.equal(Spatial(1, (6,)).augment(clean, Noise([5, 6, 7]))[1], clean[1])
+
+
+# ------------------------------------------------------------------------------------------------------ class labels
+
+
+class Colour(enum.Enum):
+    RED = "red"
+    BLUE = "blue"
+
+
+class Side(enum.IntEnum):
+    LEFT = 1
+    RIGHT = 2
+
+
+@pytest.mark.parametrize(
+    ("labels", "value", "number"),
+    [
+        (range(10), 3, 3),
+        (range(10), "3", 3),
+        (range(10), 3.0, 3),
+        (range(10), np.int64(7), 7),
+        (range(10), np.float32(7), 7),
+        (range(10), torch.tensor(9), 9),
+        (np.array([4, 2]), 2, 1),
+        (torch.tensor([4, 2]), np.uint8(2), 1),
+        ((-1, 0, 1), -1, 0),
+        ((0.5, 1.5), 1.5, 1),
+        ((False, True), True, 1),
+        ((False, True), np.bool_(False), 0),
+        ((False, True), "True", 1),
+        (["F", "M"], "M", 1),
+        (["F", "M"], np.str_("F"), 0),
+        (Colour, Colour.BLUE, 1),
+        ([Colour.BLUE, Colour.RED], "red", 1),
+        (Colour, "BLUE", 1),
+        (Side, Side.RIGHT, 1),
+        (Side, 2, 1),
+        (Side, "LEFT", 0),
+        ({"a": 1, "b": 2}, "b", 1),
+    ],
+)
+def test_a_label_is_known_however_it_is_given(labels, value, number) -> None:
+    conditioner = Class(labels, dim=4)
+    assert float(conditioner.parse(value)) == number
+    told = conditioner(conditioner.collate([conditioner.parse(value)])).vector
+    assert torch.equal(told[0], conditioner.table.weight[number])
+
+
+@pytest.mark.parametrize(
+    ("labels", "value", "message"),
+    [
+        (range(3), 3, "^3 is none of 0, 1, 2$"),
+        (range(3), 1.5, "^1.5 is none of 0, 1, 2$"),
+        (range(3), True, "^True is none of 0, 1, 2$"),
+        (range(3), np.int64(5), "^5 is none of 0, 1, 2$"),
+        ((False, True), 2, "^2 is none of False, True$"),
+        (["F", "M"], "f", "^'f' is none of F, M$"),
+        (Colour, "green", "^'green' is none of red, blue$"),
+        (["F", "M"], ["F"], "is none of F, M$"),
+    ],
+)
+def test_a_label_that_is_not_known_is_named_beside_those_that_are(labels, value, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        Class(labels).parse(value)
+    with pytest.raises(ValueError, match=r"^kind: "):
+        Conditioning({"kind": Class(labels)}).parse({"kind": value})
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"), [("FM", "not the text 'FM'"), ([], "no labels"), ([1, "1"], "written alike: 1"),
+                            (["a", "b", "a"], "written alike: a")],
+)  # fmt: skip
+def test_labels_that_cannot_be_told_apart_are_refused(labels, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        Class(labels)
+
+
+@pytest.mark.parametrize("nothing", [None, math.nan, np.nan, np.float32("nan"), torch.tensor(math.nan)])
+def test_nothing_is_missing_however_it_is_written(nothing) -> None:
+    for conditioner in (Class(range(3)), Scalar(0, 1), Spatial(1, (2,)), Tokens(2)):
+        assert conditioner.parse(nothing).isnan().all()
+
+
+def test_what_pandas_calls_nothing_is_missing() -> None:
+    pandas = pytest.importorskip("pandas")
+    for nothing in (pandas.NA, pandas.NaT):
+        assert Class(range(3)).parse(nothing).isnan() and Scalar(0, 1).parse(nothing).isnan()
+
+
+def test_a_conditioner_without_parse_cannot_be_made() -> None:
+    class Half(Conditioner):
+        kind = "vector"
+
+    with pytest.raises(TypeError, match="abstract"):
+        Half(3)
+
+
+def test_former_names_are_accepted_and_say_the_new_one() -> None:
+    import diffx.condition
+
+    for former, now in (("Label", Class), ("Number", Scalar), ("Map", Spatial)):
+        with pytest.warns(FutureWarning, match=f"{former} is now called {now.__name__}"):
+            assert getattr(diffx.condition, former) is now
+    with pytest.raises(AttributeError, match="no attribute 'Mop'"):
+        diffx.condition.Mop  # noqa: B018

@@ -8,6 +8,8 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
+__all__ = ["Shape", "State", "as_state", "each"]
+
 State: TypeAlias = Tensor | Mapping[str, Tensor]
 #: of one sample, without the batch; one a leaf for a mixed state
 Shape: TypeAlias = tuple[int, ...] | Mapping[str, tuple[int, ...]]

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
+__all__ = ["Arrays", "cache_folder", "cached"]
+
 Arrays = dict[str, np.ndarray]
 
 

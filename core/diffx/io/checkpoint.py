@@ -18,6 +18,8 @@ from diffx.errors import DataError, PluginError, in_one_line
 from diffx.io.files import plain
 from diffx.io.renamed import renamed
 
+__all__ = ["digest", "header", "load", "load_into", "read_meta", "rehearse", "save", "under"]
+
 FORMAT = 1
 
 

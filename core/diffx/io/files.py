@@ -15,6 +15,8 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+__all__ = ["append_line", "atomic", "atomic_folder", "plain", "read_lines", "write_json", "write_text"]
+
 
 @contextmanager
 def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:

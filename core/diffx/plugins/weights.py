@@ -11,6 +11,8 @@ from diffx.errors import DataError, did_you_mean
 from diffx.plugins.manifest import WeightsEntry
 from diffx.plugins.registry import discover, package_folders
 
+__all__ = ["Shipped", "newest_checkpoint", "resolve_weights", "shipped", "verify"]
+
 
 class Shipped(NamedTuple):
     """Weights of an installed plugin; `path` is where they have to lie."""
