@@ -1,3 +1,4 @@
+# ruff: noqa: F401 - __all__ is made of _PUBLIC, which ruff does not follow
 """diffx: a suite of conditional diffusion models.
 
 Importing this package costs nothing: public names are loaded when first used (PEP 562), so that the command line
@@ -29,54 +30,7 @@ _PUBLIC = {
 }
 _MODULE = {name: module for module, names in _PUBLIC.items() for name in names}
 
-__all__ = [
-    "EDM",
-    "VE",
-    "AutoencoderKL",
-    "Batch",
-    "Categorical",
-    "Class",
-    "Condition",
-    "Conditioning",
-    "Cosine",
-    "DataConfig",
-    "DataError",
-    "Denoiser",
-    "DiT",
-    "DiffxError",
-    "ExtraError",
-    "Gaussian",
-    "Geodesic",
-    "JointDenoiser",
-    "Masked",
-    "Model",
-    "Noise",
-    "Pipeline",
-    "Plan",
-    "PluginError",
-    "Product",
-    "RectifiedFlow",
-    "RunConfig",
-    "SampleConfig",
-    "Scalar",
-    "Spatial",
-    "Tokens",
-    "TrainConfig",
-    "UNet",
-    "UsageError",
-    "__version__",
-    "autoguidance",
-    "cfg",
-    "elbo",
-    "fit",
-    "hookimpl",
-    "keep",
-    "log_prob",
-    "make_plan",
-    "option",
-    "posterior",
-    "sample",
-]
+__all__ = ["__version__", *_MODULE]
 
 if TYPE_CHECKING:
     from diffx.condition import Class, Condition, Conditioning, Scalar, Spatial, Tokens

@@ -126,8 +126,7 @@ def _start_from(model: Model, cfg: RunConfig, ours: Mapping[str, Any]) -> None:
 
 def _pipeline(cfg: RunConfig, device: str | None = None) -> Pipeline:
     """What ``from=`` names, for this plugin with the extensions of this run."""
-    chosen: dict[str, Any] = {"plugin": cfg.plugin, "config": type(cfg), "extensions": cfg.extensions}
-    return Pipeline.load(cfg.from_ or "", device or cfg.device, **chosen)
+    return Pipeline.load(cfg.from_ or "", device or cfg.device, plugin=cfg.plugin, extensions=cfg.extensions)
 
 
 def _adapt(model: Model, cfg: RunConfig, resume: bool) -> None:

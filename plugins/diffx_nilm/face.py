@@ -22,7 +22,7 @@ from diffx.pipeline import Pipeline
 
 from .appliances import Appliance, choose
 from .calibration import Calibration
-from .config import PowerConfig, PowerSampling
+from .config import PowerSampling
 from .ensemble import Ensemble
 from .household import DAY, Household
 from .mix import place
@@ -71,8 +71,7 @@ class Disaggregator:
         Raises:
             DataError: missing, damaged or foreign weights.
         """
-        chosen: dict[str, Any] = {"plugin": PLUGIN, "config": PowerConfig, "extensions": tuple(extensions)}
-        pipeline = Pipeline.load(source or WEIGHTS, device, **chosen)
+        pipeline = Pipeline.load(source or WEIGHTS, device, plugin=PLUGIN, extensions=extensions)
         return cls(pipeline, {**pipeline.meta, "path": str(pipeline.path)})
 
     @property

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from diffx.condition import Condition, Values, forget
-from diffx.config import RunConfig, SampleConfig
+from diffx.config import SampleConfig
 from diffx.data.spec import Spec
 from diffx.errors import DataError, UsageError, did_you_mean
 from diffx.guide import cfg as classifier_free
@@ -78,38 +78,24 @@ class Pipeline:
         self.meta, self.extra = dict(meta or {}), dict(extra or {})
 
     @classmethod
-    def load(
-        cls,
-        source: str | Path,
-        device: str = "auto",
-        precision: str = "auto",
-        *,
-        plugin: str = "",
-        config: type[RunConfig] | None = None,
-        extensions: Sequence[str] = (),
-    ) -> Pipeline:
+    def load(cls, source: str | Path, device: str = "auto", precision: str = "auto", **chosen: Any) -> Pipeline:
         """The model in a file; of a checkpoint the averaged weights are taken.
 
         Args:
             source: id of shipped weights ("mri-synth-ixi"), run folder, or file.
             device: as of the class.
             precision: as of the class.
-            plugin: whose weights they must be; "": the plugin that the file names.
-            config: type of that plugin's options; None: as its manifest says.
-            extensions: plugins that bring further samplers, networks and schedules.
+            chosen: ``plugin``, ``extensions`` of :meth:`from_checkpoint`.
 
         Raises:
             DataError: the file is missing, damaged, foreign, or belongs to another plugin.
             PluginError: its plugin is not installed or fails.
         """
-        path = resolve_weights(source, plugin)
+        path = resolve_weights(source, chosen.get("plugin", ""))
         tensors, meta = checkpoint.load(path)
         weights = checkpoint.under(tensors, "model") | checkpoint.under(tensors, "ema")
         extra = checkpoint.under(tensors, "extra")
-        return cls.from_checkpoint(
-            weights, meta, path, extra=extra, device=device, precision=precision,
-            plugin=plugin, config=config, extensions=extensions,
-        )  # fmt: skip
+        return cls.from_checkpoint(weights, meta, path, extra, device, precision, **chosen)
 
     @classmethod
     def from_checkpoint(
@@ -117,12 +103,10 @@ class Pipeline:
         weights: Mapping[str, Tensor],
         meta: Mapping[str, Any],
         path: Path,
-        *,
         extra: Mapping[str, Tensor] | None = None,
         device: str = "auto",
         precision: str = "auto",
         plugin: str = "",
-        config: type[RunConfig] | None = None,
         extensions: Sequence[str] = (),
     ) -> Pipeline:
         """The model that a header describes, with these weights.
@@ -130,8 +114,12 @@ class Pipeline:
         Args:
             weights: the model's state dict.
             meta: the header.
-            path: of the file that both come from, for errors.
-            extra: as of the class; the other arguments are those of :meth:`load`.
+            path: of the file that both come from.
+            extra: as of the class.
+            device: as of the class.
+            precision: as of the class.
+            plugin: whose weights they must be; "": the plugin that the header names.
+            extensions: plugins that bring further samplers, networks and schedules.
         """
         name = meta.get("plugin")
         if plugin and name != plugin:
@@ -139,20 +127,17 @@ class Pipeline:
         if not isinstance(name, str):
             raise DataError(f"{path}: no plugin rebuilds its model: make a Pipeline of yours and call load_state")
         plugins = load(name, tuple(extensions))
-        kind = config or config_type(find(name))
-        cfg = replace(recorded(kind, meta, path), extensions=plugins.names[1:], device=device)
+        config = replace(recorded(config_type(find(name)), meta, path), extensions=plugins.names[1:], device=device)
         spec = Spec.from_json(meta["spec"])
-        model, process = build(plugins, cfg, spec)
-        adapted = cfg.train.lora_rank and meta.get("kind") == "checkpoint"
+        model, process = build(plugins, config, spec)
+        adapted = config.train.lora_rank and meta.get("kind") == "checkpoint"
         if adapted:
-            add_lora(model, cfg.train.lora_rank)
+            add_lora(model, config.train.lora_rank)
         checkpoint.load_into(model, weights, path)
         if adapted:
             merge(model)
-        return cls(
-            model, process, spec, device=device, precision=precision,
-            config=cfg, plugins=plugins, meta=meta, extra=extra, path=path,
-        )  # fmt: skip
+        of_file: dict[str, Any] = {"config": config, "plugins": plugins, "meta": meta, "extra": extra, "path": path}
+        return cls(model, process, spec, device=device, precision=precision, **of_file)
 
     def load_state(self, path: str | Path) -> None:
         """Take up the weights that :meth:`save` wrote of a model like this one. DataError where they do not fit."""
@@ -259,46 +244,28 @@ class Pipeline:
         if shape is None:
             shape = self.spec.shape
 
+        @torch.no_grad()
+        def together(records: tuple[Record, ...], seeds: tuple[int, ...], first: int) -> tuple[Batch, Any]:
+            conditioning, values = self.model.conditioning, self._values(records, seeds)
+            batch = Batch(records, seeds, conditioning(values), self.device, first)
+            predict = self.model.denoiser
+            if options.guidance != 1:
+                predict = classifier_free(predict, options.guidance, conditioning(forget(values)))
+            if guide is not None:
+                predict = guide(predict, batch)
+            begin = None if start is None else start(batch)
+            tell = None if callback is None else partial(callback, batch)
+            told = batch.condition
+            state = run_plan(predict, self.process, plan, shape, seeds, told, begin, self.device, tell)
+            return batch, clean(self.process, state)
+
         def drawn() -> Iterator[tuple[Batch, Any]]:
             first = 0
-            for some, of_them in in_batches(asked, options.batch):
-                yield self._together(some, of_them, first, plan, options.guidance, guide, shape, start, callback)
+            for some, their_seeds in in_batches(asked, options.batch):
+                yield together(some, their_seeds, first)
                 first += len(some)
 
         return drawn()
-
-    @torch.no_grad()
-    def _together(
-        self,
-        records: tuple[Record, ...],
-        seeds: tuple[int, ...],
-        first: int,
-        plan: Plan | JointPlan,
-        guidance: float,
-        guide: Guide | None,
-        shape: Any,
-        start: Callable[[Batch], Any] | None,
-        callback: Callable[[Batch, int, Any, Any], None] | None,
-    ) -> tuple[Batch, Any]:
-        conditioning, values = self.model.conditioning, self._values(records, seeds)
-        batch = Batch(records, seeds, conditioning(values), self.device, first)
-        predict = self.model.denoiser
-        if guidance != 1:
-            predict = classifier_free(predict, guidance, conditioning(forget(values)))
-        if guide is not None:
-            predict = guide(predict, batch)
-        state = run_plan(
-            predict,
-            self.process,
-            plan,
-            shape,
-            seeds,
-            batch.condition,
-            start=None if start is None else start(batch),
-            device=self.device,
-            callback=None if callback is None else partial(callback, batch),
-        )
-        return batch, clean(self.process, state)
 
     def _values(self, records: Sequence[Record], seeds: Sequence[int]) -> Values:
         conditioning = self.model.conditioning

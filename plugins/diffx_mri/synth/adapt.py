@@ -16,7 +16,6 @@ from .. import pictures
 from ..codec import BrainCodec
 from ..pack import Packed
 from ..site import FEWEST, with_site
-from .config import SynthConfig
 from .data import prepare
 from .face import PLUGIN, WEIGHTS
 
@@ -53,7 +52,7 @@ def adapted(source: str | Path, codec: BrainCodec, x: Tensor, path: Path) -> tup
 
     That codec, and the root mean square [3+K, *grid] of what the network learned.
     """
-    pipeline = Pipeline.load(source, "cpu", plugin=PLUGIN, config=SynthConfig)
+    pipeline = Pipeline.load(source, "cpu", plugin=PLUGIN)
     learned = getattr(pipeline.model.denoiser, "spread", None)
     spread = torch.ones(codec.shape) if learned is None else learned.float()
     tensors, facts = with_site(codec, x, spread).to_tensors()

@@ -27,7 +27,7 @@ from ..modes import with_modes
 from ..trend import somebody
 from ..ventricles import millilitres, to_tell
 from ..volume import Source
-from .config import WIDEST, BrainSampling, SynthConfig
+from .config import WIDEST, BrainSampling
 from .guidance import guided_appearance, weak_pipeline
 
 if TYPE_CHECKING:
@@ -111,9 +111,7 @@ class BrainSynth:
         Raises:
             DataError: missing, damaged or foreign weights.
         """
-        pipeline = Pipeline.load(
-            source or WEIGHTS, device, plugin=PLUGIN, config=SynthConfig, extensions=tuple(extensions)
-        )
+        pipeline = Pipeline.load(source or WEIGHTS, device, plugin=PLUGIN, extensions=extensions)
         if "codec" not in pipeline.meta:
             raise DataError(f"{pipeline.path} has no brain codec; train with task=train of {PLUGIN}")
         codec = BrainCodec.from_tensors(pipeline.extra, pipeline.meta["codec"]).to(pipeline.device)

@@ -18,7 +18,6 @@ from diffx.pipeline import Pipeline
 from diffx.predict import Predict
 
 from ..codec import BrainCodec
-from .config import SynthConfig
 
 _STATE = ("template", "basis")  # of a codec; the others move with task=adapt, which the networks do not see
 
@@ -34,7 +33,7 @@ def weak_pipeline(source: str | Path, codec: BrainCodec, device: str = "auto") -
     Raises:
         UsageError: they move others. DataError: missing, damaged or foreign weights.
     """
-    weak = Pipeline.load(source, device, plugin="mri_synth", config=SynthConfig)
+    weak = Pipeline.load(source, device, plugin="mri_synth")
     theirs = BrainCodec.from_tensors(weak.extra, weak.meta.get("codec", {}))
     for name in _STATE:
         ours, other = getattr(codec, name).cpu(), getattr(theirs, name)

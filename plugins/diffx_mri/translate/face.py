@@ -23,7 +23,7 @@ from diffx.pipeline import Pipeline
 
 from ..stored import Stored
 from ..volume import Source, opened
-from .config import SliceSampling, TranslateConfig
+from .config import SliceSampling
 from .contrast import Contrast
 from .data import grid_of
 from .drawing import Residual
@@ -82,9 +82,7 @@ class Translator:
         Raises:
             DataError: missing, damaged or foreign weights.
         """
-        pipeline = Pipeline.load(
-            source or WEIGHTS, device, plugin=PLUGIN, config=TranslateConfig, extensions=tuple(extensions)
-        )
+        pipeline = Pipeline.load(source or WEIGHTS, device, plugin=PLUGIN, extensions=extensions)
         path, meta, extra = pipeline.path, pipeline.meta, pipeline.extra
         if any(f"quantiles.{Contrast.of(name).name}" not in extra for name in pipeline.config.data.contrasts):
             raise DataError(f"{path} has no intensities of its contrasts; train with task=train of {PLUGIN}")

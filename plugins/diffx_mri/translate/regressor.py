@@ -13,7 +13,7 @@ from torch import Tensor
 from diffx.errors import DataError
 from diffx.pipeline import Pipeline
 
-from .config import SliceSampling, TranslateConfig
+from .config import SliceSampling
 from .grid import SliceGrid, heights
 from .intensity import to_state
 from .regression import Regression
@@ -54,7 +54,7 @@ class Regressor:
     @classmethod
     def load(cls, source: str | Path, device: str = "auto") -> Regressor:
         """Raises DataError where the file holds no regression."""
-        pipeline = Pipeline.load(source, device, plugin=PLUGIN, config=TranslateConfig)
+        pipeline = Pipeline.load(source, device, plugin=PLUGIN)
         if not isinstance(pipeline.process, Regression):
             raise DataError(f"{pipeline.path} holds no regression; train one with regression=true")
         return cls(pipeline)
@@ -64,8 +64,7 @@ class Regressor:
         cls, tensors: Mapping[str, Tensor], meta: Mapping[str, Any], path: Path, device: str = "auto"
     ) -> Regressor:
         """Inverse of :meth:`to_tensors`; ``path`` is named in errors."""
-        chosen: dict[str, Any] = {"plugin": PLUGIN, "config": TranslateConfig, "device": device}
-        return cls(Pipeline.from_checkpoint(tensors, meta, path, **chosen))
+        return cls(Pipeline.from_checkpoint(tensors, meta, path, device=device, plugin=PLUGIN))
 
     def to_tensors(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Parameters in fp16, and what :meth:`from_tensors` has to know of them, JSON-able."""

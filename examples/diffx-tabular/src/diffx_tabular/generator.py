@@ -33,8 +33,7 @@ class Generator:
         """That of ``from=``. UsageError, DataError: none is named, or what is named holds none."""
         if not cfg.from_:
             raise diffx.UsageError("from= says which weights to draw from: a file or a run folder")
-        chosen: dict[str, Any] = {"plugin": cfg.plugin, "config": type(cfg), "extensions": cfg.extensions}
-        pipeline = Pipeline.load(cfg.from_, cfg.device, **chosen)
+        pipeline = Pipeline.load(cfg.from_, cfg.device, plugin=cfg.plugin, extensions=cfg.extensions)
         return cls(pipeline, Table.from_json(pipeline.meta["table"], pipeline.extra))
 
     @property
