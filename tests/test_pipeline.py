@@ -371,3 +371,23 @@ def test_every_step_is_told_and_tensors_stay_where_they_are(tmp_path) -> None:
     single = [values["loss"] for _, _, values in every.steps]
     assert [losses[k] for k in (0, 1, 3, 4)] == pytest.approx([single[k] for k in (0, 1, 3, 4)])
     assert losses[2] == pytest.approx(sum(single[:3]) / 3) and losses[6] == pytest.approx(single[6])
+
+
+def test_shipped_weights_are_loaded_by_their_id_alone() -> None:
+    """The plugin and its options are those that the file names; a face draws the same."""
+    pytest.importorskip("monai")
+    from diffx_mri import BrainSynth
+
+    pipeline = diffx.Pipeline.load("mri-synth-ixi", "cpu")
+    assert type(pipeline.config).__name__ == "SynthConfig" and pipeline.licence and pipeline.meta["step"] > 0
+    assert type(pipeline.config.sample).__name__ == "BrainSampling"
+    face = BrainSynth.load(device="cpu")
+    asked = {"age": 70, "sex": "F"}
+    one, two = (next(p.draw(asked, [1], steps=2)) for p in (pipeline, face.pipeline))
+    assert one.shape == pipeline.spec.shape == face.codec.shape and torch.equal(one, two)
+    with pytest.raises(UsageError, match="age: 300 is outside 18 to 90"):
+        next(pipeline.draw({"age": 300}, [1]))
+    said: list[str] = []
+    for _ in range(2):
+        pipeline.announce(said.append, "mri-synth-ixi")
+    assert len(said) <= 1 and all(pipeline.licence in line for line in said)

@@ -10,6 +10,11 @@ import torch
 from diffx.errors import DataError
 from diffx.io import checkpoint
 from diffx.nets import AutoencoderKL, DiT, UNet
+from diffx.noise import Noise
+from diffx.predict import Denoiser
+from diffx.process import Gaussian
+from diffx.schedule import EDM
+from diffx.train import Monitor, fit
 
 FORMER = {
     "unet": [(r"^conv_in", "enter"), (r"^norm_out", "leave.0"), (r"^conv_out", "leave.2")],
@@ -57,3 +62,32 @@ def test_a_name_that_the_module_has_is_left_alone() -> None:
     assert all(bool((value == 3).all()) for value in net.state_dict().values())
     with pytest.raises(DataError, match=r"it lacks enter\.bias"):
         checkpoint.load_into(net, {"last.weight": state["last.weight"], "last.bias": state["last.bias"]}, "less")
+
+
+def test_a_training_of_an_earlier_release_is_resumed_to_the_same_weights(tmp_path) -> None:
+    """Weights, average and moments of a checkpoint under former names; to the bit."""
+    data = [{"x": x} for x in Noise([1])["data"].normal(8, 1, 8)[0]]
+    process = Gaussian(EDM(), 1.0)
+
+    def model() -> Denoiser:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(1)
+            return Denoiser(UNet(1, 1, channels=(8,), blocks=1, attention=()), "edm", process.schedule)
+
+    class Stop(Monitor):
+        def record(self, step, **values):
+            raise KeyboardInterrupt
+
+    options = {"steps": 4, "batch": 4, "device": "cpu", "precision": "fp32", "lr": 1e-2, "warmup": 0}
+    whole = fit(model(), process, data, folder=tmp_path / "whole", monitor=Monitor(), **options)
+    with pytest.raises(KeyboardInterrupt):
+        fit(model(), process, data, folder=tmp_path, monitor=Stop(), log_every=3, checkpoint_every=2, **options)
+    last = tmp_path / "last.safetensors"
+    tensors, meta = checkpoint.load(last)
+    old = {re.sub(r"conv_in", "enter", re.sub("norm_out", "leave.0", re.sub("conv_out", "leave.2", name))): value
+           for name, value in tensors.items()}  # fmt: skip
+    assert sum("enter" in name for name in old) == 2 * 5  # weight and bias: model, average, two moments and their step
+    checkpoint.save(last, old, {key: value for key, value in meta.items() if key != "sha256"})
+    resumed = fit(model(), process, data, folder=tmp_path, monitor=Monitor(), resume=True, **options)
+    for name, value in whole.model.state_dict().items():
+        assert torch.equal(resumed.model.state_dict()[name], value), name

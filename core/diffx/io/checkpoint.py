@@ -16,7 +16,7 @@ from torch import Tensor
 
 from diffx.errors import DataError, PluginError, in_one_line
 from diffx.io.files import plain
-from diffx.io.renamed import renamed
+from diffx.io.renamed import current
 
 __all__ = ["digest", "header", "load", "load_into", "read_meta", "rehearse", "save", "under"]
 
@@ -157,9 +157,9 @@ def under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def load_into(module: torch.nn.Module, tensors: Mapping[str, Tensor], source: Path | str) -> None:
-    """Load a state dict strictly, former names too; DataError names what does not fit."""
+    """Load a state dict strictly, of this release or an earlier one; DataError names what does not fit."""
     expected = module.state_dict()
-    tensors = renamed(tensors, expected)
+    tensors = current(tensors, expected)
     missing, surplus = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
     shapes = [n for n in expected.keys() & tensors.keys() if expected[n].shape != tensors[n].shape]
     for what, names in (("lacks", missing), ("has unknown", surplus), ("has other shapes for", shapes)):

@@ -1,4 +1,4 @@
-"""Names of tensors in files that were written before a module was renamed."""
+"""Names that tensors had in weights and checkpoints of earlier releases."""
 
 from __future__ import annotations
 
@@ -8,33 +8,32 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-#: pattern in a former name -> what it is now; tried in order on names that the module does not have
-RENAMED = [
-    (r"\benter\.", "conv_in."),  # U-Net, DiT
-    (r"\bleave\.0\.", "norm_out."),  # U-Net
-    (r"\bleave\.2\.", "conv_out."),
-    (r"\bleave\.", "conv_out."),  # DiT
-    (r"\blast\.", "modulation_out."),
-    (r"\b(encoder|decoder)\.0\.", r"\1.conv_in."),  # autoencoder
-    (r"\b(encoder|decoder)\.\d+\.", r"\1.conv_out."),
+#: (regular expression, replacement), each applied to the whole key in turn
+RENAMED: list[tuple[str, str]] = [
+    (r"(^|\.)frames\.", r"\1preconditioners."),
+    (r"(^|\.)spread$", r"\1element_sigma_data"),
+    (r"(^|\.)enter\.", r"\1conv_in."),  # U-Net, DiT
+    (r"(^|\.)leave\.0\.", r"\1norm_out."),  # U-Net
+    (r"(^|\.)leave\.(2\.)?", r"\1conv_out."),  # U-Net, DiT
+    (r"(^|\.)last\.", r"\1modulation_out."),  # DiT
+    (r"(^|\.)(encoder|decoder)\.0\.", r"\1\2.conv_in."),  # autoencoder: first layer, and last
+    (r"(^|\.)(encoder|decoder)\.\d+\.", r"\1\2.conv_out."),
 ]
 
 
-def renamed(tensors: Mapping[str, T], expected: Collection[str]) -> dict[str, T]:
-    """The tensors under the names that a module has for them today.
+def current(tensors: Mapping[str, T], known: Collection[str]) -> dict[str, T]:
+    """Tensors under today's names.
 
     Args:
         tensors: by the name they were saved under.
-        expected: names that the module has.
-
-    Returns:
-        the same tensors; those that no rule gives an expected name keep their own.
+        known: the names of today. A tensor of one of these keeps its name, and so does one whose new name is not among
+            them.
     """
-    return {_today(name, expected): tensor for name, tensor in tensors.items()}
+    return {name if name in known else _renamed(name, known): tensor for name, tensor in tensors.items()}
 
 
-def _today(name: str, expected: Collection[str]) -> str:
-    if name in expected:
-        return name
-    candidates = (re.sub(pattern, now, name) for pattern, now in RENAMED)
-    return next((found for found in candidates if found in expected), name)
+def _renamed(name: str, known: Collection[str]) -> str:
+    new = name
+    for pattern, replacement in RENAMED:
+        new = re.sub(pattern, replacement, new)
+    return new if new in known else name

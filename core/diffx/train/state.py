@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from diffx.errors import DataError
 from diffx.io import checkpoint
-from diffx.io.renamed import renamed
+from diffx.io.renamed import current
 from diffx.train.ema import PowerEMA
 from diffx.train.uncertainty import Uncertainty
 
@@ -99,7 +99,7 @@ class State:
         checkpoint.load_into(self.model, checkpoint.under(tensors, "model"), path)
         names = self._names()
         for prefix, average in {"ema": self.ema, **{f"profile{k}": p for k, p in enumerate(self.profiles)}}.items():
-            saved = renamed(checkpoint.under(tensors, prefix), names)
+            saved = current(checkpoint.under(tensors, prefix), names)
             if not saved:
                 raise DataError(f"{path} was written without train.ema_snapshots; they have to be kept from the start")
             for name, values in zip(names, average.average, strict=True):
@@ -109,7 +109,7 @@ class State:
         state = self.optimiser.state_dict()
         optimised = self._optimised()
         fields = {f"{name}.{key}" for name in optimised for key in ("step", "exp_avg", "exp_avg_sq")}
-        saved = renamed(checkpoint.under(tensors, "optimiser"), fields)
+        saved = current(checkpoint.under(tensors, "optimiser"), fields)
         moments = {k: checkpoint.under(saved, name) for k, name in enumerate(optimised)}
         state["state"] = {number: found for number, found in moments.items() if found}
         if state["state"]:
