@@ -14,6 +14,7 @@ import torch
 import toy_training as toy
 from torch import nn
 
+import diffx
 from diffx.condition import Class, Conditioning, Spatial
 from diffx.config import RunConfig, SampleConfig, resolve
 from diffx.data.spec import Spec
