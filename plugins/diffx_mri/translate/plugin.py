@@ -61,9 +61,7 @@ def diffx_process(cfg: TranslateConfig, spec: Spec) -> Gaussian:
 
 @diffx.hookimpl
 def diffx_plan(cfg: TranslateConfig, process: Any) -> Plan | None:
-    if not isinstance(process, Regression):
-        return None  # the core answers
-    return process.plan()
+    return process.answer if isinstance(process, Regression) else None  # the core answers
 
 
 @diffx.hookimpl

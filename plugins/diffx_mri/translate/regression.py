@@ -21,8 +21,9 @@ class Regression(Gaussian):
     of the conditional median. Its answer is its prediction for ``prior`` at ``schedule.t_max``.
     """
 
-    def plan(self) -> Plan:
-        """One evaluation, which is the answer."""
+    @property
+    def answer(self) -> Plan:
+        """The plan of one evaluation, whose prediction is the answer."""
         return Plan("regression", (Row(float(self.schedule.t_max), 0.0, a=0.0, b=(1.0,)),))
 
     def prior(self, shape: tuple[int, ...], noise: Noise, t: float | None = None) -> Tensor:
