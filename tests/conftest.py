@@ -154,6 +154,11 @@ class Fresh:
         where = cwd or self.work
         return subprocess.run(command, capture_output=True, text=True, env=self.environment, cwd=where)
 
+    @property
+    def path(self) -> str:
+        """PYTHONPATH: this folder, then whatever was there already."""
+        return os.pathsep.join(filter(None, [str(self.folder), os.environ.get("PYTHONPATH")]))
+
     def python(self, *words: str) -> subprocess.CompletedProcess[str]:
         return self.run(str(self.bin / "python"), *words)
 

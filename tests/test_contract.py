@@ -60,8 +60,8 @@ def diffx_data(cfg, split):
 
 @diffx.hookimpl
 def diffx_conditioning(cfg, spec):
-    from diffx.condition import Number
-    return {{"size": Number(0, 10, cfg.net.condition)}}
+    from diffx.condition import Scalar
+    return {{"size": Scalar(0, 10, cfg.net.condition)}}
 """
 
 
@@ -110,12 +110,12 @@ CASES = {
     ),
     "outside": (well("size = i / 10", "size = i"), "data", "diffx_data, 'train': size: 11 is outside 0 to 10"),
     "absent": (
-        well('{{"size": Number'.replace("{{", "{"), '{"sise": Number'),
+        well('{{"size": Scalar'.replace("{{", "{"), '{"sise": Scalar'),
         "data",
         "diffx_conditioning names 'sise', which no item of 'train' has",
     ),
     "unasked": (
-        well('return {"size": Number', 'return {"gap": Number(0, 1, cfg.net.condition), "size": Number'),
+        well('return {"size": Scalar', 'return {"gap": Scalar(0, 1, cfg.net.condition), "size": Scalar'),
         "data",
         "diffx_conditioning names 'gap', but there is no option gap= to ask for it",
     ),

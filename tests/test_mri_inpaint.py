@@ -233,7 +233,7 @@ def test_a_notebook_gets_images_that_read_and_keep_like_the_scan(filled, tmp_pat
     else:
         given = image(scan.data.astype(np.float64))
         given.header.set_data_dtype(np.int16)
-    face = BrainSynth(None, None, synth.codec, None, {})
+    face = BrainSynth(None, synth.codec, {})
     made = face.fill(given, mask, n=2, seed=3, brain=head)
     before = nib.load(given) if kind == "scaled file" else given
     hole = image(lesion.astype(np.uint8)).get_fdata() > 0

@@ -23,9 +23,10 @@ from diffx.config import resolve
 from diffx.errors import DataError, UsageError
 from diffx.io.checkpoint import load as load_tensors
 from diffx.noise import Noise
+from diffx.pipeline import pipeline
 from diffx.schedule import EDM
 from diffx_mri.stored import Stored, write_int16
-from diffx_mri.translate import face, intensity, scores
+from diffx_mri.translate import intensity, scores
 from diffx_mri.translate.config import SliceData, SliceSampling, TranslateConfig
 from diffx_mri.translate.contrast import Contrast, find_contrast
 from diffx_mri.translate.data import Pairs, prepare
@@ -355,7 +356,7 @@ def test_the_diffusion_learns_what_the_regression_leaves(trained, bids):
     source = plain.slices.scan(row, given)
     stack = Stack(source, intensity.head_mask(source), row["thickness"])
     both = Translator.load(trained["diffusion"], device="cpu", say=lambda text: None)
-    answers = [of(stack, plain.slices.grid, given, wanted, device="cpu")[k] for of in (first, both.regressor)]
+    answers = [of(stack, plain.slices.grid, given, wanted)[k] for of in (first, both.regressor)]
     assert np.allclose(*answers, atol=2e-2) and np.allclose(answers[0], items[0]["expected"][0], atol=2e-2)
     alone = Translator.load(trained["regression"], device="cpu", say=lambda text: None)
     drawn, expected = alone.draw(stack, given, wanted, 5, 0, SliceSampling())
@@ -365,7 +366,7 @@ def test_the_diffusion_learns_what_the_regression_leaves(trained, bids):
 
 
 def test_translate_writes_derivatives_and_says_the_licence_once(trained, bids, tmp_path, capsys):
-    face._said.clear()
+    pipeline._announced.clear()
     root = some(bids, tmp_path, "sub-04", "sub-05")
     call = ["run", "plugin=mri_translate", f"data.root={root}", "source=FLAIR", "target=T1ce", "n=2", "estimate=mean",
             "sample.steps=2", f"from={trained['diffusion']}", "device=cpu"]  # fmt: skip
@@ -385,7 +386,7 @@ def test_translate_writes_derivatives_and_says_the_licence_once(trained, bids, t
     assert described["GeneratedBy"][0]["Name"] == "diffx" and described["License"] == LICENCE
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
-        face._said.clear()
+        pipeline._announced.clear()
         Translator.load(trained["diffusion"])
         Translator.load(trained["diffusion"])
     assert sum(LICENCE in str(w.message) for w in said) == 1

@@ -16,15 +16,16 @@ pytest.importorskip("pandas")
 import pandas as pd
 
 from diffx.cli import main
-from diffx.condition import Condition
+from diffx.condition import Conditioning, Scalar, Spatial
 from diffx.errors import DataError, UsageError
-from diffx.plan import make_plan
+from diffx.nets.model import Model
+from diffx.pipeline import Pipeline
 from diffx.process import Gaussian
 from diffx.schedule import EDM
 from diffx_nilm import Disaggregator
 from diffx_nilm.appliances import DEFAULT, DISHWASHER, KETTLE, WASHING_MACHINE
 from diffx_nilm.calibration import Band, Calibration, Energy, around, fit_band, fit_energy, fit_likely
-from diffx_nilm.config import PowerConfig
+from diffx_nilm.config import PowerConfig, PowerSampling
 from diffx_nilm.contrib import Diffx
 from diffx_nilm.data import appliances_of, packed
 from diffx_nilm.ensemble import Ensemble, spread, stretches
@@ -71,24 +72,23 @@ class Known(nn.Module):
         return (ours * x + theirs * mean) / (ours + theirs)
 
 
-class Told(nn.Module):
-    """Conditioning that shows the maps as they are, gaps as 0."""
+class Told(Conditioning):
+    """The conditioning of the plugin, which keeps what it was told of the kettle."""
 
     def __init__(self):
-        super().__init__()
+        super().__init__({"mains": Spatial(3, (64,)), **{a.usage_key: Scalar(0, 1, 4) for a in DEFAULT}})
         self.seen: list[torch.Tensor] = []
 
     def forward(self, values):
         self.seen.append(values["kettle_usage"])
-        return Condition(spatial=values["mains"].nan_to_num(0))
+        return super().forward(values)
 
 
-def known(spread: float = 0.0, steps: int = 8, **options) -> Ensemble:
+def known(spread: float = 0.0, steps: int = 8, batch: int = 32, **options) -> Ensemble:
     schedule = EDM(sigma_max=20)
-    model = nn.Module()
-    model.denoiser, model.conditioning = Known(spread), Told()
-    plan = make_plan(schedule, "dpmpp_2m", steps)
-    return Ensemble(model, Gaussian(schedule, 0.2), plan, DEFAULT, **{"window": 64, "period": 30.0, **options})
+    pipeline = Pipeline(Model(Known(spread), Told()), Gaussian(schedule, 0.2), (4, 64), device="cpu", precision="fp32")
+    asked = PowerSampling("dpmpp_2m", steps, stop=0, batch=batch)
+    return Ensemble(pipeline, asked, DEFAULT, **{"window": 64, "period": 30.0, **options})
 
 
 def test_every_period_gets_its_own_parts_whatever_the_windows():
@@ -173,7 +173,7 @@ def test_the_mains_say_how_often_and_the_network_is_told():
     inside = sum(begun(w * 0.1, KETTLE, 30.0) for w in mains.reshape(30, 96))
     assert found[0] == pytest.approx((3 + inside) / (3 / prior(KETTLE) + days), rel=1e-6)
     assert len(found) == 4
-    told = [float(values[0]) for values in ensemble.model.conditioning.seen]
+    told = [float(values[0]) for values in ensemble.pipeline.model.conditioning.seen]
     assert told[0] == pytest.approx(np.log(4 / 0.1) / np.log(12 / 0.1)) and told[-1] == pytest.approx(1.0)
     assert adapted(ensemble, mains[:50]) == [prior(a) for a in DEFAULT]
 
@@ -339,7 +339,7 @@ def test_weights_keep_their_appliances_and_bands(folder, face):
     assert face.appliances == DEFAULT and face.period == 30
     plain = Disaggregator.load(folder / "trained", device="cpu")
     assert plain.calibration == Calibration.none(4) != face.calibration
-    for mine, theirs in zip(face.model.parameters(), plain.model.parameters(), strict=True):
+    for mine, theirs in zip(face.pipeline.model.parameters(), plain.pipeline.model.parameters(), strict=True):
         assert torch.equal(mine, theirs)
 
 

@@ -12,7 +12,7 @@ import toy_training as toy
 from torch import Tensor, nn
 
 from diffx import defaults
-from diffx.condition import Condition, Conditioning, Map
+from diffx.condition import Condition, Conditioning, Spatial
 from diffx.config import RunConfig, SampleConfig, schema
 from diffx.errors import PluginError
 from diffx.io import checkpoint
@@ -161,7 +161,7 @@ def test_validation_weighs_no_levels_and_sees_maps_at_their_fixed_noise(tmp_path
     first = validate(model, process, toy.Rich(9), 4, seed=3, device=torch.device("cpu"))
     assert model.training and validate(model, process, toy.Rich(9), 2, 3, torch.device("cpu")) == pytest.approx(first)
     seen = []
-    field: Map = model.conditioning.fields["level"]  # type: ignore[assignment]
+    field: Spatial = model.conditioning.fields["level"]  # type: ignore[assignment]
     field.register_forward_hook(lambda module, args, out: seen.append(args[0][:, 1]))
     validate(model, process, toy.Rich(9), 4, seed=3, device=torch.device("cpu"))
     shares = torch.cat([s.flatten() for s in seen])

@@ -159,7 +159,7 @@ def test_weights_trained_with_an_extension_are_restored_with_it(strangers: Stran
         from pathlib import Path
         from diffx import plugins
         from diffx.io import checkpoint
-        from diffx.build import build, describe, restore
+        from diffx.pipeline import Pipeline, build, describe
         from diffx.config import resolve
         from diffx.data.spec import Spec
         from stranger_one.config import Config
@@ -169,7 +169,7 @@ def test_weights_trained_with_an_extension_are_restored_with_it(strangers: Stran
         model, _ = build(both, cfg, spec)
         path = Path(sys.argv[1])
         checkpoint.save(path, {f"model.{k}": v for k, v in model.state_dict().items()}, describe(cfg, spec))
-        print(restore(both, Config, path)[2].extensions)
+        print(Pipeline.load(path, extensions=["two"]).config.extensions)
     """
     done = strangers.python("-c", code, str(tmp_path / "w.safetensors"))
     assert done.stdout == "['two']\n", done.stderr

@@ -79,7 +79,7 @@ def test_training_killed_at_any_point_and_resumed_ends_with_the_same_weights(wav
     running = subprocess.Popen(
         [sys.executable, "-m", "diffx", *command],
         cwd=waves.folder,
-        env={**os.environ, "PYTHONPATH": str(waves.folder)},
+        env={**os.environ, "PYTHONPATH": waves.path},
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -115,6 +115,28 @@ def test_the_pages_python_runs_as_it_stands(page, tmp_path, monkeypatch):
         assert (tmp_path / "brain.nii.gz").stat().st_size > 100_000
     else:
         assert len(names["volumes"]) == 4
+
+
+def test_a_model_of_ones_own_draws_the_digit_it_is_asked_for(tmp_path, monkeypatch, capsys):
+    """At most 15 lines and one import of diffx; a classifier of real digits reads what was drawn."""
+    from sklearn.svm import SVC
+
+    monkeypatch.chdir(tmp_path)
+    code = block("python own")
+    lines = [line for line in code.splitlines() if line.strip()]
+    assert len(lines) <= 15 and sum("import diffx" in line or "from diffx" in line for line in lines) == 1
+    names: dict = {}
+    exec(code, names)
+    reader = SVC(gamma=0.001, C=10).fit(names["images"], names["digits"])
+    drawn, draw = {3: names["threes"]}, names["pipeline"].draw
+    drawn |= {digit: list(draw({"digit": digit}, range(16), guidance=2.0, batch=16)) for digit in (0, 8)}
+    for digit, samples in drawn.items():
+        x = np.stack([sample.numpy() for sample in samples])
+        assert x.shape == (16, 1, 8, 8) and np.abs(x.std() - 0.75) < 0.15
+        assert len(np.unique(x.round(2), axis=0)) == 16, "they are different pictures"
+        assert (reader.predict((x.reshape(16, 64) + 1) * 8) == digit).mean() >= 0.8
+    assert "step 400 of 400: loss 0." in capsys.readouterr().out
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/nilm.md"])

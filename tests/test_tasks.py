@@ -16,7 +16,7 @@ from diffx.train.posthoc import WIDTHS
 HEAD = """
 import torch
 import diffx
-from diffx.condition import Label, Map, Tokens
+from diffx.condition import Class, Spatial, Tokens
 from diffx.noise import Noise
 from stranger_{name}.config import Config
 
@@ -45,7 +45,7 @@ def diffx_data(cfg, split):
 
 @diffx.hookimpl
 def diffx_conditioning(cfg, spec):
-    return {"kind": Label(["a", "b"], 8), "mains": Map(1, spec.size), "words": Tokens(5, 6)}
+    return {"kind": Class(["a", "b"], 8), "mains": Spatial(1, spec.size), "words": Tokens(5, 6)}
 """
 )
 
@@ -90,12 +90,20 @@ def diffx_denoiser(cfg, spec, conditioning):
 
 CONFIG = """
 from dataclasses import dataclass
-from typing import Optional
+from pathlib import Path
+from typing import Literal, Optional
 import diffx
 
 @dataclass
 class Config(diffx.RunConfig):
     kind: Optional[str] = diffx.option(None, help="which")
+    where: Path = diffx.option(Path("a/b"), help="a path")
+    there: Optional[Path] = diffx.option(None, help="a path or none")
+    files: list[Path] = diffx.option([Path("c"), Path("d e")], help="paths")
+    sizes: tuple[int, ...] = diffx.option((1, 2), help="whole numbers")
+    pair: tuple[float, str] = diffx.option((0.5, "x,y"), help="a number and a text")
+    way: Literal["up", "down"] = diffx.option("up", help="which way")
+    limit: float = diffx.option(float("inf"), help="a number that is not finite")
 """
 
 MANIFEST = """
@@ -151,6 +159,12 @@ def folder(tmp_path_factory) -> Path:
         for words, code in {RUNS!r}:
             found = main(["run", *f"plugin={{words}}".split()])
             assert found == code, (words, found)
+        from diffx import Pipeline
+        from stranger_rows.config import Config
+        cfg, usual = Pipeline.load("rows").config, Config()
+        for name in ("where", "there", "files", "sizes", "pair", "way", "limit"):
+            one, two = getattr(cfg, name), getattr(usual, name)
+            assert one == two and type(one) is type(two), (name, one, two)
     """
     done = strangers.python("-c", code)
     assert done.returncode == 0, done.stderr[-3000:]

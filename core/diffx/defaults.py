@@ -24,6 +24,21 @@ from diffx.schedule import SCHEDULES, lognormal, uniform_time
 from diffx.schedule.distribution import NoiseDistribution
 from diffx.state import each
 
+__all__ = [
+    "diffx_denoiser",
+    "diffx_metrics",
+    "diffx_networks",
+    "diffx_plan",
+    "diffx_process",
+    "diffx_report",
+    "diffx_samplers",
+    "diffx_schedules",
+    "diffx_tasks",
+    "diffx_write",
+    "dit",
+    "unet",
+]
+
 
 @hookimpl
 def diffx_denoiser(cfg: RunConfig, spec: Spec, conditioning: Conditioning) -> nn.Module:
@@ -36,6 +51,7 @@ def diffx_denoiser(cfg: RunConfig, spec: Spec, conditioning: Conditioning) -> nn
 def diffx_process(cfg: RunConfig, spec: Spec) -> Gaussian:
     """Gaussian diffusion on ``process.schedule``, with the noise distribution and weights of ``process.*``."""
     options = cfg.process
+
     make = tasks.plugins_of(cfg).named("diffx_schedules", "process.schedule", options.schedule)
     schedule = make(sigma_max=options.sigma_max) if "sigma_max" in signature(make).parameters else make()
     spread: NoiseDistribution = uniform_time

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+__all__ = ["Shape", "State", "as_state", "each"]
+
 State: TypeAlias = Tensor | Mapping[str, Tensor]
 #: of one sample, without the batch; one a leaf for a mixed state
 Shape: TypeAlias = tuple[int, ...] | Mapping[str, tuple[int, ...]]

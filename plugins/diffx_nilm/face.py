@@ -9,24 +9,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
 
-from diffx import plugins
-from diffx.build import restore
 from diffx.errors import DataError, UsageError, did_you_mean
-from diffx.nets.model import Model
 from diffx.noise import derive
-from diffx.plugins.weights import resolve_weights
-from diffx.tasks import plan_of, ready
+from diffx.pipeline import Pipeline
 
 from .appliances import Appliance, choose
 from .calibration import Calibration
-from .config import PowerConfig, PowerSampling
+from .config import PowerSampling
 from .ensemble import Ensemble
 from .household import DAY, Household
 from .mix import place
@@ -51,12 +47,18 @@ class Opened:
 
 
 class Disaggregator:
-    """A trained model of households; made by :meth:`load`."""
+    """A trained model of households; made by :meth:`load`.
 
-    def __init__(self, model: Model, process: Any, config: PowerConfig, meta: Mapping[str, Any]):
-        self.model, self.process, self.config, self.meta = model, process, config, meta
+    Args:
+        pipeline: draws the parts of windows of mains.
+        meta: facts of the weights; None: those of the pipeline.
+    """
+
+    def __init__(self, pipeline: Pipeline, meta: Mapping[str, Any] | None = None):
+        self.pipeline, self.config = pipeline, pipeline.config
+        self.meta = meta = dict(pipeline.meta if meta is None else meta)
         described = meta.get("appliances")
-        self.appliances = tuple(map(Appliance.of_json, described)) if described else choose(config.appliances)
+        self.appliances = tuple(map(Appliance.of_json, described)) if described else choose(self.config.appliances)
         facts = meta.get("calibration")
         self.calibration = Calibration.of_json(facts) if facts else Calibration.none(len(self.appliances))
 
@@ -69,9 +71,8 @@ class Disaggregator:
         Raises:
             DataError: missing, damaged or foreign weights.
         """
-        path = resolve_weights(source or WEIGHTS, PLUGIN)
-        model, process, config, _, _, meta = restore(plugins.load(PLUGIN, tuple(extensions)), PowerConfig, path)
-        return cls(model, process, replace(config, device=device), {**meta, "path": str(path)})
+        pipeline = Pipeline.load(source or WEIGHTS, device, plugin=PLUGIN, extensions=extensions)
+        return cls(pipeline, {**pipeline.meta, "path": str(pipeline.path)})
 
     @property
     def period(self) -> float:
@@ -160,12 +161,10 @@ class Disaggregator:
             yield Piece(house, self.appliances, members, self.calibration.bounds(members), said)
 
     def ensemble(self, options: PowerSampling | None = None) -> Ensemble:
-        """The network, ready, and how it is asked."""
-        config = replace(self.config, sample=options or PowerSampling())
-        plan = plan_of(plugins.load(PLUGIN, tuple(config.extensions)), self.process, config)
-        ready(self.model, config.device)
-        window, batch = config.net.window, config.sample.batch
-        return Ensemble(self.model, self.process, plan, self.appliances, window, self.period, batch, window // 5)
+        """The model, and how it is asked. UsageError for an unknown sampler."""
+        options, window = options or PowerSampling(), self.config.net.window
+        self.pipeline.plan(options)
+        return Ensemble(self.pipeline, options, self.appliances, window, self.period, window // 5)
 
 
 def parts(house: Household, days: float = DAYS) -> Iterator[Household]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import diffx
-from diffx.condition import Map, Number
+from diffx.condition import Scalar, Spatial
 from diffx.data.spec import Spec
 
 from .appliances import usage_key
@@ -33,8 +33,8 @@ def diffx_data(cfg: PowerConfig, split: str) -> Any:
 
 @diffx.hookimpl
 def diffx_conditioning(cfg: PowerConfig, spec: Spec) -> Mapping[str, Any]:
-    usage = {usage_key(name): Number(0, 1, cfg.net.condition) for name in cfg.appliances}
-    return {"mains": Map(MAPS, spec.size), **usage}
+    usage = {usage_key(name): Scalar(0, 1, cfg.net.condition) for name in cfg.appliances}
+    return {"mains": Spatial(MAPS, spec.size), **usage}
 
 
 @diffx.hookimpl

@@ -17,6 +17,8 @@ from diffx.checks.contract.extension import check_extension
 from diffx.plugins.loader import is_extension
 from diffx.plugins.registry import find
 
+__all__ = ["PluginContract"]
+
 
 def _nothing(problems: Iterator[str]) -> None:
     found = list(problems)

@@ -15,6 +15,8 @@ import numpy as np
 from diffx.errors import DataError
 from diffx.io.home import expanded, user_folder
 
+__all__ = ["Arrays", "cache_folder", "cache_path", "cached"]
+
 Arrays = dict[str, np.ndarray]
 
 

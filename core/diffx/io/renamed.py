@@ -12,6 +12,12 @@ T = TypeVar("T")
 RENAMED: list[tuple[str, str]] = [
     (r"(^|\.)frames\.", r"\1preconditioners."),
     (r"(^|\.)spread$", r"\1element_sigma_data"),
+    (r"(^|\.)enter\.", r"\1conv_in."),  # U-Net, DiT
+    (r"(^|\.)leave\.0\.", r"\1norm_out."),  # U-Net
+    (r"(^|\.)leave\.(2\.)?", r"\1conv_out."),  # U-Net, DiT
+    (r"(^|\.)last\.", r"\1modulation_out."),  # DiT
+    (r"(^|\.)(encoder|decoder)\.0\.", r"\1\2.conv_in."),  # autoencoder: first layer, and last
+    (r"(^|\.)(encoder|decoder)\.\d+\.", r"\1\2.conv_out."),
 ]
 
 

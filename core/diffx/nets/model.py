@@ -17,13 +17,15 @@ class Model(nn.Module):
     Args:
         denoiser: a module that predicts, with ``autocast``, the dtype its network runs in: a ``Denoiser``, or what a
             plugin makes for a mixed state.
+        conditioning: the fields that condition it; None: it is unconditional.
     """
 
     denoiser: Any  # nn.Module and Predict at once
 
-    def __init__(self, denoiser: nn.Module, conditioning: Conditioning):
+    def __init__(self, denoiser: nn.Module, conditioning: Conditioning | None = None):
         super().__init__()
-        self.denoiser, self.conditioning = denoiser, conditioning
+        self.denoiser = denoiser
+        self.conditioning = Conditioning() if conditioning is None else conditioning
 
     def forward(self, x: Any, t: Any, values: Values, beside: Mapping[str, Any] | None = None) -> Any:
         """The canonical prediction of x.

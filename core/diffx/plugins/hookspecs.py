@@ -38,7 +38,7 @@ def diffx_data(cfg: RunConfig, split: str) -> Any:
 
 @hookspec(firstresult=True)
 def diffx_conditioning(cfg: RunConfig, spec: Any) -> Mapping[str, Any]:  # type: ignore[empty-body]
-    """One conditioner for each field that conditions the state: {"age": Number(18, 90), ...}, of `diffx.condition`."""
+    """One conditioner for each field that conditions the state: {"age": Scalar(18, 90), ...}, of `diffx.condition`."""
 
 
 # -- may: the first of plugin, extensions, core that does not return None answers ------------------------------------
@@ -107,8 +107,12 @@ def diffx_doctor() -> Iterable[tuple[str, bool, str]]:  # type: ignore[empty-bod
 
 
 @hookspec
-def diffx_step(run: Any, step: int, values: Mapping[str, float]) -> None:
-    """Called after each training step with what was recorded, e.g. {"loss": 0.1}."""
+def diffx_step(run: Any, step: int, values: Mapping[str, Any], recorded: bool) -> None:
+    """Called after every training step with its {"loss": ..., "grad_norm": ..., "lr": ...}, and after a validation.
+
+    recorded: the values are numbers, and a line of metrics.jsonl; the loss is the mean since the last such line. Else
+    loss and grad_norm are tensors on the training device, and reading one (`float(loss)`) makes the device wait.
+    """
 
 
 @hookspec

@@ -18,6 +18,8 @@ from diffx.condition import Condition
 from diffx.predict import Predict
 from diffx.tiling.blend import Tile, tiled
 
+__all__ = ["Local", "seam", "windowed"]
+
 Local = Callable[[Condition | None, Tile], Condition | None]
 
 

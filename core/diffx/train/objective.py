@@ -79,7 +79,16 @@ def stratified(seed: int, step: int, samples: range, total: int) -> Tensor:
 
 @torch.no_grad()
 def validate(model: Model, process: Process, data: Dataset, batch: int, seed: int, device: torch.device) -> float:
-    """Mean loss over ``data`` at fixed noise and evenly spread levels, so that values compare between steps."""
+    """Mean loss over ``data`` at fixed noise and evenly spread levels, so that values compare between steps.
+
+    Args:
+        model: what is validated.
+        process: what noises the data.
+        data: items as in training.
+        batch: items in one forward pass.
+        seed: of the noise.
+        device: of the model.
+    """
     was_training = model.training
     model.eval()
     objective = Objective(model, model.conditioning, process)

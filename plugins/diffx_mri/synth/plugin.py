@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 import diffx
-from diffx.condition import Conditioning, Label, Number
+from diffx.condition import Class, Conditioning, Scalar
 from diffx.data.spec import Spec
 from diffx.defaults import unet
 
@@ -30,7 +30,7 @@ def diffx_data(cfg: SynthConfig, split: str) -> Any:
 
 @diffx.hookimpl
 def diffx_conditioning(cfg: SynthConfig) -> Mapping[str, Any]:
-    return {"age": Number(*AGES, cfg.net.condition), "sex": Label(("F", "M"), cfg.net.condition)}
+    return {"age": Scalar(*AGES, cfg.net.condition), "sex": Class(("F", "M"), cfg.net.condition)}
 
 
 @diffx.hookimpl

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from diffx.condition import Condition, Conditioning, Number
+from diffx.condition import Condition, Conditioning, Scalar
 from diffx.config import RunConfig, SampleConfig
 from diffx.data.spec import Spec
 from diffx.errors import DiffxError, in_one_line
@@ -117,7 +117,7 @@ def _network_problems(make: Callable[..., torch.nn.Module]) -> Iterator[str]:
         cfg.net.channels, cfg.net.blocks, cfg.net.attention = [16, 16], 1, []
         cfg.net.width, cfg.net.depth, cfg.net.heads = 32, 1, 2
         try:
-            conditioning = Conditioning({"level": Number(0, 1, cfg.net.condition)})
+            conditioning = Conditioning({"level": Scalar(0, 1, cfg.net.condition)})
             net = make(cfg=cfg, spec=spec, conditioning=conditioning)
             x = torch.linspace(-1, 1, 3 * math.prod(spec.shape)).reshape(3, *spec.shape)  # type: ignore[arg-type]
             condition: Condition = conditioning(conditioning.collate([{"level": 0.5}] * 3))
@@ -140,7 +140,8 @@ def _logger_problems(plugins: Plugins, folder: Path) -> Iterator[str]:
     cfg = RunConfig(plugin="none", task="train")
     run = Run(cfg, folder, screen=Screen(quiet=True))
     failures: list[DiffxError] = []
-    for step in (1, 2):
-        failures += plugins.notify("diffx_step", run=run, step=step, values={"loss": 1.0 / step})
+    for step, recorded in ((1, False), (2, True)):
+        values = {"loss": 1.0 / step if recorded else torch.tensor(1.0 / step)}
+        failures += plugins.notify("diffx_step", run=run, step=step, values=values, recorded=recorded)
     failures += plugins.notify("diffx_finish", run=run, error=None)
     yield from map(str, failures)

@@ -24,9 +24,9 @@ def diffx_data(cfg: TabularConfig, split: str) -> Any:
 @diffx.hookimpl
 def diffx_conditioning(cfg: TabularConfig, spec: Any) -> Mapping[str, Any]:
     """The numbers of ``condition=``, as scores; categories need nothing, they are on view where they are given."""
-    from diffx.condition import Number
+    from diffx.condition import Scalar
 
-    return {name: Number(-6, 6, cfg.net.condition) for name in spec.fields}
+    return {name: Scalar(-6, 6, cfg.net.condition) for name in spec.fields}
 
 
 @diffx.hookimpl
