@@ -85,9 +85,9 @@ def test_each_failure_is_reported_and_harmless(fresh: Fresh) -> None:
         "importing": ("importing", "1 / 0", "", "does not import: ZeroDivisionError: division by zero", False),
         "raising": (
             "raising",
-            well.format(name="raising").replace('return {"greet": greet}', "raise KeyError('greet')"),
+            well.format(name="raising") + "\n@diffx.hookimpl\ndef diffx_samplers():\n    raise KeyError('greet')\n",
             "",
-            "failed in diffx_tasks: KeyError: 'greet'",
+            "failed in diffx_samplers: KeyError: 'greet'",
             False,
         ),
         "twina": ("twin", "", "", both, True),

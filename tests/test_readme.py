@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import subprocess
@@ -79,7 +78,7 @@ def test_training_killed_at_any_point_and_resumed_ends_with_the_same_weights(wav
     running = subprocess.Popen(
         [sys.executable, "-m", "diffx", *command],
         cwd=waves.folder,
-        env={**os.environ, "PYTHONPATH": str(waves.folder)},
+        env=waves.environment,
         stderr=subprocess.PIPE,
         text=True,
     )

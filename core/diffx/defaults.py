@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from diffx import tasks
 from diffx.condition import Conditioning
 from diffx.config import RunConfig
 from diffx.data.spec import Spec
@@ -18,6 +17,7 @@ from diffx.io.files import atomic
 from diffx.nets import DiT, UNet
 from diffx.plan import SOLVERS, JointPlan, Plan
 from diffx.planning import plan_state
+from diffx.plugins import plugins_of
 from diffx.plugins.hookspecs import hookimpl
 from diffx.process import WEIGHTS, Gaussian
 from diffx.schedule import SCHEDULES, lognormal, uniform_time
@@ -28,7 +28,7 @@ from diffx.state import each
 @hookimpl
 def diffx_denoiser(cfg: RunConfig, spec: Spec, conditioning: Conditioning) -> nn.Module:
     """The network ``net.name``; a U-Net by default."""
-    make = tasks.plugins_of(cfg).named("diffx_networks", "net.name", cfg.net.name)
+    make = plugins_of(cfg).named("diffx_networks", "net.name", cfg.net.name)
     return make(cfg=cfg, spec=spec, conditioning=conditioning)
 
 
@@ -36,7 +36,7 @@ def diffx_denoiser(cfg: RunConfig, spec: Spec, conditioning: Conditioning) -> nn
 def diffx_process(cfg: RunConfig, spec: Spec) -> Gaussian:
     """Gaussian diffusion on ``process.schedule``, with the levels and weights of ``process.*``."""
     options = cfg.process
-    make = tasks.plugins_of(cfg).named("diffx_schedules", "process.schedule", options.schedule)
+    make = plugins_of(cfg).named("diffx_schedules", "process.schedule", options.schedule)
     schedule = make(sigma_max=options.sigma_max) if "sigma_max" in signature(make).parameters else make()
     levels: NoiseDistribution = uniform_time
     if options.levels == "lognormal":
@@ -47,7 +47,7 @@ def diffx_process(cfg: RunConfig, spec: Spec) -> Gaussian:
 @hookimpl
 def diffx_plan(cfg: RunConfig, process: Any) -> Plan | JointPlan:
     """What ``sample.*`` asks for, of all solvers loaded; all leaves of a mixed state in step."""
-    return plan_state(process, cfg.sample, tasks.plugins_of(cfg).table("diffx_samplers"))
+    return plan_state(process, cfg.sample, plugins_of(cfg).table("diffx_samplers"))
 
 
 @hookimpl
@@ -80,11 +80,6 @@ def diffx_report(cfg: RunConfig, run: Any) -> bool:
     """How many samples, and how they were drawn."""
     run.report.facts({"samples": cfg.n, "sampler": cfg.sample.sampler, "steps": cfg.sample.steps})
     return True
-
-
-@hookimpl
-def diffx_tasks() -> Mapping[str, Callable[[Any], None]]:
-    return {"train": tasks.train, "sample": tasks.sample, "average": tasks.average}
 
 
 @hookimpl

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from diffx import plugins as loader
 from diffx.build import build, describe, flat, measure_spread, restore
 from diffx.condition import Condition, Values, forget
 from diffx.config import RunConfig
@@ -21,7 +20,7 @@ from diffx.nets import add_lora, merge
 from diffx.nets.model import Model
 from diffx.noise import Noise
 from diffx.plan import JointPlan, Plan
-from diffx.plugins.loader import Plugins
+from diffx.plugins.loader import Plugins, plugins_of
 from diffx.plugins.weights import resolve_weights
 from diffx.predict import Predict
 from diffx.predict.selfcondition import clean
@@ -47,11 +46,6 @@ class _Monitor:
     def record(self, step: int, **values: float) -> None:
         self._run.record(step, **values)
         self._plugins.collect("diffx_step", run=self._run, step=step, values=values)
-
-
-def plugins_of(cfg: RunConfig) -> Plugins:
-    """The plugin and the extensions a configuration names, loaded once in a process."""
-    return loader.load(cfg.plugin, tuple(cfg.extensions))
 
 
 def train(

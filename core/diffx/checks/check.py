@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from diffx.config import resolve, schema
 from diffx.config.parse import Mismatch, check
 from diffx.errors import DiffxError
-from diffx.plugins.loader import Plugins, config_type, is_extension
+from diffx.plugins.loader import Plugins, config_type, function_of, is_extension
 from diffx.plugins.registry import Found, manifest_of
 from diffx.plugins.weights import shipped, verify
 
@@ -62,13 +62,24 @@ def check_import(found: Found) -> Iterator[str]:
     lacking = [hook for hook in must if not plugins.has(hook) and not (hook == "diffx_config" and manifest.config)]
     if lacking:
         yield f"does not answer {', '.join(lacking)}"
-    tasks = plugins.tasks()
     for name in manifest.tasks:
-        if name not in tasks:
-            yield f"its manifest names a task {name!r} that its code does not have"
+        try:
+            plugins.task(name)
+        except DiffxError as error:
+            yield str(error)
+    if manifest.check:
+        function_of(found, manifest.check)
     for name in plugins.own("diffx_tasks"):
         if name not in manifest.tasks:
             yield f"its code has a task {name!r} that its manifest does not name"
+
+
+def hints(found: Found) -> Iterator[str]:
+    """What still works and will not in the next version of the plugin API, a line each."""
+    if not found.error:
+        for name, function in Plugins(found.name).own("diffx_tasks").items():
+            reference = f"{getattr(function, '__module__', 'package.module')}:{getattr(function, '__name__', name)}"
+            yield f'diffx_tasks is going: write tasks: {{{name}: {{run: "{reference}", help: ...}}}} in the manifest'
 
 
 LEVELS = {"manifest": check_manifest, "configuration": check_config, "import": check_import}

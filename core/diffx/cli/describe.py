@@ -18,7 +18,7 @@ def describe(chosen: Chosen) -> str:
     manifest = chosen.manifest
     parts = [f"usage: diffx run plugin={manifest.name} [key=value ...]\n\n{manifest.name}: {manifest.summary}"]
     mark = {manifest.default_task: " (default)"}
-    parts.append(_section("tasks", [(f"task={n}", line + mark.get(n, "")) for n, line in manifest.tasks.items()]))
+    parts.append(_section("tasks", [(f"task={n}", task.help + mark.get(n, "")) for n, task in manifest.tasks.items()]))
     parts.append(_section("presets", [(f"preset={n}", _settings(values)) for n, values in manifest.presets.items()]))
     weights = [(f"from={n}", f"{w.bytes / 1e6:.1f} MB, {w.licence} {w.card}") for n, w in manifest.weights.items()]
     parts.append(_section("weights", weights))

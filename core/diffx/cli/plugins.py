@@ -126,7 +126,7 @@ def _described(manifest: Manifest) -> list[tuple[str, str]]:
         ("configuration", manifest.config or ("asked of the module" if manifest.tasks else "none: an extension")),
         ("plugin API", manifest.api),
         ("requires", ", ".join(manifest.requires) or "nothing more"),
-        *(("task", f"{n}: {line}{' (default)' if n == default else ''}") for n, line in manifest.tasks.items()),
+        *(("task", f"{n}: {task.help}{' (default)' if n == default else ''}") for n, task in manifest.tasks.items()),
         *(("preset", n) for n in manifest.presets),
         *(("weights", f"{n}: {w.bytes / 1e6:.1f} MB, {w.licence}") for n, w in manifest.weights.items()),
     ]

@@ -14,6 +14,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from diffx import __version__
 from diffx.errors import PluginError, did_you_mean, in_one_line
 from diffx.io.yamltext import read_mapping
 from diffx.plugins.manifest import API, Manifest, parse_manifest
@@ -85,6 +86,12 @@ def _without_clash(one: Found, everybody: list[Found]) -> Found:
     both = f"{other.distribution} {other.version} also has a plugin {one.name!r}"
     loser = one.distribution if _is_ours(other.distribution) else "one of the two"
     return one._replace(error=f"{both}: diffx plugins remove, or block, {loser}")
+
+
+@functools.cache
+def core() -> Found:
+    """The core as a plugin: its row in the catalogue."""
+    return Found("core", parse_manifest("core", read_mapping(registry_file()).get("core")), OURS, __version__)
 
 
 def find(name: str) -> Found:

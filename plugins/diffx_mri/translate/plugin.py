@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from torch import nn
@@ -56,10 +56,3 @@ def diffx_process(cfg: TranslateConfig, spec: Spec) -> Gaussian:
     if not cfg.regression:
         return process
     return Regression(process.schedule, process.sigma_data, process.levels, process.weight)
-
-
-@diffx.hookimpl
-def diffx_tasks() -> Mapping[str, Callable[[Any], None]]:
-    from . import tasks
-
-    return {"translate": tasks.translate, "train": tasks.train, "evaluate": tasks.evaluate, "pack": tasks.pack}

@@ -55,6 +55,9 @@ def main(words: Sequence[str]) -> int:
                 print(f"diffx: error: {line if found.label in line else f'{found.label}: {line}'}", file=sys.stderr)
             return code
         print(f"{level:<15}ok", flush=True)
+        if level == "import":
+            for line in check.hints(found):
+                print(f"               hint: {line}", flush=True)
         if level == given.to:
             break
     return 0

@@ -76,8 +76,7 @@ class Domain:
         for name in fields:
             if not any(name in item for item in items):
                 yield f"diffx_conditioning names {name!r}, which no item of {split!r} has (they have {spec.fields})"
-            own_sample = "sample" in self.plugins.own("diffx_tasks")
-            if not (own_sample or hasattr(self.cfg, name)):
+            if not ("sample" in self.plugins.own_tasks() or hasattr(self.cfg, name)):
                 yield f"diffx_conditioning names {name!r}, but there is no option {name}= to ask for it"
         try:
             conditioning.collate([{name: item.get(name) for name in fields} for item in items])
@@ -167,7 +166,7 @@ class Domain:
             yield "task=train leaves no weights (checkpoints/*.safetensors in the run's folder)"
 
     def _task(self, name: str) -> Callable[[Run], Any]:
-        return self.plugins.tasks()[name]
+        return self.plugins.task(name)
 
     def _configure(self, *words: str) -> RunConfig:
         return resolve(
