@@ -171,6 +171,7 @@ def test_out_is_not_overwritten(tmp_path, capsys):
 def test_resuming_keeps_the_log_the_curve_and_the_earlier_sessions(tmp_path):
     def first(run):
         run.record(1, loss=3.0)
+        (run.checkpoints / "state.bin").write_text("of step 1")
         raise KeyboardInterrupt
 
     def second(run):
@@ -192,13 +193,15 @@ def test_resume_without_out_finds_the_newest_of_the_same_task(tmp_path, monkeypa
     monkeypatch.chdir(tmp_path)
     assert execute(config(resume=True), nothing) == 2
     assert "nothing to resume" in capsys.readouterr().err
-    runs = [Run.open(config()) for _ in range(3)]  # within one second: each needs a name of its own
+    runs = [Run.open(config()) for _ in range(4)]  # within one second: each needs a name of its own
     other = Run.open(config(task="train"))
-    assert len({run.folder for run in [*runs, other]}) == 4
+    assert len({run.folder for run in [*runs, other]}) == 5
     assert all(run.folder.parent.as_posix() == "runs/toy" and run.folder.name.endswith("-sample") for run in runs)
-    for run, hour in zip([*runs, other], (10, 12, 11, 13), strict=True):
+    for run, hour in zip([*runs, other], (10, 12, 11, 14, 13), strict=True):
         head = {"plugin": "toy", "task": run.cfg.task, "started": f"2026-01-01T{hour}:00:00+00:00"}
         write_json(run.folder / "status.json", head)
+        if hour != 14:  # that one stopped before its first checkpoint: there is nothing to go on from
+            (run.checkpoints / "state.bin").write_text("")
     assert Run.open(config(resume=True)).folder == runs[1].folder
 
 

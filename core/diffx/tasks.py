@@ -40,8 +40,12 @@ class _Monitor:
     """A run that also tells the extensions of each recorded step."""
 
     def __init__(self, run: Run, plugins: Plugins):
-        self.log, self.progress = run.log, run.progress
+        self.log = run.log
         self._run, self._plugins = run, plugins
+
+    def progress(self, items: int, label: str, done: int = 0) -> Any:
+        self._run.begin()  # the checkpoint that is resumed fits
+        return self._run.progress(items, label, done)
 
     def record(self, step: int, **values: float) -> None:
         self._run.record(step, **values)

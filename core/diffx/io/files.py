@@ -110,6 +110,15 @@ def append_line(path: str | os.PathLike[str], line: str) -> None:
         handle.write(line.encode("utf-8") + b"\n")
 
 
+def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The object that a JSON file holds, {} when there is none that can be read."""
+    try:
+        found = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 def read_lines(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
     """The objects of a JSON-lines file, [] when it is not there; lines torn by a kill are left out."""
     found = []
