@@ -225,7 +225,7 @@ def test_bash_completes(strangers: Strangers) -> None:
         "diffx run plugin=one device=c": ["cpu", "cuda"],
     }.items():
         script = f"""
-            PATH="{strangers.folder}:$PATH"; export PYTHONPATH="{strangers.folder}"
+            PATH="{strangers.folder}:$PATH"; export PYTHONPATH="{strangers.environment['PYTHONPATH']}"
             eval "$(diffx completion bash)"; COMP_WORDBREAKS=" ="; COMP_LINE="{line}"; COMP_POINT=${{#COMP_LINE}}
             _diffx; printf '%s\\n' "${{COMPREPLY[@]}}" """
         done = subprocess.run(["bash", "-c", script], capture_output=True, text=True)
