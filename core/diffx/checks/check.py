@@ -35,10 +35,11 @@ def check_config(found: Found) -> Iterator[str]:
         return
     before = {name for name in HEAVY if name in sys.modules}
     kind = config_type(found)
-    heavy = [name for name in HEAVY if name in sys.modules and name not in before]
-    if heavy:
-        what = manifest.config or f"{manifest.module} (the manifest names no config)"
-        yield f"importing {what} imports {', '.join(heavy)}: every `--help` and every typo would wait for it"
+    yield from _heavy(manifest.config or f"{manifest.module} (the manifest names no config)", before, "`--help`")
+    if manifest.check:
+        before = {name for name in HEAVY if name in sys.modules}
+        function_of(found, manifest.check)
+        yield from _heavy(manifest.check, before, "mistyped path")
     for option in schema(kind).options.values():
         try:
             check(option, option.default)
@@ -50,6 +51,12 @@ def check_config(found: Found) -> Iterator[str]:
         except DiffxError as error:
             for line in str(error).splitlines():
                 yield f"preset {name}: {line.removeprefix('preset: ')}" if name else line
+
+
+def _heavy(what: str, before: set[str], who: str) -> Iterator[str]:
+    heavy = [name for name in HEAVY if name in sys.modules and name not in before]
+    if heavy:
+        yield f"importing {what} imports {', '.join(heavy)}: every {who} and every typo would wait for it"
 
 
 def check_import(found: Found) -> Iterator[str]:
@@ -67,8 +74,6 @@ def check_import(found: Found) -> Iterator[str]:
             plugins.task(name)
         except DiffxError as error:
             yield str(error)
-    if manifest.check:
-        function_of(found, manifest.check)
     for name in plugins.own("diffx_tasks"):
         if name not in manifest.tasks:
             yield f"its code has a task {name!r} that its manifest does not name"

@@ -33,6 +33,9 @@ def main(words: Sequence[str], *, traceback: bool = False) -> int:
     for name in cfg.extensions:
         find(name)
     require_extra(chosen.found)
+    from diffx.checks.inputs import check_inputs
+
+    check_inputs(chosen.found, cfg)
     from diffx.run import execute
     from diffx.run.location import admit
 

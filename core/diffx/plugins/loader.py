@@ -187,6 +187,16 @@ def function_of(found: Found, reference: str) -> Callable[..., Any]:
     return functions[name]
 
 
+def check_own_inputs(found: Found, cfg: RunConfig) -> None:
+    """Call the plugin's own check of what a run names, `check` of its manifest, if it has one.
+
+    Raises whatever DiffxError that raises; PluginError where it fails in another way.
+    """
+    reference = manifest_of(found).check
+    if reference:
+        _guard(function_of(found, reference), found)(cfg)
+
+
 def load_module(found: Found) -> ModuleType:
     """Import a plugin's module of hooks and check them. Raises ExtraError for its requirements, PluginError else."""
     require_extra(found)
