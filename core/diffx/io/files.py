@@ -9,6 +9,8 @@ import secrets
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -79,13 +81,13 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
 def plain(value: Any) -> Any:
     """`value` in JSON's own types. Numbers that are not finite become None, as JSON has no word for them.
 
-    Takes None, bool, int, float, str, paths, mappings, sequences, and whatever has `tolist()`: NumPy scalars and
-    arrays, tensors on any device. Raises TypeError for the rest.
+    Takes None, bool, int, float, Decimal, Fraction, str, paths, mappings, sequences, and whatever has `tolist()`: NumPy
+    scalars and arrays, tensors on any device. Raises TypeError for the rest.
     """
     if value is None or isinstance(value, bool | int | str):
         return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
+    if isinstance(value, float | Decimal | Fraction):
+        return float(value) if math.isfinite(value) else None
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):

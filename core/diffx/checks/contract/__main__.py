@@ -26,7 +26,7 @@ def check_contract(found: Found, options: Sequence[str], folder: Path) -> Iterat
     if not domain.trains:
         print("               (its manifest names no tasks train and sample: neither was tried)")
         return
-    for part in (domain.data, domain.training, domain.resuming, domain.sampling):
+    for part in (domain.data, domain.saving, domain.training, domain.resuming, domain.sampling):
         wrong = list(part())
         yield from wrong
         if wrong:
