@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import subprocess
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import build_wheels
 from safetensors.torch import load_file
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
@@ -25,21 +25,33 @@ def block(kind: str) -> str:
 
 
 @pytest.fixture
-def waves(strangers, monkeypatch):
-    """The README's plugin, installed as its distribution says."""
+def waves(strangers, monkeypatch, tmp_path):
+    """The README's plugin: its three files as they stand there, built and installed."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    package = strangers.folder / "waves"
-    package.mkdir()
-    (package / "__init__.py").write_text(block("python plugin"))
-    (package / "diffx.yaml").write_text(block("yaml plugin"))
-    info = strangers.folder / "waves-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: waves\nVersion: 1.0\n")
-    entry = re.search(r"`\[project\.entry-points\.diffx\] (.*?)`", README)
-    assert entry
-    (info / "entry_points.txt").write_text(f"[diffx]\n{entry[1].replace(chr(34), '')}\n")
+    (wheel,) = build_wheels([project(tmp_path / "waves")], tmp_path / "wheels")
+    words = [
+        "-m",
+        "pip",
+        "install",
+        "--no-index",
+        "--no-deps",
+        "--quiet",
+        "--target",
+        str(strangers.folder),
+        str(wheel),
+    ]
+    done = strangers.python(*words)
+    assert done.returncode == 0, done.stderr
     return strangers
+
+
+def project(folder: Path) -> Path:
+    """The README's plugin as its three files."""
+    folder.mkdir(parents=True)
+    for name, kind in (("waves.py", "python plugin"), ("diffx.yaml", "yaml plugin"), ("pyproject.toml", "toml plugin")):
+        (folder / name).write_text(block(kind))
+    return folder
 
 
 def test_the_plugin_is_under_thirty_lines():
@@ -79,7 +91,7 @@ def test_training_killed_at_any_point_and_resumed_ends_with_the_same_weights(wav
     running = subprocess.Popen(
         [sys.executable, "-m", "diffx", *command],
         cwd=waves.folder,
-        env={**os.environ, "PYTHONPATH": waves.path},
+        env=waves.environment,
         stderr=subprocess.PIPE,
         text=True,
     )

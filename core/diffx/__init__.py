@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from diffx.version import __version__
 
 _PUBLIC = {
     "diffx.condition": ("Class", "Condition", "Conditioning", "Scalar", "Spatial", "Tokens"),

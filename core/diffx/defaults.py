@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from diffx import tasks
 from diffx.condition import Conditioning
 from diffx.config import RunConfig
 from diffx.data.spec import Spec
 from diffx.io.files import atomic
 from diffx.nets import DiT, UNet
 from diffx.plan import SOLVERS, JointPlan, Plan
+from diffx.plugins import plugins_of
 from diffx.plugins.hookspecs import hookimpl
 from diffx.process import WEIGHTS, Gaussian, Process
 from diffx.sampling import Adaptive, Sampler, plan_for
@@ -33,7 +33,6 @@ __all__ = [
     "diffx_report",
     "diffx_samplers",
     "diffx_schedules",
-    "diffx_tasks",
     "diffx_write",
     "dit",
     "unet",
@@ -43,7 +42,7 @@ __all__ = [
 @hookimpl
 def diffx_denoiser(cfg: RunConfig, spec: Spec, conditioning: Conditioning) -> nn.Module:
     """The network ``net.name``; a U-Net by default."""
-    make = tasks.plugins_of(cfg).named("diffx_networks", "net.name", cfg.net.name)
+    make = plugins_of(cfg).named("diffx_networks", "net.name", cfg.net.name)
     return make(cfg=cfg, spec=spec, conditioning=conditioning)
 
 
@@ -51,8 +50,7 @@ def diffx_denoiser(cfg: RunConfig, spec: Spec, conditioning: Conditioning) -> nn
 def diffx_process(cfg: RunConfig, spec: Spec) -> Gaussian:
     """Gaussian diffusion on ``process.schedule``, with the noise distribution and weights of ``process.*``."""
     options = cfg.process
-
-    make = tasks.plugins_of(cfg).named("diffx_schedules", "process.schedule", options.schedule)
+    make = plugins_of(cfg).named("diffx_schedules", "process.schedule", options.schedule)
     schedule = make(sigma_max=options.sigma_max) if "sigma_max" in signature(make).parameters else make()
     spread: NoiseDistribution = uniform_time
     if options.noise_distribution == "lognormal":
@@ -63,7 +61,7 @@ def diffx_process(cfg: RunConfig, spec: Spec) -> Gaussian:
 @hookimpl
 def diffx_plan(cfg: RunConfig, process: Process) -> Plan | JointPlan | Sampler:
     """What ``sample.*`` asks for, of all solvers loaded; all leaves of a mixed state in step."""
-    return plan_for(process, cfg.sample, tasks.plugins_of(cfg).table("diffx_samplers"))
+    return plan_for(process, cfg.sample, plugins_of(cfg).table("diffx_samplers"))
 
 
 @hookimpl
@@ -96,11 +94,6 @@ def diffx_report(cfg: RunConfig, run: Any) -> bool:
     """How many samples, and how they were drawn."""
     run.report.facts({"samples": cfg.n, "sampler": cfg.sample.sampler, "steps": cfg.sample.steps})
     return True
-
-
-@hookimpl
-def diffx_tasks() -> Mapping[str, Callable[[Any], None]]:
-    return {"train": tasks.train, "sample": tasks.sample, "average": tasks.average}
 
 
 @hookimpl

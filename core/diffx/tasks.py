@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from diffx import plugins as loader
 from diffx.config import RunConfig, renamed
 from diffx.data.spec import Spec
 from diffx.errors import UsageError
@@ -19,7 +18,7 @@ from diffx.nets.model import Model
 from diffx.pipeline import Pipeline, build, describe, flat
 from diffx.pipeline.build import measure_element_sigma_data
 from diffx.pipeline.weights import differences, recorded
-from diffx.plugins.loader import Plugins
+from diffx.plugins.loader import Plugins, plugins_of
 from diffx.plugins.weights import resolve_weights
 from diffx.state import each
 from diffx.train import Monitor, fit, reconstruct
@@ -42,6 +41,7 @@ class _Told(Monitor):
         self._run.log(text)
 
     def progress(self, items: int, label: str, done: int = 0) -> Any:
+        self._run.begin()  # the checkpoint that is resumed fits
         return self._run.progress(items, label, done)
 
     def step(self, step: int, **values: Any) -> None:
@@ -50,11 +50,6 @@ class _Told(Monitor):
     def record(self, step: int, **values: float) -> None:
         self._run.record(step, **values)
         self._plugins.collect("diffx_step", run=self._run, step=step, values=values, recorded=True)
-
-
-def plugins_of(cfg: RunConfig) -> Plugins:
-    """The plugin and the extensions a configuration names, loaded once in a process."""
-    return loader.load(cfg.plugin, tuple(cfg.extensions))
 
 
 def train(

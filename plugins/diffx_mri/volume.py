@@ -13,6 +13,7 @@ from scipy import ndimage
 
 from diffx.errors import DataError
 from diffx.io.files import atomic
+from diffx.io.home import expanded
 
 from .bids import check_file
 
@@ -47,7 +48,7 @@ def opened(source: Source) -> tuple[nib.Nifti1Pair, str]:
     if isinstance(source, SpatialImage):
         image, name = source, source.get_filename() or "the image"
     else:
-        path = Path(source).expanduser()
+        path = expanded(source)
         name = str(path)
         check_file(path)
         try:

@@ -59,6 +59,9 @@ class PluginContract:
     def test_data(self, domain: Domain) -> None:
         _nothing(domain.data())
 
+    def test_saving(self, domain: Domain) -> None:
+        _nothing(domain.saving())
+
     def test_training(self, domain: Domain) -> None:
         _nothing(domain.training())
 

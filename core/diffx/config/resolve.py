@@ -26,6 +26,7 @@ def resolve(
     file: str | Path | None = None,
     overrides: Sequence[str] = (),
     *,
+    base: str | Path | None = None,
     presets: Mapping[str, Mapping[str, Any]] | None = None,
     tasks: Iterable[str] = (),
     default_task: str = "",
@@ -35,6 +36,7 @@ def resolve(
 
     preset: its values, or its name in `presets`; else the name that `preset=` or the file gives.
     file: a YAML file; else the one that `config=` names.
+    base: a YAML file that takes the place of the defaults: the configuration of a run to go on with.
     overrides: "key=value" texts, parsed by the declared type of the key; the last one of a key wins.
     tasks, default_task: the names that `task=` may have, and the one that stands where none is given.
     hints: one line is added for each option that was given by its former name.
@@ -44,16 +46,12 @@ def resolve(
     table = schema(config_type)
     layers = _Layers(table)
     file = file if file is not None else last_given(overrides, "config")
-    from_file: Mapping[str, Any] = {}
-    if file is not None:
-        try:
-            from_file = read_mapping(file)
-        except ValueError as error:
-            layers.problems.append(f"config={error}")
+    from_file, from_base = ({} if path is None else _read(path, layers) for path in (file, base))
     if not isinstance(preset, Mapping):
         preset = _preset(preset or last_given(overrides, "preset") or from_file.get("preset"), presets or {}, layers)
     if default_task:
         layers.add_tree({"task": default_task}, "default: ")
+    layers.add_tree(from_base, f"{base}: ")
     layers.add_tree(preset, "preset: ")
     layers.add_tree(from_file, f"{file}: ")
     if from_file.get("config") is not None:
@@ -85,6 +83,14 @@ def last_given(overrides: Iterable[str], key: str) -> str | None:
         if equals and name == key:
             found = text
     return found or None
+
+
+def _read(file: str | Path, layers: _Layers) -> Mapping[str, Any]:
+    try:
+        return read_mapping(file)
+    except ValueError as error:
+        layers.problems.append(f"config={error}")
+        return {}
 
 
 def _preset(name: Any, presets: Mapping[str, Mapping[str, Any]], layers: _Layers) -> Mapping[str, Any]:

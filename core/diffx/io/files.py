@@ -11,7 +11,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from datetime import date, time, timedelta
+from decimal import Decimal
 from enum import Enum
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -85,8 +87,8 @@ def plain(value: Any, finite: bool = True) -> Any:
     """`value` in JSON's own types.
 
     Args:
-        value: None, bool, int, float, str, paths, members of an enum, dates and times, mappings, sequences, sets,
-            dataclasses, and whatever has `tolist()`: NumPy scalars and arrays, tensors on any device.
+        value: None, bool, int, float, Decimal, Fraction, str, paths, members of an enum, dates and times, mappings,
+            sequences, sets, dataclasses, and whatever has `tolist()`: NumPy scalars and arrays, tensors on any device.
         finite: numbers that are not finite become None, as JSON has no word for them; else they stay.
 
     Raises:
@@ -96,7 +98,7 @@ def plain(value: Any, finite: bool = True) -> Any:
         return plain(value.value, finite)
     if value is None or isinstance(value, bool | int | str):
         return value
-    if isinstance(value, float):
+    if isinstance(value, float | Decimal | Fraction):
         return float(value) if math.isfinite(value) or not finite else None
     if isinstance(value, Mapping):
         return {str(plain(key, finite)): plain(item, finite) for key, item in value.items()}
@@ -128,6 +130,15 @@ def append_line(path: str | os.PathLike[str], line: str) -> None:
             if handle.read(1) != b"\n":
                 handle.write(b"\n")
         handle.write(line.encode("utf-8", "backslashreplace") + b"\n")
+
+
+def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The object that a JSON file holds, {} when there is none that can be read."""
+    try:
+        found = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def read_lines(path: str | os.PathLike[str]) -> list[dict[str, Any]]:

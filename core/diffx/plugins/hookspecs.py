@@ -80,7 +80,7 @@ def diffx_report(cfg: RunConfig, run: Any) -> bool | None:
 
 @hookspec
 def diffx_tasks() -> Mapping[str, Callable[[Any], None]]:  # type: ignore[empty-body]
-    """What `task=` can be: {"dock": function of the run, ...}. The plugin's go before the core's of the same name."""
+    """The former way to bring tasks, {"dock": function of the run, ...}, accepted until API 2: see the manifest."""
 
 
 # -- collected from the plugin and every extension -------------------------------------------------------------------

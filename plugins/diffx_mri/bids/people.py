@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from diffx.io.home import expanded
+
 from .tables import Said, Table, is_missing, read_json, read_table
 from .values import read_age, read_sex, split_is_known, unit_of_age
 
@@ -30,7 +32,7 @@ class _Row:
 
 def tables_of(root: str | Path) -> list[Path]:
     """The files that `known` reads of a folder, those that are there."""
-    root = Path(root).expanduser()
+    root = expanded(root)
     named = [root / name for name in ("participants.tsv", "participants.json", "sessions.json")]
     return [*(path for path in named if path.exists()), *sorted(root.glob("sub-*/sub-*_sessions.tsv"))]
 
@@ -42,7 +44,7 @@ def known(root: str | Path, sessions: Iterable[Session]) -> tuple[dict[Session, 
     Ids are those of the folders, with or without "sub-"; failing that, the only one that differs from the folder's in
     leading zeros, case or separators (1, CC_001) is taken, and said. Rows that know of a session count for it alone.
     """
-    root, sessions, said = Path(root).expanduser(), list(sessions), Said()
+    root, sessions, said = expanded(root), list(sessions), Said()
     path = root / "participants.tsv"
     table = read_table(path, said)
     rows = _read(table, path.with_suffix(".json"), {s[1] for s in sessions if s[1]}, said) if table else []

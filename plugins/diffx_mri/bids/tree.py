@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from diffx.errors import DataError
+from diffx.io.home import expanded
 
 from .name import Name, natural
 from .people import Session
@@ -22,7 +23,7 @@ _PHASES = {"phase", "real", "imag"}
 def check_file(path: str | Path) -> None:
     """Raises DataError where there is no file, or none with anything in it: a link of git-annex whose content has not
     been fetched, the pointer of an unlocked one or of Git LFS, a folder, nothing at all."""
-    path = Path(path).expanduser()
+    path = expanded(path)
     if path.is_dir():
         raise DataError(f"{path}: a folder, where a file is expected")
     if not path.is_file():
@@ -38,12 +39,12 @@ def check_file(path: str | Path) -> None:
 
 def check_folder(root: str | Path) -> None:
     """Raises DataError where there is no folder, or none with subjects in it. Reads no more of it than that takes."""
-    next(_anat_folders(Path(root).expanduser()))
+    next(_anat_folders(expanded(root)))
 
 
 def sessions(root: str | Path) -> dict[Session, Path]:
     """The ``anat`` folder of each subject and session, in order. Raises DataError where there is none."""
-    root = Path(root).expanduser()
+    root = expanded(root)
     found = sorted(_anat_folders(root))
     parts = [folder.relative_to(root).parts for folder in found]
     return {(p[0], p[1] if len(p) == 3 else None): folder for p, folder in zip(parts, found, strict=True)}
@@ -112,7 +113,7 @@ def derived(root: str | Path, suffixes: Iterable[str]) -> dict[Session, list[tup
     What lies in ``func``, ``dwi`` or another folder of a subject than ``anat`` is about another image, and is not even
     looked at: a tree of fMRIPrep holds hundreds of files a subject.
     """
-    root, wanted = Path(root).expanduser(), set(suffixes)
+    root, wanted = expanded(root), set(suffixes)
     found: dict[Session, list[tuple[Path, Name]]] = {}
     for path in (*_walk(root / "derivatives"), *_beside(root)):
         name = Name.parse(path)
@@ -157,7 +158,7 @@ def _beside(root: Path) -> Iterator[Path]:
 def stated_licence(root: str | Path) -> str:
     """The licence that a folder's dataset_description.json states; "" where it states none."""
     try:
-        path = Path(root).expanduser() / "dataset_description.json"
+        path = expanded(root) / "dataset_description.json"
         stated = json.loads(path.read_text(encoding="utf-8-sig"))["License"]
     except (OSError, ValueError, KeyError, TypeError):
         return ""

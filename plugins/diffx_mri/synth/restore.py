@@ -129,6 +129,3 @@ def _show_thin(run: Run, request: Request, made: Restored, done: Thin) -> None:
     through = columns["cubic"].world(np.argwhere(done.brain).mean(0))
     note = "Averaged over each measured voxel, cubic, sample and mean all give the measurement; they differ within it."
     run.report.picture(request.path.name, montage(columns, through, heat="spread"), note)
-
-
-TASKS: dict[str, Callable[[Run], None]] = {"inpaint": inpaint, "superres": thin}

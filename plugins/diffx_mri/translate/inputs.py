@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from diffx.errors import DataError, UsageError
+from diffx.io.home import expanded
 from diffx.plugins.weights import check_safetensors
 
 from ..bids import check_folder
@@ -32,10 +33,10 @@ def check_inputs(cfg: TranslateConfig) -> None:
         what = _ON_A_FOLDER.get(cfg.task)
         raise UsageError(f"data.root= says which BIDS folder {what}" if what else
                          "data.root= says which BIDS folder, or which packed file, to read")  # fmt: skip
-    if Path(root).expanduser().is_file() and cfg.task not in _ON_A_FOLDER:
-        check_safetensors(Path(root).expanduser())
+    if expanded(root).is_file() and cfg.task not in _ON_A_FOLDER:
+        check_safetensors(expanded(root))
     else:
-        check_folder(Path(root).expanduser())
+        check_folder(expanded(root))
     if cfg.task == "train" and not cfg.regression and not cfg.from_:
         raise UsageError("from= names the regression whose residual to learn: train one first, with regression=true")
     if cfg.task in ("translate", "evaluate") or cfg.from_:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from torch import nn
@@ -62,10 +62,3 @@ def diffx_process(cfg: TranslateConfig, spec: Spec) -> Gaussian:
 @diffx.hookimpl
 def diffx_plan(cfg: TranslateConfig, process: Any) -> Plan | None:
     return process.answer if isinstance(process, Regression) else None  # the core answers
-
-
-@diffx.hookimpl
-def diffx_tasks() -> Mapping[str, Callable[[Any], None]]:
-    from . import tasks
-
-    return {"translate": tasks.translate, "train": tasks.train, "evaluate": tasks.evaluate, "pack": tasks.pack}

@@ -46,7 +46,7 @@ def check_extension(name: str, folder: Path) -> Iterator[str]:
                 yield from (f"{kind} {key}: {line}" for line in problems(make))
             except Exception as error:
                 yield f"{kind} {key}: {in_one_line(error)}"
-    if not plugins.own("diffx_tasks"):
+    if not plugins.own_tasks():
         yield from _logger_problems(plugins, folder)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import diffx
@@ -60,10 +60,3 @@ def diffx_denoiser(cfg: TabularConfig, spec: Any, conditioning: Any) -> Any:
     most = max(cfg.levels, default=0)
     net = TableNet(numbers, categories, most + 1, most, cfg.net.width, cfg.net.depth, conditioning.vector)
     return JointDenoiser(net, preconditioners)
-
-
-@diffx.hookimpl
-def diffx_tasks() -> Mapping[str, Callable[[Any], None]]:
-    from diffx_tabular import tasks
-
-    return {"train": tasks.train, "sample": tasks.sample, "evaluate": tasks.evaluate}
