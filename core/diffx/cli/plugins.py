@@ -32,9 +32,9 @@ LEVELS = {
     "manifest": "it parses, and the weights it names are whole",
     "configuration": "the options and every preset resolve; importing them brings in no heavy package",
     "import": "the module imports, its hooks are known, the needed ones are there, its tasks are the manifest's",
-    "contract": "on the CPU and small: data the same when asked again and of one form, weights that can be saved, three "
-    "training steps, Ctrl-C and resume=true with the same weights at the end, two sampling steps, files; samplers, "
-    "schedules, networks and loggers where the answer is known",
+    "contract": "on the CPU and small: data the same when asked again and of one form, weights that can be saved, "
+    "three training steps, Ctrl-C and resume=true with the same weights at the end, two sampling steps, files; "
+    "samplers, schedules, networks and loggers where the answer is known",
 }
 CHECKED = """The first three run in a clean process without torch. Where the plugin brings no data, say where some are:
 diffx plugins check NAME data.root=FOLDER"""
