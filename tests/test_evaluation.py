@@ -6,6 +6,7 @@ import json
 import math
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -70,7 +71,7 @@ def test_an_estimate_rests_on_groups():
 
 
 def test_comparing_sets_says_what_real_ones_get():
-    """Means of subsets of 25 of 800 values: their distance from a fixed mean is a folded normal, known in closed form."""
+    """Means of 25 of 800 values: their distance from a fixed mean is a folded normal, known in closed form."""
     x = Noise([3]).normal(825, 1)[0].double()
     real, known, fake = x[:25], x[25:825], x[:25] + 4
 
@@ -153,7 +154,7 @@ def test_packed_arrays_come_back_mapped_and_checked(tmp_path):
     assert torch.equal(found.arrays["z"], arrays["z"]) and found.index == {"rows": [{"subject": "a"}]}
     np.testing.assert_array_equal(found.arrays["power"].numpy(), arrays["power"])
     if sys.platform == "linux":
-        assert str(path) in open("/proc/self/maps").read()
+        assert str(path) in Path("/proc/self/maps").read_text()
     with pytest.raises(DataError, match=r"holds toy 1, not toy 2"):
         read_arrays(path, "toy 2")
     content = bytearray(path.read_bytes())
@@ -162,7 +163,7 @@ def test_packed_arrays_come_back_mapped_and_checked(tmp_path):
     with pytest.raises(DataError, match="damaged"):
         read_arrays(path, "toy 1")
     path.write_bytes(content[:-3])
-    with pytest.raises(DataError, match="p.safetensors"):
+    with pytest.raises(DataError, match=r"p\.safetensors"):
         read_arrays(path, "toy 1")
     with pytest.raises(DataError, match="no such file"):
         read_arrays(tmp_path / "none", "toy 1")

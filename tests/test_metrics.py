@@ -632,7 +632,7 @@ def test_rows_that_belong_together_are_resampled_together() -> None:
 
 
 def test_groups_are_drawn_whole() -> None:
-    """Houses of equal size: the interval is that of the houses' means, and wider than that of rows taken as their own."""
+    """Houses of equal size: the interval is that of the houses' means, far wider than that of single rows."""
     means = rng(6).normal(size=12)
     rows, house = np.repeat(means, 25), np.repeat(np.arange(12), 25)
 

@@ -19,7 +19,7 @@ def cache_key(*options: Any, files: Iterable[str | Path | None] = ()) -> str:
     Raises FileNotFoundError for a file that is not there.
     """
     sha = hashlib.sha256(json.dumps(options, default=repr, sort_keys=True).encode())
-    for path in filter(None, files):
-        facts = Path(path).stat()
-        sha.update(f"{Path(path).resolve()} {facts.st_size} {facts.st_mtime_ns}\n".encode())
+    for path in (Path(file) for file in files if file is not None):
+        facts = path.stat()
+        sha.update(f"{path.resolve()} {facts.st_size} {facts.st_mtime_ns}\n".encode())
     return sha.hexdigest()[:16]

@@ -20,7 +20,7 @@ from diffx.io import checkpoint
 
 @dataclass(frozen=True)
 class Packed:
-    """``arrays`` by name, mapped into memory, and the ``index``: rows, names, units, ... as plain lists and mappings."""
+    """``arrays`` by name, mapped into memory, and the ``index``: rows, names, units, ... as lists and mappings."""
 
     arrays: Mapping[str, Tensor]
     index: Mapping[str, Any]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
 TRAIN = frozenset({"train", "training", "trn"})
-G = TypeVar("G", bound=Hashable)
+G = TypeVar("G", str, int)
 
 
 def is_held_out(split: str | None) -> bool:

@@ -11,7 +11,7 @@ from diffx.metrics.arrays import Array, tensor
 
 
 def conformal_rank(n: int, level: float) -> int:
-    """Which of n calibration scores, counted from 1 and rising, bounds a new one with probability of at least ``level``.
+    """Which of n calibration scores, rising and counted from 1, bounds a new one with at least probability ``level``.
 
     It is ceil((n + 1) level): the rank of a new score among n + 1 exchangeable ones is uniform. n + 1 where n is too
     small for the level (fewer than level / (1 - level) scores): then only the whole line holds what was promised.
@@ -35,8 +35,8 @@ def conformal_quantile(scores: Array, level: float) -> float:
 def conformal_margin(low: Array, high: Array, observed: Array, level: float) -> float:
     """By how much to widen intervals on both sides so that they hold new observations with probability ``level``.
 
-    Conformalised quantile regression (Romano, Patterson and Candes 2019, eq. 6-7): the scores are max(low - y, y - high)
-    of calibration cases that the model was not trained on. Negative where the intervals are wider than they need be.
+    Conformalised quantile regression (Romano, Patterson and Candes 2019, eq. 6-7): scores are max(low - y, y - high) of
+    calibration cases that the model was not trained on. Negative where the intervals are wider than they need be.
 
     Args:
         low: lower ends [n].

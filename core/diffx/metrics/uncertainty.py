@@ -16,7 +16,7 @@ def _pair(uncertainty: Array, error: Array) -> tuple[np.ndarray, np.ndarray]:
 
 
 def sparsification(uncertainty: Array, error: Array, steps: int = 100) -> np.ndarray:
-    """Mean error of what is left when the most uncertain k / steps are taken away, k = 0 ... steps - 1: float64 [steps].
+    """Mean error of what is left without the most uncertain k / steps, k = 0 ... steps - 1: float64 [steps].
 
     Falls where the uncertainty knows the errors (Ilg et al. 2018, sec. 4). At least one element is left.
     """
@@ -31,7 +31,7 @@ def ausc(uncertainty: Array, error: Array, steps: int = 100) -> float:
 
 
 def ause(uncertainty: Array, error: Array, steps: int = 100) -> float:
-    """Area between the sparsification curve and that by the errors themselves (Ilg et al. 2018), as a share of the mean.
+    """Area between the sparsification curve and that by the errors (Ilg et al. 2018), as a share of the mean error.
 
     0 where the uncertainty ranks as well as the truth would.
     """
@@ -55,7 +55,7 @@ def spread_skill(spread: Array, error: Array, members: int) -> float:
 
 
 def rank_correlation(a: Array, b: Array) -> float:
-    """Spearman's rho, equal values sharing their mean rank: 1 where one rises with the other; 0 where one is constant."""
+    """Spearman's rho, equal values sharing their mean rank: 1 where one rises with the other, 0 where one is constant."""
     x, y = (_ranks(v) - (v.size - 1) / 2 for v in _pair(a, b))
     size = float(np.sqrt(np.square(x).sum() * np.square(y).sum()))
     return float(x @ y) / size if size > 0 else 0.0

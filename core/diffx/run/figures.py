@@ -1,4 +1,4 @@
-"""One style for every picture: colours that colour-blind people tell apart, type that can be read at 390 px and in print."""
+"""One style for every picture: colours that colour-blind people tell apart, type for small screens and for print."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def style(dark: bool = False) -> dict[str, Any]:
 
 
 @contextmanager
-def sheet(width: float, height: float, dark: bool = False, layout: str | None = "constrained") -> Iterator[Any]:
+def sheet(width: float, height: float, dark: bool = False, layout: Any = "constrained") -> Iterator[Any]:
     """A Matplotlib figure of that many inches in the style; draw inside the ``with``. Nothing global changes."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure

@@ -67,7 +67,7 @@ def _row(name: str, value: Any) -> dict[str, Any]:
     if not is_figure(value):
         return {"metric": name, "value": "not finite" if value is None else value}
     own = Figure.from_json(value)
-    first, *rest = own.baselines or [None]
+    first, rest = (own.baselines[0] if own.baselines else None), own.baselines[1:]
     named = first is not None and first.name not in ("", "baseline")
     ends = _pair(own.real_vs_real_interval)
     goal = f"{own.goal.words}: {own.verdict}" if own.goal and own.verdict else None
@@ -77,7 +77,7 @@ def _row(name: str, value: Any) -> dict[str, Any]:
         "unit": own.unit,
         "95 % interval": _pair(own.interval),
         "baseline": None if first is None else f"{shown(first.value)} ({first.name})" if named else first.value,
-        "other baselines": ", ".join(f"{shown(one.value)} ({one.name})" for one in rest if one) or None,
+        "other baselines": ", ".join(f"{shown(one.value)} ({one.name})" for one in rest) or None,
         "real against real": own.real_vs_real if ends is None else f"{shown(own.real_vs_real)} ({shown(ends)})",
         "goal": goal,
         "n": own.n,

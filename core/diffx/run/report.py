@@ -76,7 +76,7 @@ class Report:
         self.sections.append(Section("text", title, paragraphs=[part for part in paragraphs if part]))
 
     def save_pictures(self, folder: Path) -> None:
-        """Write all pictures as `01-title.png` or `.webp`, numbered as they come; the folder is made if there are any."""
+        """Write all pictures as `01-title.png` or `.webp`, numbered as they come; makes the folder if there are any."""
         pictures = [section for section in self.sections if section.image]
         for number, section in enumerate(pictures, 1):
             assert section.image is not None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,9 +9,9 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from diffx.data import assign, cache_key
 from diffx.errors import UsageError
 from diffx.io.cache import cache_folder as user_cache
-from diffx.noise import derive
 from diffx.plugins.weights import resolve_weights
 
 from ..bids import find_scans
@@ -22,7 +21,7 @@ from ..pack import FORMAT, Packed, pack, read_latents
 from ..trend import FEWEST
 from ..ventricles import scores
 from .config import AGES, SynthConfig
-from .measured import measure_ventricles, ventricle_meter, with_response
+from .volumetry import measure_ventricles, ventricle_meter, with_response
 
 # A head with skin, ears and some neck is 19 x 24 x 19 cm; it may be a little larger than the template's.
 HEAD = Geometry(box=(96, 120, 96), canvas=(112, 136, 112))
@@ -60,11 +59,8 @@ def cache_folder(cfg: SynthConfig) -> Path:
     table = Path(_root(cfg)) / "participants.tsv"
     source = codec_source(cfg)
     paths = [source, table if table.is_file() else None, *(path for scan in scans for path in (scan.path, scan.mask))]
-    sha = hashlib.sha256(f"{FORMAT} {cfg.data.head} {cfg.data.components}".encode())
-    for path in filter(None, paths):
-        facts = path.stat()
-        sha.update(f"{path.resolve()} {facts.st_size} {facts.st_mtime_ns}".encode())
-    return Path(cfg.data.cache or user_cache() / "mri_synth") / sha.hexdigest()[:16]
+    key = cache_key(FORMAT, cfg.data.head, cfg.data.components, files=paths)
+    return Path(cfg.data.cache or user_cache() / "mri_synth") / key
 
 
 def codec_source(cfg: SynthConfig) -> Path | None:
@@ -98,7 +94,7 @@ def prepare(
         fail=fail,
     )
     packed = read_latents(latents)
-    hold_out(packed.rows, cfg.data.split, cfg.seed)
+    assign(packed.rows, cfg.data.split, cfg.seed)
     for row in packed.rows:
         if row["age"] is not None and not AGES[0] <= row["age"] <= AGES[1]:
             if not row["flipped"]:
@@ -154,13 +150,3 @@ def _root(cfg: SynthConfig) -> str:
     if not cfg.data.root:
         raise UsageError("data.root= says which BIDS folder of T1w scans to train on")
     return cfg.data.root
-
-
-def hold_out(rows: list[dict[str, Any]], share: float, seed: int) -> None:
-    """Hold out a share of the subjects where participants.tsv does not say who is held out: sets "split" of rows."""
-    if any(row["split"] for row in rows):
-        return
-    subjects = sorted({row["subject"] for row in rows}, key=lambda name: derive(seed, "split", name))
-    held_out = set(subjects[: round(share * len(subjects))])
-    for row in rows:
-        row["split"] = "val" if row["subject"] in held_out else "train"

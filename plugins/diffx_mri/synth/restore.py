@@ -14,12 +14,12 @@ from diffx.errors import DataError
 from diffx.io.files import write_json
 from diffx.run import Run
 
+from .. import pictures
 from ..derivatives import BIDS_VERSION
 from ..volume import Volume
 from .config import SynthConfig
 from .face import WEIGHTS, BrainSynth
 from .inpaint import Filling
-from .montage import montage
 from .requests import Request, requests
 from .restored import Restored
 from .superres import Thin
@@ -126,7 +126,7 @@ def _show_filling(run: Run, request: Request, made: Restored, done: Filling) -> 
         columns |= {"mean": Volume(done.mean, affine), "spread": Volume(done.spread, affine)}
     through = lesion.world(np.argwhere(done.mask).mean(0))
     note = "What is inside the line is a model's guess at healthy tissue; the rest is the scan. Not for diagnosis."
-    run.report.picture(request.path.name, montage(columns, through, lesion, "spread"), note)
+    run.report.picture(request.path.name, pictures.montage(columns, through, lesion), note)
 
 
 def _show_thin(run: Run, request: Request, made: Restored, done: Thin) -> None:
@@ -136,7 +136,7 @@ def _show_thin(run: Run, request: Request, made: Restored, done: Thin) -> None:
         columns |= {"mean": Volume(done.mean, affine), "spread": Volume(done.spread, affine)}
     through = columns["cubic"].world(np.argwhere(done.brain).mean(0))
     note = "Averaged over each measured voxel, cubic, sample and mean all give the measurement; they differ within it."
-    run.report.picture(request.path.name, montage(columns, through, heat="spread"), note)
+    run.report.picture(request.path.name, pictures.montage(columns, through), note)
 
 
 TASKS: dict[str, Callable[[Run], None]] = {"inpaint": inpaint, "superres": thin}

@@ -11,20 +11,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 
+from diffx.data import is_held_out
+from diffx.data.packed import pack_arrays, read_arrays
 from diffx.errors import DataError, UsageError
-from diffx.io.files import atomic
 
 from ..bids import participants
-from ..pack import HELD_OUT
 from ..volume import Volume, load, resample
 from .contrast import Contrast, Session, find_contrast, sessions
 from .grid import SliceGrid
 from .intensity import LEVELS, STEPS, normalise
 
-FORMAT = "diffx-slices-1"
+FORMAT = "slices 2"
 
 
 @dataclass
@@ -48,8 +46,8 @@ class Slices:
         return list(self.images)
 
     def select(self, split: str) -> list[dict[str, Any]]:
-        """The scans of "train" (everything not held out) or "val" (val, test, ...)."""
-        return [row for row in self.rows if ((row["split"] or "train").lower() in HELD_OUT) == (split != "train")]
+        """The scans of "train" (train, or not told) or "val" (everything else: val, test, dev, holdout, ...)."""
+        return [row for row in self.rows if is_held_out(row["split"]) == (split != "train")]
 
     def scan(self, row: Mapping[str, Any], contrast: str) -> np.ndarray:
         """Normalised slices [Z, size, size], float32."""
@@ -110,34 +108,24 @@ def pack(
         for name in images:
             one = read[name].slices if name in read else np.zeros_like(first.slices)
             images[name].append(np.clip(np.rint(one * STEPS), 0, 255).astype(np.uint8))
-            if name in read and (split or "train").lower() not in HELD_OUT:
+            if name in read and not is_held_out(split):
                 shares[name].append(np.percentile(one[read[name].mask], LEVELS))
     if not rows:
         raise DataError(f"{root}: no session has two of the contrasts {', '.join(images)}")
     log(f"{len(rows)} sessions with {' and '.join(images)}, {rows[-1]['first'] + rows[-1]['count']} slices")
-    tensors = {f"images.{name}": torch.from_numpy(np.concatenate(parts)).contiguous() for name, parts in images.items()}
+    tensors = {f"images.{name}": torch.from_numpy(np.concatenate(parts)) for name, parts in images.items()}
     for name, parts in shares.items():
         tensors[f"quantiles.{name}"] = torch.from_numpy(np.mean(parts, 0) if parts else np.zeros(len(LEVELS)))
     about = {"grid": grid.__dict__, "rows": rows, "contrasts": list(images), "licence": stated_licence(root)}
-    with atomic(file) as temporary:
-        save_file(tensors, temporary, {"format": FORMAT, "about": json.dumps(about)})
-    return Path(file)
+    return pack_arrays(file, FORMAT, tensors, about)
 
 
 def read_slices(file: str | Path) -> Slices:
-    """What :func:`pack` wrote. Raises DataError when the file is missing, broken or something else."""
-    try:
-        with safe_open(file, "pt") as opened:
-            header = opened.metadata() or {}
-            if header.get("format") != FORMAT:
-                raise DataError(f"{file}: not packed slices of format {FORMAT}")
-            about = json.loads(header["about"])
-            images = {name: opened.get_tensor(f"images.{name}") for name in about["contrasts"]}
-            quantiles = {name: opened.get_tensor(f"quantiles.{name}").numpy() for name in about["contrasts"]}
-    except DataError:
-        raise
-    except Exception as error:  # of safetensors, and of a header that is not what it says
-        raise DataError(f"{file}: not a file of packed slices ({error})") from None
+    """What :func:`pack` wrote. Raises DataError when the file is missing, damaged or something else."""
+    found = read_arrays(file, FORMAT)
+    about, arrays = found.index, found.arrays
+    images = {name: arrays[f"images.{name}"] for name in about["contrasts"]}
+    quantiles = {name: arrays[f"quantiles.{name}"].numpy() for name in about["contrasts"]}
     return Slices(images, quantiles, about["rows"], SliceGrid(**about["grid"]), about["licence"])
 
 

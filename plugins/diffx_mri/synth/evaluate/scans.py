@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from diffx.data import cache_key
 from diffx.errors import DataError
 from diffx.io.files import atomic
 
@@ -142,8 +143,4 @@ def _name(scan: Scan) -> str:
 
 def _key(scan: Scan, regions: Path | None, pose: str) -> str:
     """Changes with the files and with the pose, not with what participants.tsv says."""
-    sha = hashlib.sha256(f"{FORMAT} {pose}".encode())
-    for path in filter(None, (scan.path, scan.mask, regions)):
-        facts = path.stat()
-        sha.update(f"{path.resolve()} {facts.st_size} {facts.st_mtime_ns}".encode())
-    return sha.hexdigest()[:16]
+    return cache_key(FORMAT, pose, files=(scan.path, scan.mask, regions))
