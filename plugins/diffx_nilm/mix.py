@@ -77,12 +77,12 @@ class Mixture:
         for house in self.houses:
             if len(house) < width or not (house.unknown[width:] == house.unknown[:-width]).any():
                 raise DataError(f"{house.name}: never {width} known periods in a row")
-        self.sources = [[h for h in self.houses if len(h.runs[a])] for a in range(len(self.appliances))]
+        self.sources = [[h for h in self.houses if len(h.activations[a])] for a in range(len(self.appliances))]
         if lacking := [a.key for a, found in zip(self.appliances, self.sources, strict=True) if not found]:
             raise DataError(f"{', '.join(h.name for h in self.houses)}: no run of {', '.join(lacking)}")
         self.scale = np.array([[a.scale] for a in self.appliances], np.float32)
         self.longest = [
-            max(int(np.ptp(h.runs[a], axis=1).max()) for h in found) for a, found in enumerate(self.sources)
+            max(int(np.ptp(h.activations[a], axis=1).max()) for h in found) for a, found in enumerate(self.sources)
         ]
 
     def __len__(self) -> int:
@@ -166,7 +166,7 @@ class Mixture:
         strength = rng.uniform(1 - self.recipe.spread, 1 + self.recipe.spread)
 
         def metered(rng: Rng) -> np.ndarray:
-            begin, end = source.runs[a][rng.integers(len(source.runs[a]))]
+            begin, end = source.activations[a][rng.integers(len(source.activations[a]))]
             run = stretch(source.window(begin, end)[1][a], rng.uniform(0.8, 1.25))
             return run * np.float32(strength * rng.uniform(0.96, 1.04))
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from diffx.noise import derive
 
-from .activations import bridged, runs
+from .activations import bridged, segments
 from .appliances import Appliance
 from .ensemble import Ensemble, spread
 from .household import DAY
@@ -62,7 +62,7 @@ def updated(counts: Sequence[float], days: float, members: int, appliances: Sequ
 
 def begun(power: np.ndarray, appliance: Appliance, period: float) -> int:
     """How many runs begin inside of a window of power [T], W: above the edge for ``min_on``, to the peak at least."""
-    begin, end = bridged(runs(power > appliance.edge), appliance.gap / period).T
+    begin, end = bridged(segments(power > appliance.edge), appliance.gap / period).T
     long = ((end - begin) * period >= appliance.min_on) | (end == len(power))
     high = np.array([power[b:e].max() >= appliance.peak for b, e in zip(begin, end, strict=True)], dtype=bool)
     return int(((begin > 0) & long & high).sum())

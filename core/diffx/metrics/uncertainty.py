@@ -55,7 +55,7 @@ def spread_skill(spread: Array, error: Array, members: int) -> float:
 
 
 def rank_correlation(a: Array, b: Array) -> float:
-    """Spearman's rho, equal values sharing their mean rank: 1 where one rises with the other, 0 where one is constant."""
+    """Spearman's rho, equal values sharing their mean rank; 0 where one of the two is constant."""
     x, y = (_ranks(v) - (v.size - 1) / 2 for v in _pair(a, b))
     size = float(np.sqrt(np.square(x).sum() * np.square(y).sum()))
     return float(x @ y) / size if size > 0 else 0.0
