@@ -594,6 +594,11 @@ def test_the_share_is_tested_exactly() -> None:
                 held = [p for p in range(9) if p not in places]
                 count += sum(p < held[rank - 1] for p in places) >= closer
             assert _exchangeable(closer, 4, rank, 5) == pytest.approx(count / len(orders), abs=1e-12)
+    x = rng(7).normal(size=(900, 3))
+    found = audit(x[:300], x[300:600], x[600:])
+    most = round(found.chance_share * 300)
+    assert _exchangeable(most, 300, 30, 300) >= 0.01 > _exchangeable(most + 1, 300, 30, 300)
+    assert found.p_value >= 0.01 and found.share <= found.chance_share
     expected = stats.hypergeom(3000 + 2000, 3000, 400 + 200 - 1).sf(400 - 1)
     assert _exchangeable(400, 3000, 200, 2000) == pytest.approx(expected, rel=1e-6)
 

@@ -207,7 +207,7 @@ def test_what_is_too_wide_for_a_phone_scrolls_and_says_so():
         wide.add_subplot().plot([0, 1])
     report.picture("wide", wide)
     (section,) = report.sections
-    assert 1000 < section.width < 1150 and section.least == round(0.6 * section.width)  # 11 inches of 96 px
+    assert 1000 < section.width < 1150 and section.least == round(0.7 * section.width)  # 11 inches of 96 px
     report.table("many", [{f"a column of figures {i}": 1.0 for i in range(9)}])
     assert report.sections[1].least > 1000
     report.table("few", [{"a": 1, "b": 2}])

@@ -11,7 +11,7 @@ from typing import Any
 from diffx.run.figures import DPI
 
 BIG = 1_000_000  # bytes of PNG above which WebP is used, near-lossless to the eye at a fraction of the size
-LEGIBLE = 0.6  # of its own width a picture can shrink to before its words are too small
+LEGIBLE = 0.7  # of its own width a picture can shrink to before its words are too small
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,8 @@ from typing import Any
 from diffx.run.images import Encoded, encode
 from diffx.run.words import figure
 
+LONG = 34  # characters of a cell above which its column is given room to wrap in
+
 
 @dataclass
 class Section:
@@ -40,8 +42,16 @@ class Section:
         """CSS pixels below which it is not squeezed but scrolled sideways; of a table by what stands in it."""
         if self.image:
             return self.image.least
-        longest = [max(map(len, column)) for column in zip(self.columns, *self.rows, strict=True)] if self.rows else []
-        return round(sum(26 + 7.5 * min(width, 34) for width in longest))
+        columns = zip(self.columns, *self.rows, strict=True) if self.rows else ()
+        return round(sum(20 + 7.5 * self._width(number, column) for number, column in enumerate(columns)))
+
+    def _width(self, number: int, column: tuple[str, ...]) -> int:
+        """Characters of a column that cannot be wrapped: all of numbers and of the first one, words of the others."""
+        head, *cells = column
+        longest = max(map(len, cells))
+        if number and not self.numeric[number]:
+            longest = 22 if longest > LONG else max(len(word) for cell in cells for word in cell.split() or [""])
+        return max(longest, len(head))
 
 
 class Report:
