@@ -4,8 +4,8 @@ python benchmarks/mri_encoder.py ROOT
 
 ROOT: a BIDS folder with T1w scans, brain masks and a column split in participants.tsv. Every set of held-out scans is
 compared with 40 random sets of as many training scans; undisturbed, that is real against real, and all else is given
-in units of it. Mean brains of the same ages and sexes are compared with the held-out scans themselves, as task=evaluate does. About a
-minute of one core, and a second and a half a scan where the scans are not in the cache.
+in units of it. Mean brains of the same ages and sexes are compared with the held-out scans themselves, as task=evaluate
+does. About a minute of one core, and a second and a half a scan where the scans are not in the cache.
 """
 
 from __future__ import annotations

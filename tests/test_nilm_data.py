@@ -413,7 +413,7 @@ def test_houses_that_cannot_be_learnt_from_are_refused(packed):
     _, made = packed
     with pytest.raises(DataError, match="never 60000 known periods"):
         Mixture(made, DEFAULT, width=60_000)
-    with pytest.raises(DataError, match="no run of microwave"):
+    with pytest.raises(DataError, match="no activation of microwave"):
         Mixture([replace(h, activations=(*h.activations[:3], h.activations[3][:0])) for h in made], DEFAULT)
 
 

@@ -1,8 +1,8 @@
 """Calibrated bands: widened until they hold what they promise in homes that the network never saw.
 
 The members of the posterior agree with one another more than with a new home: its kettle is another kettle, its meter
-another meter, and a run may begin half a minute earlier. So the interval [l, h] of the members is widened, for each
-appliance and level on its own, over ``reach`` neighbouring periods and by a share g of itself,
+another meter, and an activation may begin half a minute earlier. So the interval [l, h] of the members is widened, for
+each appliance and level on its own, over ``reach`` neighbouring periods and by a share g of itself,
 
     [ min l / (1 + g), max h (1 + g) ],
 
