@@ -1,4 +1,4 @@
-"""The rival of a diffusion model: the same network, shown no noise, trained by absolute error."""
+"""The baseline of a diffusion model: the same network, shown no noise, trained by absolute error."""
 
 from __future__ import annotations
 
