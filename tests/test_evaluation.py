@@ -84,6 +84,7 @@ def test_comparing_sets_says_what_real_ones_get():
     folded = sd * (2 / np.pi) ** 0.5 * np.exp(-((mu / sd) ** 2) / 2) + mu * math.erf(mu / sd / 2**0.5)
     assert found.real_vs_real == pytest.approx(folded, rel=0.15)  # 200 subsets: an error of 0.75 / sqrt(200)
     assert found.real_vs_real_interval[0] < found.real_vs_real < found.real_vs_real_interval[1] < 1
+    assert compare(gap, real, fake, known[:20], {}).real_vs_real_interval is None  # one choice has no spread
     assert [b.name for b in found.baselines] == ["same", "zero"] and found.baselines[0].value == 0
 
 

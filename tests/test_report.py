@@ -160,11 +160,11 @@ def test_goals_come_from_the_figures_and_the_missed_ones_first():
         "few": Figure(0.9, n=40, n_real=6, goal=Goal(low=0.5, high=0.6)),
     }
     goals = goals_section(to_json(figures))
-    assert goals.columns == ["goal", "wanted", "value", "n", "verdict"]
+    assert goals.columns == ["verdict", "goal", "wanted", "value", "n"]
     assert goals.rows == [
-        ["kettle, f1", "at least 0.95", "0.9", "40", "missed"],
-        ["few", "0.5 to 0.6", "0.9", "6", "too few to tell"],
-        ["seconds a brain", "at most 20", "3", "–", "met"],
+        ["missed", "kettle, f1", "at least 0.95", "0.9", "40"],
+        ["too few to tell", "few", "0.5 to 0.6", "0.9", "6"],
+        ["met", "seconds a brain", "at most 20", "3", "–"],
     ]
     assert goals_section({"mae": 1.0, "fid": {"value": 1.0}}) is None
 

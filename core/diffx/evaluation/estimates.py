@@ -63,6 +63,7 @@ def compare(
         facts: further arguments of :class:`Figure`.
     """
     n = min(len(fake), len(known))
+    subsets = subsets if n < len(known) else 1  # all of them can be chosen in one way
     choices = [known[permutation(len(known), seed, i)[:n]] for i in range(subsets)]
     found = torch.tensor([distance(real, rows) for rows in choices], dtype=torch.float64)
     ends = torch.quantile(found, torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
@@ -70,7 +71,7 @@ def compare(
     return Figure(
         distance(real, fake),
         real_vs_real=float(found.mean()),
-        real_vs_real_interval=ends,
+        real_vs_real_interval=ends if subsets > 1 else None,
         baselines=others,
         n=len(fake),
         n_real=len(real),

@@ -23,13 +23,13 @@ def goals_section(metrics: Mapping[str, Any]) -> Section | None:
         return None
     rows = [
         {
+            "verdict": own.verdict,
             "goal": own.title or _spoken(name),
             "wanted": own.goal.words if own.goal else "",
             "value": own.value,
             "95 % interval": _pair(own.interval),
             "unit": own.unit,
             "n": own.cases,
-            "verdict": own.verdict,
         }
         for name, own in found
     ]
