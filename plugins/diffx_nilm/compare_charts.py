@@ -25,7 +25,7 @@ def methods(trials: Mapping[str, Trial], figures: Mapping[str, Mapping[str, Mapp
         figures: appliance -> method -> figure, of :meth:`.Trial.figures` with spans.
     """
     tint = colours([trial.appliance for trial in trials.values()])
-    with sheet(max(2.6 * len(trials), 5.5), 4.6) as figure:
+    with sheet(max(2.9 * len(trials), 5.5), 4.6) as figure:
         grid = figure.subplots(2, len(trials), squeeze=False)
         for column, (key, trial) in enumerate(trials.items()):
             for axes, name in zip(grid[:, column], ("mae", "f1"), strict=True):
@@ -53,7 +53,7 @@ def _bars(axes: Any, figures: Mapping[str, Mapping[str, Any]], name: str, tint: 
     axes.margins(y=0.16)
     axes.set_xlim(-0.6, len(figures) - 0.4)
     axes.set_xticks(range(len(figures)), [TITLES.get(method, method).replace(" ", "\n") for method in figures])
-    axes.tick_params(axis="x", length=0, labelsize=8.5)
+    axes.tick_params(axis="x", length=0, labelsize=8)
 
 
 def calibration(trials: Sequence[Trial], figures: Sequence[Mapping[str, Any]]) -> Any:

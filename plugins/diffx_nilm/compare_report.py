@@ -129,13 +129,13 @@ def _house(trial: Trial, house: Judged, figures: Figures) -> dict[str, Any]:
 
 def _day(day: Piece, judged: Sequence[Judged]) -> dict[str, Any]:
     row: dict[str, Any] = {"house": day.household.name} if len(judged) > 1 else {}
-    row |= {"day": f"{day.household.start:%Y-%m-%d}", "misplaced (kWh)": round(misplaced(day) / 1000, 2)}
+    row |= {"day": f"{day.household.start:%Y-%m-%d}", "misplaced energy (kWh)": round(misplaced(day) / 1000, 2)}
     hours = day.household.period / 3600
     for a, appliance in enumerate(day.appliances):
         if appliance.key in day.household.parts:
             known = day.household.parts[appliance.key] == day.household.parts[appliance.key]
             said, was = day.median[a][known], day.household.parts[appliance.key][known]
-            row[f"{pictures.spoken(appliance)}: said"] = round(float(said[said == said].sum()) * hours / 1000, 2)
+            row[f"{pictures.spoken(appliance)}: estimate"] = round(float(said[said == said].sum()) * hours / 1000, 2)
             row[f"{pictures.spoken(appliance)}: metered"] = round(float(was.sum()) * hours / 1000, 2)
     return row
 
