@@ -15,10 +15,10 @@ import torch
 from diffx.errors import DataError
 from diffx_mri.align import linear_velocity, prepare, read_mask, split_pose
 from diffx_mri.bids import find_scans
+from diffx_mri.brain_extraction import quick_mask
 from diffx_mri.codec import BrainCodec
 from diffx_mri.fit import fit_codec, head_template
 from diffx_mri.geometry import Geometry
-from diffx_mri.mask import quick_mask
 from diffx_mri.pack import pack, read_latents
 from diffx_mri.patches import PatchMoments, from_patches, mirror_order, to_patches
 from diffx_mri.pull import pull_back, push

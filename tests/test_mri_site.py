@@ -16,11 +16,11 @@ from diffx.config import resolve
 from diffx.data.packed import pack_arrays
 from diffx_mri import BrainSynth
 from diffx_mri.codec import BrainCodec
+from diffx_mri.harmonisation import with_site
 from diffx_mri.pack import FORMAT, Packed
-from diffx_mri.site import with_site
-from diffx_mri.synth.adapt import departure, recoded
 from diffx_mri.synth.config import SynthConfig
 from diffx_mri.synth.data import cache_folder
+from diffx_mri.synth.tasks.adapt import departure, recoded
 
 
 def normal(*shape: int, seed: int = 0) -> torch.Tensor:

@@ -32,11 +32,10 @@ from diffx_mri.translate.contrast import Contrast, find_contrast
 from diffx_mri.translate.data import Pairs, prepare
 from diffx_mri.translate.face import Translator
 from diffx_mri.translate.grid import SliceGrid, heights
-from diffx_mri.translate.net import Folded
-from diffx_mri.translate.regression import Regression
-from diffx_mri.translate.regressor import Regressor, Stack
-from diffx_mri.translate.summary import estimated, spread_of
+from diffx_mri.translate.mean_model import Regressor, Stack
+from diffx_mri.translate.model import Folded, Regression
 from diffx_mri.translate.training import training_data
+from diffx_mri.translate.uncertainty import estimated, spread_of
 from diffx_mri.volume import Volume, load
 
 LGG = Path(os.environ.get("DIFFX_DATA", Path(__file__).parents[1] / "../shared/data")) / "mri/lgg"
@@ -402,7 +401,7 @@ def test_mri_synth_hands_over(trained, bids, tmp_path):
 def handed(words: list[str], file: Path | None = None):
     """What mri_translate is asked for where mri_synth was asked with these words."""
     from diffx_mri.synth.config import SynthConfig
-    from diffx_mri.synth.handover import given, translate_config
+    from diffx_mri.synth.tasks.translate import given, translate_config
 
     words = ["plugin=mri_synth", "task=translate", *words, *([f"config={file}"] if file else [])]
     cfg = resolve(SynthConfig, overrides=words)

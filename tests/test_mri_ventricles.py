@@ -15,11 +15,11 @@ from test_mri_trend import AGES, FACTS, RNG, SEXES, codec, normal
 
 from diffx.errors import UsageError
 from diffx_mri import BrainSynth, Person
+from diffx_mri.normative import features, population
 from diffx_mri.pack import Packed
 from diffx_mri.synth.config import BrainSampling
 from diffx_mri.synth.data import Latents
 from diffx_mri.synth.volumetry import measure_ventricles, ventricle_meter, with_response
-from diffx_mri.trend import features, population
 from diffx_mri.ventricles import millilitres, norms, response, scores, to_tell
 
 VOLUMES = np.exp(2.5 + 0.01 * AGES + 0.4 * RNG.normal(size=len(AGES))).tolist()

@@ -29,10 +29,10 @@ from diffx_nilm.config import PowerConfig, PowerSampling
 from diffx_nilm.contrib import Diffx
 from diffx_nilm.data import appliances_of, packed
 from diffx_nilm.ensemble import Ensemble, spread, stretches
-from diffx_nilm.evidence import calibrated, gather
+from diffx_nilm.evaluate.evidence import calibrated, gather
+from diffx_nilm.evaluate.scores import Score
 from diffx_nilm.face import neighbours, parts
 from diffx_nilm.result import Piece
-from diffx_nilm.scores import Score
 from diffx_nilm.simulate import simulate
 from diffx_nilm.usage import adapted, begun, prior, updated
 from diffx_nilm.whole import within

@@ -23,9 +23,9 @@ from diffx_nilm.baselines import AlwaysOff, GradientBoosting, Seq2Point, save_al
 from diffx_nilm.baselines.gbm import Trees
 from diffx_nilm.baselines.seq2point import Net
 from diffx_nilm.calibration import Calibration
-from diffx_nilm.compare import Trial
 from diffx_nilm.config import PowerConfig
-from diffx_nilm.days import Days, misplaced
+from diffx_nilm.evaluate.days import Days, misplaced
+from diffx_nilm.evaluate.trials import Trial
 from diffx_nilm.face import Opened
 from diffx_nilm.household import Household
 from diffx_nilm.result import Piece

@@ -27,8 +27,8 @@ from diffx.run import figures
 from diffx_nilm import charts, compare_charts, pictures
 from diffx_nilm.appliances import DEFAULT, DISHWASHER, KETTLE
 from diffx_nilm.calibration import Calibration, Energy, uncalibrated
-from diffx_nilm.days import Days, by_day, telling
 from diffx_nilm.digest import Digest, Habits, Metered
+from diffx_nilm.evaluate.days import Days, by_day, telling
 from diffx_nilm.household import Household
 from diffx_nilm.read import Options, read
 from diffx_nilm.result import Energies, Piece, joined, one_piece, seconds

@@ -16,10 +16,10 @@ from diffx.io import checkpoint
 
 from .align import Brain, prepare, read_mask
 from .bids import Scan, find_scans
+from .brain_extraction import quick_mask
 from .codec import BrainCodec
 from .fit import fit_codec, head_template
 from .geometry import Geometry
-from .mask import quick_mask
 from .volume import Volume, load
 
 FORMAT = "brain latents 2"

@@ -31,7 +31,7 @@ from .tiles import (
     tile,
     tile_sizes,
     window,
-)  # fmt: skip
+)
 from .volume import Volume
 
 GAP = 10  # pixels between tiles and around the picture

@@ -9,8 +9,8 @@ import numpy as np
 
 from .appliances import Appliance
 from .calibration import Calibration, Energy
-from .compare import OURS, Trial
-from .days import Days, telling
+from .evaluate.days import Days, telling
+from .evaluate.trials import OURS, Trial
 from .household import DAY, Household
 from .result import Energies, Piece, one_piece
 from .usage import begun

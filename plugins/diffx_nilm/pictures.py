@@ -14,7 +14,7 @@ from diffx.run.figures import FAINT, INK, LINE, MUTED, PALETTE, sheet
 
 from .activations import segments
 from .appliances import Appliance
-from .days import telling
+from .evaluate.days import telling
 from .household import Household
 from .result import Piece
 

@@ -7,8 +7,10 @@ from typing import Any
 
 import pandas as pd
 
-from . import charts, compare_charts, compare_report, pictures
+from . import charts, pictures
 from .digest import Digest
+from .evaluate import charts as compare_charts
+from .evaluate import report as compare_report
 
 BANDS = (
     "The intervals are calibrated: they were widened until, in homes that the network never saw, nine in ten of them "

@@ -6,11 +6,13 @@ from dataclasses import dataclass, field
 
 from diffx.config import GRIDS, DataConfig, NetConfig, ProcessConfig, RunConfig, SampleConfig, TrainConfig, option
 
-from .evaluate.config import EvaluateConfig
-from .restoring import BrainRestoring
-
 PLUGIN = "mri_synth"
 WEIGHTS = "mri-synth-ixi"  # shipped with the package
+SPACE = "diffxbrain"
+SPACE_SAID = (
+    "Rigidly aligned to the mean of the training brains; the origin is near the anterior commissure and the axes are "
+    "RAS+, so it lies roughly where MNI152 does, but head size is the person's own."
+)
 AGES = (18, 90)  # years that the network can be told
 WIDEST = 3.0  # standard deviations of log ventricle volume from what is usual
 
@@ -68,6 +70,36 @@ class BrainTraining(TrainConfig):
 
 
 @dataclass
+class RestoreConfig:
+    """How the prior is asked for what a scan does not show."""
+
+    sampler: str = option("dpmpp_2m", help="the solver, as sample.sampler")
+    steps: int = option(12, help="steps of the solver", min=1)
+    stop: float = option(
+        1.0, help="noise (sigma/alpha) at which the prediction is taken for the sample; less: more texture", min=0
+    )
+    iterations: int = option(2, help="conjugate gradients in a step, one backward pass each", min=1)
+    noise: float = option(
+        0.06, help="rms by which a scan may differ from what the prior can say; 1.0 is a brain's 99th percentile", min=0
+    )
+    margin: float = option(2.0, help="inpaint: how far around the mask the scan is not looked at", unit="mm", min=0)
+    rim: float = option(
+        3.0, help="inpaint: depth inside the mask at which the prior's filling has taken over", unit="mm", min=0
+    )
+
+
+@dataclass
+class EvaluateConfig:
+    """How synthetic brains are compared with real ones."""
+
+    n: int = option(0, help="brains to draw; 0: one for each held-out scan, at most 30", min=0, max=10_000)
+    measures: str = option("mri-measures-ixi", help="segmenter, encoder and age regression: an id, a file or a run")
+    ceiling: bool = option(False, help="also put the held-out scans through the codec: what no prior can beat")
+    segmenter_steps: int = option(900, help="task=train_measures: optimiser steps of the segmenter", min=1)
+    encoder_steps: int = option(500, help="task=train_measures: optimiser steps of the encoder", min=1)
+
+
+@dataclass
 class SynthConfig(RunConfig):
     """Whole brains on a 2 mm grid, conditioned on age, sex and the size of the ventricles."""
 
@@ -89,5 +121,5 @@ class SynthConfig(RunConfig):
     process: BrainProcess = field(default_factory=BrainProcess)
     train: BrainTraining = field(default_factory=BrainTraining)
     sample: BrainSampling = field(default_factory=BrainSampling)
-    restore: BrainRestoring = field(default_factory=BrainRestoring)
+    restore: RestoreConfig = field(default_factory=RestoreConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)

@@ -17,8 +17,8 @@ from diffx.plugins.weights import resolve_weights
 from ..bids import find_scans, tables_of
 from ..codec import BrainCodec
 from ..geometry import Geometry
+from ..normative import FEWEST
 from ..pack import FORMAT, Packed, pack, read_latents
-from ..trend import FEWEST
 from ..ventricles import scores
 from .config import AGES, SynthConfig
 from .volumetry import measure_ventricles, ventricle_meter, with_response
@@ -139,7 +139,7 @@ def shipped_codec() -> BrainCodec | None:
     """The codec of the shipped weights, for its head atlas; None in an installation without them."""
     from diffx.errors import DataError
 
-    from .face import WEIGHTS
+    from .config import WEIGHTS
 
     try:
         return BrainCodec.of_weights(resolve_weights(WEIGHTS, "mri_synth"))

@@ -1,11 +1,11 @@
-"""task=translate: mri_translate does it, a plugin of its own because its weights say nothing of age, sex or a codec."""
+"""What task=translate hands over to mri_translate."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
@@ -14,23 +14,7 @@ from diffx.errors import UsageError
 from ..translate.config import SliceData, SliceSampling, TranslateConfig
 from .config import BrainSampling, SynthConfig
 
-if TYPE_CHECKING:
-    from diffx.run import Run
-
-
 _BRAINS_ALONE = {"autoguidance": 1.0, "weak": None}  # options of sample.* and what asks for none of it
-
-
-def translate(run: Run) -> None:
-    """``target`` from ``source`` for each subject of ``data.root``, ``n`` samples each, by mri_translate."""
-    from ..translate import tasks as translation
-
-    asked = run.cfg
-    run.cfg = translate_config(asked, given(run.argv, asked.config))
-    try:
-        translation.translate(run)
-    finally:
-        run.cfg = asked
 
 
 def translate_config(cfg: SynthConfig, given: Collection[str] = ()) -> TranslateConfig:

@@ -9,8 +9,8 @@ import torch
 from diffx.config import SampleConfig
 from diffx.predict import Predict
 
-from .face import BrainSynth
-from .restoring import BrainRestoring
+from .config import RestoreConfig
+from .model import BrainModel
 
 Guide = Callable[[Predict], Predict]
 
@@ -21,7 +21,7 @@ class Prior:
     The process moves latents less their expectation at that age and sex, `mean` [1, 3+K, *grid]; guides act on that.
     """
 
-    def __init__(self, synth: BrainSynth, age: float | None = None, sex: str | None = None) -> None:
+    def __init__(self, synth: BrainModel, age: float | None = None, sex: str | None = None) -> None:
         self.pipeline, self.shape, self.person = synth.pipeline, synth.codec.shape, {"age": age, "sex": sex}
         self.device = synth.pipeline.device
         self.mean = synth.codec.expected([age], [sex]).to(self.device)
@@ -31,7 +31,7 @@ class Prior:
         """The noise schedule, for guides."""
         return self.pipeline.process.schedule
 
-    def draw(self, guide: Guide, seeds: Sequence[int], options: BrainRestoring) -> torch.Tensor:
+    def draw(self, guide: Guide, seeds: Sequence[int], options: RestoreConfig) -> torch.Tensor:
         """Latents [N, 3+K, *grid] on the host, one a seed, of the prediction that `guide` makes of the network's.
 
         Raises UsageError for an age or a sex the weights do not know, or an unknown sampler.

@@ -26,12 +26,12 @@ from ..volume import Source, opened
 from .config import PLUGIN, WEIGHTS, SliceSampling
 from .contrast import Contrast, check_known
 from .data import grid_of
-from .drawing import Residual
 from .grid import SliceGrid
 from .intensity import from_state, normalise
-from .regression import Regression
-from .regressor import Regressor, Stack
-from .summary import ESTIMATES, estimated, spread_of
+from .mean_model import Regressor, Stack
+from .model import Regression
+from .sampling import Residual
+from .uncertainty import ESTIMATES, estimated, spread_of
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,7 @@ from diffx.process import Gaussian
 
 from .config import TranslateConfig
 from .contrast import Contrast
-from .net import slice_net
-from .regression import Regression
+from .model import Regression, slice_net
 
 
 @diffx.hookimpl

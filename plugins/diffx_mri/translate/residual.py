@@ -21,8 +21,8 @@ from diffx.plugins.weights import resolve_weights
 from .config import TranslateConfig
 from .data import Pairs
 from .intensity import head_mask, to_state
+from .mean_model import PLUGIN, Regressor, Stack
 from .pack import Slices
-from .regressor import PLUGIN, Regressor, Stack
 
 Direction = tuple[str, str]
 Expected = Mapping[Direction, torch.Tensor]  # given, wanted -> states [N, size, size] float16, as Slices.images

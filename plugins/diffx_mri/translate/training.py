@@ -15,7 +15,7 @@ from diffx.plugins.weights import resolve_weights
 
 from .config import TranslateConfig
 from .data import Pairs, prepare
-from .regressor import PLUGIN
+from .mean_model import PLUGIN
 from .residual import Residuals, expectations, regression_of
 
 

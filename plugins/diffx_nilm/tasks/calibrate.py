@@ -10,7 +10,7 @@ from diffx.io import checkpoint
 from diffx.plugins.weights import resolve_weights
 
 from ..data import chosen, metered
-from ..evidence import Evidence, calibrated, gather, has_days
+from ..evaluate.evidence import Evidence, calibrated, gather, has_days
 from ..face import PLUGIN, Disaggregator
 from ..household import Household
 

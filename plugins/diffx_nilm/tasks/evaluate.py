@@ -14,15 +14,15 @@ from diffx.io.checkpoint import read_meta
 from diffx.io.home import expanded
 from diffx.plugins.weights import resolve_weights
 
-from .. import compare_report
 from ..baselines import Baseline, fit_all, load_all, save_all
 from ..calibration import uncalibrated
-from ..compare import Judged, Trial
 from ..config import PowerSampling
 from ..data import chosen, metered
-from ..days import Days, misplaced
+from ..evaluate import report as compare_report
+from ..evaluate.days import Days, misplaced
+from ..evaluate.figures import scores
+from ..evaluate.trials import Judged, Trial
 from ..face import PLUGIN, Disaggregator
-from ..figures import scores
 from ..household import Household
 from .calibrate import last
 from .disaggregate import usage_of
@@ -34,9 +34,9 @@ def evaluate(run: Any) -> None:
     """Disaggregate the last ``data.days`` days of each house of ``data.root`` and score them against its meters.
 
     ``metrics.json``: ``appliances -> kettle -> diffx | always_off | gbm | seq2point -> figure`` over all houses, and
-    ``houses -> name -> appliances -> ...`` of each; the figures are those of :mod:`diffx_nilm.scores`. ``scores ->
-    kettle -> figure`` holds ours over all houses in the form of docs/evaluation.md, with baselines and goals. A house
-    that cannot be read, or where no appliance was metered, is listed as failed, and the others are done.
+    ``houses -> name -> appliances -> ...`` of each; the figures are those of :mod:`diffx_nilm.evaluate.scores`.
+    ``scores -> kettle -> figure`` holds ours over all houses in the form of docs/evaluation.md, with baselines and
+    goals. A house that cannot be read, or where no appliance was metered, is listed as failed, and the others are done.
     """
     cfg = run.cfg
     face = Disaggregator.load(cfg.from_, cfg.device, cfg.extensions)

@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import pictures
 from ..appliances import DEFAULT
-from ..days import Days, telling
+from ..evaluate.days import Days, telling
 from ..face import parts
 from ..household import Household
 from ..result import Piece

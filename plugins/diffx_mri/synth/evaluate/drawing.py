@@ -10,8 +10,10 @@ from torch import Tensor
 
 from ...derivatives import DerivativesWriter
 from ...volume import Volume
-from ..face import WEIGHTS, BrainSynth, Person
-from ..tasks import SPACE, SPACE_SAID, check
+from ..checks import check
+from ..config import SPACE, SPACE_SAID, WEIGHTS
+from ..face import BrainSynth
+from ..model import Person
 from .scans import Posed, prepared, to_bytes
 
 SWEEP = (25.0, 40.0, 55.0, 70.0, 80.0)

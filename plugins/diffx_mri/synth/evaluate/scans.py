@@ -17,8 +17,8 @@ from diffx.io.files import atomic
 
 from ...align import Brain, prepare, read_mask
 from ...bids import Scan, find_scans
+from ...brain_extraction import quick_mask
 from ...codec import BrainCodec
-from ...mask import quick_mask
 from ...overlay import settled
 from ...volume import Volume, load, resample
 from .tissues import read_tissues, region_maps

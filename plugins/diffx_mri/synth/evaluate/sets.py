@@ -16,7 +16,7 @@ from diffx.noise import derive
 from ...bids import Scan, find_scans
 from ...codec import BrainCodec
 from ..config import AGES
-from ..face import Person
+from ..model import Person
 from .scans import Posed, read_posed
 
 LEAST = 6  # scans on each side: fewer have no spread worth a figure

@@ -15,7 +15,7 @@ from diffx.run.figures import HELD_OUT, REAL, SYNTHETIC, sheet
 
 from ... import pictures
 from ...bids import Scan
-from ..face import Person
+from ..model import Person
 from .figures import Brains, misread
 from .scans import STEP, Posed
 

@@ -13,12 +13,12 @@ from diffx.errors import DataError
 from diffx.evaluation import Baseline, Figure
 from diffx.pipeline import Pipeline
 
-from .. import pictures
-from ..codec import BrainCodec
-from ..pack import Packed
-from ..site import FEWEST, with_site
-from .data import prepare
-from .face import PLUGIN, WEIGHTS
+from ... import pictures
+from ...codec import BrainCodec
+from ...harmonisation import FEWEST, with_site
+from ...pack import Packed
+from ..config import PLUGIN, WEIGHTS
+from ..data import prepare
 
 
 def adapt(run: Any) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .codec import BrainCodec
 from .narrowing import storable
-from .trend import around, kept
+from .normative import around, kept
 
 FEWEST = 4  # scans below which a spread is a guess
 

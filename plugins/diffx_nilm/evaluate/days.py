@@ -9,7 +9,7 @@ import numpy as np
 
 from diffx.evaluation import Ranking
 
-from .result import Piece, dates, one_piece
+from ..result import Piece, dates, one_piece
 
 
 def by_day(piece: Piece) -> Iterator[Piece]:

@@ -10,7 +10,7 @@ from diffx.pipeline import Pipeline
 
 from .config import SliceSampling
 from .data import grid_of
-from .regressor import Stack
+from .mean_model import Stack
 
 
 @dataclass(frozen=True)

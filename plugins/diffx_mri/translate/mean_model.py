@@ -16,7 +16,7 @@ from diffx.pipeline import Pipeline
 from .config import PLUGIN, SliceSampling
 from .grid import SliceGrid, heights
 from .intensity import to_state
-from .regression import Regression
+from .model import Regression
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ import numpy as np
 
 from diffx.metrics import Reliability, central_interval, reliability_counts
 
-from .appliances import Appliance
-from .calibration import Energy
-from .result import Piece, dates
+from ..appliances import Appliance
+from ..calibration import Energy
+from ..result import Piece, dates
 from .scores import Score
 
 OURS = "diffx"

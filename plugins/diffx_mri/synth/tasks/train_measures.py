@@ -13,15 +13,15 @@ from diffx.noise import derive
 from diffx.plugins.weights import resolve_weights
 
 from ...codec import BrainCodec
-from ..face import WEIGHTS
-from . import encoder, segment
-from .ages import anatomy, fit_ages
-from .encoder import Lessons, Tutor
-from .fitting import fit
-from .measures import Measures
-from .scans import Posed
-from .sets import check_folder, parts, read_scans
-from .tissues import CLASSES
+from ..config import WEIGHTS
+from ..evaluate import encoder, segment
+from ..evaluate.ages import anatomy, fit_ages
+from ..evaluate.encoder import Lessons, Tutor
+from ..evaluate.fitting import fit
+from ..evaluate.measures import Measures
+from ..evaluate.scans import Posed
+from ..evaluate.sets import check_folder, parts, read_scans
+from ..evaluate.tissues import CLASSES
 
 RATE = 2e-3
 

@@ -1,4 +1,4 @@
-"""What `diffx run plugin=mri_synth` does."""
+"""task=sample: brains for an age, a sex and a size of the ventricles."""
 
 from __future__ import annotations
 
@@ -8,24 +8,18 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from diffx import tasks as core
 from diffx.run import Run
 
-from .. import pictures
-from ..derivatives import DerivativesWriter
-from ..volume import Volume
-from .data import Latents, prepare
-from .face import WEIGHTS, Brain, BrainSynth, Person
-from .volumetry import ventricle_meter
+from ... import pictures
+from ...derivatives import DerivativesWriter
+from ...volume import Volume
+from ..checks import check
+from ..config import SPACE, SPACE_SAID, WEIGHTS
+from ..face import BrainSynth
+from ..model import Brain, Person
+from ..volumetry import ventricle_meter
 
-SPACE = "diffxbrain"
-SPACE_SAID = (
-    "Rigidly aligned to the mean of the training brains; the origin is near the anterior commissure and the axes are "
-    "RAS+, so it lies roughly where MNI152 does, but head size is the person's own."
-)
-LITRES = (0.7, 2.1)  # brain volumes outside have not been seen in healthy adults
 SHOWN = 8  # brains whose pictures the report holds
-LIKENESS = 0.7  # correlation with the mean brain below which a sample is no brain; training brains have over 0.9
 
 
 def sample(run: Run) -> None:
@@ -81,23 +75,6 @@ def row(name: str, synth: BrainSynth, brain: Brain, measured: float | None) -> d
         "brain volume (l)": round(brain.litres, 3),
         "seconds": round(brain.seconds, 1),
     }
-
-
-def check(run: Run, synth: BrainSynth, brain: Brain) -> None:
-    """Flag a sample that is not finite, empty, constant, or no brain."""
-    name = f"the brain of seed {brain.person.seed}"
-    if not np.isfinite(brain.data).all():
-        run.flag(f"{name} has voxels that are not finite")
-    elif brain.data.std() == 0:
-        run.flag(f"{name} is constant")
-    else:
-        mean = synth.codec.mean_brain().cpu().numpy()
-        inside = (mean > 0) | (brain.data > 0)
-        likeness = float(np.corrcoef(mean[inside], brain.data[inside])[0, 1])
-        if likeness < LIKENESS:
-            run.flag(f"{name} does not look like one: correlation {likeness:.2f} with the mean brain")
-        if not synth.codec.whole_head and not LITRES[0] < brain.litres < LITRES[1]:
-            run.flag(f"{name} holds {brain.litres:.2f} l; adults have {LITRES[0]} to {LITRES[1]} l")
 
 
 def caption(person: Person) -> str:
@@ -156,18 +133,3 @@ def caption_of_request(cfg: Any) -> str:
     size = f"ventricles {cfg.ventricles:+g} sd" if cfg.ventricles is not None else None
     wanted = [cfg.sex, f"{cfg.age:g} y" if cfg.age is not None else None, size]
     return ", ".join(filter(None, wanted)) or "any age, any sex"
-
-
-def train(run: Run) -> None:
-    """Encode the scans of ``data.root`` and train on them; with ``from=`` go on from other weights with their codec."""
-    cfg = run.cfg
-    codec, packed = prepare(cfg, run.log, run.fail, run.flag)
-    rows = [packed.rows[i] for i in packed.select("train")]
-    ages = [row["age"] for row in rows if row["age"] is not None]
-    run.report.facts({"training scans": len({(r["subject"], r["session"]) for r in rows})})
-    tensors, facts = codec.to_tensors()
-    if codec.people:  # of whom the trend knows, where few scans are added
-        ages += [codec.people["ages"][0], codec.people["ages"][-1]]
-    meta = {"codec": facts, "ages": [min(ages), max(ages)] if ages else None}
-    splits = {split: Latents(packed, packed.select(split), codec) for split in ("train", "val")}
-    core.train(run, tensors, meta, splits)

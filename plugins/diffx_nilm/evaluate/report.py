@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from . import compare_charts, pictures
-from .compare import OURS, Judged, Trial
+from .. import pictures
+from ..result import Piece
+from . import charts as compare_charts
 from .days import misplaced
 from .figures import TITLES
-from .result import Piece
+from .trials import OURS, Judged, Trial
 
 Figures = Mapping[str, Mapping[str, Any]]  # method -> figure -> number
 

@@ -5,7 +5,12 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-ESTIMATES = ("regression", "mean", "median")
+ESTIMATES_SAID = {
+    "regression": "what the regression expects",
+    "mean": "the mean of the samples",
+    "median": "the median of the samples",
+}
+ESTIMATES = tuple(ESTIMATES_SAID)
 POOLED = 2.0  # pixels: standard deviation of the neighbourhood over which variances are averaged
 
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .appliances import Appliance
-from .calibration import LEVELS, Calibration, fit_band, fit_energy, fit_likely
-from .result import Piece
+from ..appliances import Appliance
+from ..calibration import LEVELS, Calibration, fit_band, fit_energy, fit_likely
+from ..result import Piece
 from .scores import Score
 
 

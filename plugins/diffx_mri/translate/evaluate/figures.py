@@ -11,14 +11,14 @@ import numpy as np
 from diffx.evaluation import Baseline, Figure, estimate
 from diffx.metrics import ause, rank_correlation, spread_skill
 
-from ..pictures import Row
-from .config import SliceSampling
-from .face import Translator
-from .intensity import head_mask, matched
-from .pack import Slices
-from .regressor import Stack
+from ...pictures import Row
+from ..config import SliceSampling
+from ..face import Translator
+from ..intensity import head_mask, matched
+from ..mean_model import Stack
+from ..pack import Slices
+from ..uncertainty import estimated, spread_of
 from .scores import mae, peak, psnr, ssim
-from .summary import estimated, spread_of
 
 Measure = Callable[[np.ndarray, np.ndarray, np.ndarray, float], float]
 VALUE = "synthetic"  # what is written, whichever estimate that is

@@ -12,15 +12,15 @@ import numpy as np
 from diffx.errors import DataError
 from diffx.run import Run
 
-from .. import pictures
-from ..bids import Derivatives
-from ..volume import Volume
-from .config import SynthConfig
-from .face import WEIGHTS, BrainSynth
-from .inpaint import Filling
-from .requests import Request, requests
-from .restored import Restored
-from .superres import Thin
+from ... import pictures
+from ...bids import Derivatives
+from ...volume import Volume
+from ..config import WEIGHTS, SynthConfig
+from ..face import BrainSynth
+from ..inpaint import Filling
+from ..inverse import Reconstruction
+from ..requests import Request, requests
+from ..superres import Thin
 
 _SHOWN = 4  # scans whose pictures the report holds
 
@@ -92,7 +92,7 @@ def _all(
     return rows
 
 
-def _save(run: Run, request: Request, made: Restored, *sources: str, **facts: Any) -> None:
+def _save(run: Run, request: Request, made: Reconstruction, *sources: str, **facts: Any) -> None:
     weights = run.cfg.from_ or WEIGHTS
     made.save(run.samples / request.folder, request.stem, Sources=list(sources), Weights=weights, **facts)
 
@@ -110,7 +110,7 @@ def _finish(run: Run, rows: list[dict[str, Any]], title: str, caption: str) -> N
     run.log(f"{len(rows)} scans in {run.samples}")
 
 
-def _show_filling(run: Run, request: Request, made: Restored, done: Filling) -> None:
+def _show_filling(run: Run, request: Request, made: Reconstruction, done: Filling) -> None:
     affine = made.scan.affine
     lesion = Volume(done.mask.astype(np.float32), affine)
     columns = {"scan": made.scan, "filled": Volume(done.data[0], affine)}
@@ -121,7 +121,7 @@ def _show_filling(run: Run, request: Request, made: Restored, done: Filling) -> 
     run.report.picture(request.path.name, pictures.montage(columns, through, lesion), note)
 
 
-def _show_thin(run: Run, request: Request, made: Restored, done: Thin) -> None:
+def _show_thin(run: Run, request: Request, made: Reconstruction, done: Thin) -> None:
     affine = done.affine
     columns = {"measured": made.scan, "cubic": Volume(done.cubic, affine), "sample": Volume(done.data[0], affine)}
     if len(done.data) > 1:

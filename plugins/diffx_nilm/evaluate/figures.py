@@ -8,7 +8,7 @@ from typing import Any
 from diffx.evaluation import Baseline, Figure, Goal
 from diffx.evaluation.figure import Better
 
-from .compare import OURS
+from .trials import OURS
 
 TITLES = {OURS: "diffx", "always_off": "always off", "gbm": "gradient boosting", "seq2point": "seq2point"}
 SHOWN: dict[str, tuple[str, str, Better]] = {  # figure -> (title, unit, better)

@@ -32,7 +32,7 @@ import numpy as np
 
 from diffx.metrics import bootstrap, central_interval, crps_each
 
-from .household import DAY
+from ..household import DAY
 
 LEVELS = (0.5, 0.9)
 _SUMS = (

@@ -22,9 +22,9 @@ from ..bids import Name, write_with_sidecar
 from ..overlay import Say, on_grid, warn
 from ..stored import Stored, as_read, write, write_int16
 from ..volume import Source, Volume, opened
-from .face import BrainSynth
+from .config import RestoreConfig
 from .inpaint import Filling, fill
-from .restoring import BrainRestoring
+from .model import BrainModel
 from .superres import Thin, superres
 
 _FILLED = "T1w scan with the tissue inside the lesion mask replaced; all other voxels have their bits"
@@ -33,7 +33,7 @@ _SPREAD = "Standard deviation over the samples, in the scan's units"
 
 
 @dataclass(frozen=True)
-class Restored:
+class Reconstruction:
     """Samples of what a scan does not show, as images in its own space, world codes and units of intensity.
 
     `samples`, one a seed; their `mean`; their `spread`, the standard deviation voxel by voxel, None of one sample.
@@ -74,35 +74,35 @@ class Restored:
 
 
 def fill_scan(
-    synth: BrainSynth, scan: Source, mask: Source, n: int, seed: int, age: float | None, sex: str | None,
+    synth: BrainModel, scan: Source, mask: Source, n: int, seed: int, age: float | None, sex: str | None,
     brain: Source | None, say: Say = warn, **options: Any,
-) -> Restored:  # fmt: skip
+) -> Reconstruction:  # fmt: skip
     """`BrainSynth.fill`: `inpaint.fill` of files or images."""
     seeds = _seeds(n, seed)
     stored = Stored.read(scan)
     volume = stored.volume
     lesion, head = on_grid(mask, volume, say), None if brain is None else on_grid(brain, volume, say)
     with _naming(scan):
-        done = fill(synth, volume, lesion.data, head, seeds, age, sex, BrainRestoring(**options))
+        done = fill(synth, volume, lesion.data, head, seeds, age, sex, RestoreConfig(**options))
 
     def image(values: np.ndarray) -> nib.Nifti1Image:
         return as_read(stored.replaced(values, done.mask, f"diffx {__version__} lesion filled"))
 
     spread = stored.image(done.spread, f"diffx {__version__} spread") if n > 1 else None
-    return Restored([image(one) for one in done.data], image(done.mean), spread, seeds, volume, done)
+    return Reconstruction([image(one) for one in done.data], image(done.mean), spread, seeds, volume, done)
 
 
 def thin_scan(
-    synth: BrainSynth, scan: Source, voxel: float, n: int, seed: int, age: float | None, sex: str | None,
+    synth: BrainModel, scan: Source, voxel: float, n: int, seed: int, age: float | None, sex: str | None,
     brain: Source | None, say: Say = warn, **options: Any,
-) -> Restored:  # fmt: skip
-    """`BrainSynth.superres`: `superres.superres` of files or images."""
+) -> Reconstruction:  # fmt: skip
+    """`BrainModel.superres`: `superres.superres` of files or images."""
     seeds = _seeds(n, seed)
     stored = Stored.read(scan)
     volume = stored.volume
     head = None if brain is None else on_grid(brain, volume, say)
     with _naming(scan):
-        done = superres(synth, volume, head, voxel, seeds, age, sex, BrainRestoring(**options))
+        done = superres(synth, volume, head, voxel, seeds, age, sex, RestoreConfig(**options))
 
     def image(values: np.ndarray, what: str = "superres") -> nib.Nifti1Image:
         made = nib.Nifti1Image(values.astype(np.float32), done.affine)
@@ -113,7 +113,7 @@ def thin_scan(
         return made
 
     spread = image(done.spread, "spread") if n > 1 else None
-    return Restored([image(one) for one in done.data], image(done.mean), spread, seeds, volume, done)
+    return Reconstruction([image(one) for one in done.data], image(done.mean), spread, seeds, volume, done)
 
 
 def _seeds(n: int, seed: int) -> list[int]:

@@ -13,16 +13,17 @@ from torch import Tensor
 from diffx.evaluation import Baseline, Figure, Goal, estimate
 
 from ...bids import Scan
-from ..face import BrainSynth, Person
-from . import figures, similarity
-from .drawing import draw, through_codec
-from .figures import MEAN, Brains
-from .measures import Measures, Readings
-from .page import pages
-from .scans import Posed, to_bytes
-from .segment import dice
-from .sets import MOST, check_folder, parts, people, read_scans
-from .tissues import CLASSES
+from ..evaluate import figures, similarity
+from ..evaluate.drawing import draw, through_codec
+from ..evaluate.figures import MEAN, Brains
+from ..evaluate.measures import Measures, Readings
+from ..evaluate.report import pages
+from ..evaluate.scans import Posed, to_bytes
+from ..evaluate.segment import dice
+from ..evaluate.sets import MOST, check_folder, parts, people, read_scans
+from ..evaluate.tissues import CLASSES
+from ..face import BrainSynth
+from ..model import Person
 
 PAIRS = 24  # of which the mean structural similarity is taken
 

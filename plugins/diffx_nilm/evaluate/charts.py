@@ -9,10 +9,10 @@ import numpy as np
 
 from diffx.run.figures import FAINT, GREYS, INK, MUTED, coverage_diagram, reliability_diagram, sheet
 
-from .calibration import LEVELS
-from .compare import OURS, Trial
+from ..calibration import LEVELS
+from ..pictures import WIDE, colours, titled
 from .figures import TITLES
-from .pictures import WIDE, colours, titled
+from .trials import OURS, Trial
 
 _FEW = 10  # periods below which a share says nothing
 
