@@ -15,7 +15,7 @@ import torch
 from diffx.errors import DataError
 from diffx_mri.align import linear_velocity, prepare, read_mask, split_pose
 from diffx_mri.bids import find_scans
-from diffx_mri.brain_extraction import quick_mask
+from diffx_mri.brain_extraction import extract_brain
 from diffx_mri.codec import BrainCodec
 from diffx_mri.fit import fit_codec, head_template
 from diffx_mri.geometry import Geometry
@@ -419,8 +419,8 @@ def test_real_scans_are_explained_masked_and_kept_in_place():
     for image, mask, brain, p, v in zip(images, masks, brains, poses, velocities, strict=False):
         scaled = Volume(image.data / np.percentile(image.data[mask.data > 0], 99), image.affine)
         heads.append((scaled, mask, brain.shift, p, v))
-    found = quick_mask(images[8], codec.with_head(*head_template(heads, SMALL))).data
+    found = extract_brain(images[8], codec.with_head(*head_template(heads, SMALL))).data
     true = masks[8].data
     assert 2 * (found * true).sum() / (found.sum() + true.sum()) > 0.93
     with pytest.raises(DataError, match="no mean head"):
-        quick_mask(images[8], codec)
+        extract_brain(images[8], codec)

@@ -32,7 +32,7 @@ from diffx_mri.translate.contrast import Contrast, find_contrast
 from diffx_mri.translate.data import Pairs, prepare
 from diffx_mri.translate.face import Translator
 from diffx_mri.translate.grid import SliceGrid, heights
-from diffx_mri.translate.mean_model import Regressor, Stack
+from diffx_mri.translate.mean_model import MeanModel, Stack
 from diffx_mri.translate.model import Folded, Regression
 from diffx_mri.translate.training import training_data
 from diffx_mri.translate.uncertainty import estimated, spread_of
@@ -335,7 +335,7 @@ def test_weights_hold_what_translation_needs(trained):
 
 def test_the_diffusion_learns_what_the_regression_leaves(trained, bids):
     data = SliceData(root=str(bids), size=32, spacing=6.0, gap=20.0, cache=str(trained["cache"]))
-    first = Regressor.load(trained["regression"] / "checkpoints/weights.safetensors")
+    first = MeanModel.load(trained["regression"] / "checkpoints/weights.safetensors")
     found = training_data(TranslateConfig(data=data, from_=str(trained["regression"]), device="cpu"))
     spread, sets = float(found.tensors["spread"]), found.sets
     plain = Pairs(sets["train"].slices, "train")

@@ -21,7 +21,7 @@ _BELOW_CROWN = 72.0  # mm from the top of the head to the middle of the brain
 _POOR = 0.75  # correlation with the mean head below which the mask is not to be trusted
 
 
-def quick_mask(image: Volume, codec: BrainCodec) -> Volume:
+def extract_brain(image: Volume, codec: BrainCodec) -> Volume:
     """Intracranial mask, 0 or 1, on the scan's own grid. image: a T1w head, any scale of intensity.
 
     Raises DataError when the codec has no mean head or the scan does not look like one.

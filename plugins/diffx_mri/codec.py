@@ -81,7 +81,7 @@ class BrainCodec(torch.nn.Module):
         return self.geometry.affine(self.geometry.canvas)
 
     def with_head(self, head: torch.Tensor, brain: torch.Tensor) -> BrainCodec:
-        """This codec with a mean whole head and its brain probability, [*canvas] each, for `mask.quick_mask`.
+        """This codec with a mean whole head and its brain probability, [*canvas] each, for `mask.extract_brain`.
 
         They are kept at twice the spacing, at which heads are registered.
         """

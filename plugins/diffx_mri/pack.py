@@ -16,7 +16,7 @@ from diffx.io import checkpoint
 
 from .align import Brain, prepare, read_mask
 from .bids import Scan, find_scans
-from .brain_extraction import quick_mask
+from .brain_extraction import extract_brain
 from .codec import BrainCodec
 from .fit import fit_codec, head_template
 from .geometry import Geometry
@@ -162,7 +162,7 @@ def _prepare_all(
             if mask is None:
                 if mask_codec is None:
                     raise DataError(f"{scan.path}: no brain mask among the derivatives, and no codec to make one with")
-                mask, quick = quick_mask(image, mask_codec), quick + 1
+                mask, quick = extract_brain(image, mask_codec), quick + 1
             brains.append(prepare(image, mask, geometry, whole_head))
             kept.append((name, scan))
         except DataError as error:

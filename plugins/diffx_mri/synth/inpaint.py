@@ -17,7 +17,7 @@ from scipy import ndimage
 from diffx.errors import DataError
 from diffx.guide import Mask, keep, posterior
 
-from ..brain_extraction import quick_mask
+from ..brain_extraction import extract_brain
 from ..harmonic import depth, harmonic
 from ..placed import place, render, template_points, touched
 from ..volume import Volume
@@ -86,7 +86,7 @@ def fill(
         raise DataError("the mask covers the whole volume")
     smooth = harmonic(scan.data, lesion, scan.spacing)
     clean = Volume(smooth.astype(np.float32), scan.affine)
-    brain = brain or quick_mask(clean, synth.codec)
+    brain = brain or extract_brain(clean, synth.codec)
     inside = ndimage.binary_fill_holes(brain.data > 0)
     share = float((lesion & inside).sum() / max(inside.sum(), 1))
     if share > LARGEST:

@@ -19,7 +19,7 @@ from torch.nn.functional import avg_pool3d
 from diffx.errors import DataError
 from diffx.guide import Operator, keep, posterior
 
-from ..brain_extraction import quick_mask
+from ..brain_extraction import extract_brain
 from ..codec import BrainCodec
 from ..placed import place, render, template_points
 from ..volume import Volume
@@ -86,7 +86,7 @@ def superres(
     affine = divided(scan.affine, factors)
     cubic = consistent(enlarged(scan.data, factors), scan.data, factors)
     fine = Volume(cubic.astype(np.float32), affine)
-    soft = quick_mask(fine, codec).data if brain is None else enlarged(brain.data, factors, 1)
+    soft = extract_brain(fine, codec).data if brain is None else enlarged(brain.data, factors, 1)
     inside = ndimage.binary_fill_holes(soft > 0.5)
     placed = place(fine, Volume(inside.astype(np.float32), affine), codec)
     measured, box = _well_inside(inside, factors)

@@ -28,9 +28,9 @@ from .contrast import Contrast, check_known
 from .data import grid_of
 from .grid import SliceGrid
 from .intensity import from_state, normalise
-from .mean_model import Regressor, Stack
+from .mean_model import MeanModel, Stack
 from .model import Regression
-from .sampling import Residual
+from .sampling import ResidualSampler
 from .uncertainty import ESTIMATES, estimated, spread_of
 
 
@@ -60,7 +60,7 @@ class Translator:
     no such model: there is one answer then, and no uncertainty.
     """
 
-    def __init__(self, regressor: Regressor, meta: Mapping[str, Any], residual: Residual | None = None):
+    def __init__(self, regressor: MeanModel, meta: Mapping[str, Any], residual: ResidualSampler | None = None):
         self.regressor, self.residual, self.meta = regressor, residual, meta
         self.config = residual.pipeline.config if residual else regressor.config
         self.contrasts = [Contrast.of(name).name for name in self.config.data.contrasts]
@@ -88,14 +88,14 @@ class Translator:
         quantiles = {name: values.numpy() for name, values in under(extra, "quantiles").items()}
         facts = {**meta, "licence": pipeline.licence, "quantiles": quantiles}
         if isinstance(pipeline.process, Regression):
-            return cls(Regressor(pipeline), facts)
+            return cls(MeanModel(pipeline), facts)
         if "regression" not in meta:
             raise DataError(
                 f"{path} lacks the regression that its diffusion corrects; train with task=train of {PLUGIN}"
             )
         assert path is not None
-        regressor = Regressor.from_tensors(under(extra, "regression"), meta["regression"], path, device)
-        return cls(regressor, facts, Residual(pipeline, float(extra["spread"])))
+        regressor = MeanModel.from_tensors(under(extra, "regression"), meta["regression"], path, device)
+        return cls(regressor, facts, ResidualSampler(pipeline, float(extra["spread"])))
 
     @property
     def licence(self) -> str:

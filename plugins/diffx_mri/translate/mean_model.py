@@ -39,7 +39,7 @@ class Stack:
         return [{"source": image, "height": float(at), **told} for image, at in zip(around, where, strict=True)]
 
 
-class Regressor:
+class MeanModel:
     """The conditional median of each slice. Made by :meth:`load` from a file, by :meth:`from_tensors` from inside one.
 
     Args:
@@ -50,7 +50,7 @@ class Regressor:
         self.pipeline, self.config, self.meta = pipeline, pipeline.config, pipeline.meta
 
     @classmethod
-    def load(cls, source: str | Path, device: str = "auto") -> Regressor:
+    def load(cls, source: str | Path, device: str = "auto") -> MeanModel:
         """Raises DataError where the file holds no regression."""
         pipeline = Pipeline.load(source, device, plugin=PLUGIN)
         if not isinstance(pipeline.process, Regression):
@@ -60,7 +60,7 @@ class Regressor:
     @classmethod
     def from_tensors(
         cls, tensors: Mapping[str, Tensor], meta: Mapping[str, Any], path: Path, device: str = "auto"
-    ) -> Regressor:
+    ) -> MeanModel:
         """Inverse of :meth:`to_tensors`; ``path`` is named in errors."""
         return cls(Pipeline.from_checkpoint(tensors, meta, path, device=device, plugin=PLUGIN))
 

@@ -21,7 +21,7 @@ from diffx.plugins.weights import resolve_weights
 from .config import TranslateConfig
 from .data import Pairs
 from .intensity import head_mask, to_state
-from .mean_model import PLUGIN, Regressor, Stack
+from .mean_model import PLUGIN, MeanModel, Stack
 from .pack import Slices
 
 Direction = tuple[str, str]
@@ -44,7 +44,7 @@ class Residuals(Pairs):
         return {**item, "x": (item["x"] - expected) / self.spread, "expected": expected}
 
 
-def regression_of(cfg: TranslateConfig) -> tuple[Regressor, bool]:
+def regression_of(cfg: TranslateConfig) -> tuple[MeanModel, bool]:
     """The regression that ``from=`` names, or the one inside the diffusion that it names (then True).
 
     Raises:
@@ -54,7 +54,7 @@ def regression_of(cfg: TranslateConfig) -> tuple[Regressor, bool]:
         raise UsageError("from= names the regression whose residual to learn: train one first, with regression=true")
     path = resolve_weights(cfg.from_, PLUGIN)
     inside = "regression" in read_meta(path)
-    found = inside_of(path, cfg.device) if inside else Regressor.load(path, cfg.device)
+    found = inside_of(path, cfg.device) if inside else MeanModel.load(path, cfg.device)
     for name in ("contrasts", "size", "spacing", "gap"):
         ours, theirs = getattr(cfg.data, name), getattr(found.config.data, name)
         if ours != theirs:
@@ -62,14 +62,14 @@ def regression_of(cfg: TranslateConfig) -> tuple[Regressor, bool]:
     return found, inside
 
 
-def inside_of(path: Path, device: str) -> Regressor:
+def inside_of(path: Path, device: str) -> MeanModel:
     """The regression inside the weights of a diffusion."""
     tensors, meta = load(path)
-    return Regressor.from_tensors(under(tensors, "extra.regression"), meta["regression"], path, device)
+    return MeanModel.from_tensors(under(tensors, "extra.regression"), meta["regression"], path, device)
 
 
 def expectations(
-    slices: Slices, regressor: Regressor, file: Path, progress: Callable[[Any, str], Any]
+    slices: Slices, regressor: MeanModel, file: Path, progress: Callable[[Any, str], Any]
 ) -> tuple[Expected, float]:
     """What the regression makes of each slice in each direction, and the root mean square of what it leaves of "train".
 

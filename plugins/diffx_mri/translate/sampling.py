@@ -14,7 +14,7 @@ from .mean_model import Stack
 
 
 @dataclass(frozen=True)
-class Residual:
+class ResidualSampler:
     """What a contrast may be beside what is expected of it.
 
     Args:

@@ -17,7 +17,7 @@ from diffx.io.files import atomic
 
 from ...align import Brain, prepare, read_mask
 from ...bids import Scan, find_scans
-from ...brain_extraction import quick_mask
+from ...brain_extraction import extract_brain
 from ...codec import BrainCodec
 from ...overlay import settled
 from ...volume import Volume, load, resample
@@ -117,7 +117,7 @@ def prepared(scan: Scan, codec: BrainCodec, say: Callable[[str], None] = lambda 
     """A scan masked by its mask derivative, else by the codec's atlas, and scaled; `say` is told of a mask whose header
     disagrees with the scan's. Raises DataError."""
     image = load(scan.path)
-    return prepare(image, read_mask(scan, image, say) or quick_mask(image, codec), codec.geometry)
+    return prepare(image, read_mask(scan, image, say) or extract_brain(image, codec), codec.geometry)
 
 
 def _pose(codec: BrainCodec, brains: list[Brain], tissues: list[Volume | None], files: list[Path]) -> None:
