@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from diffx.errors import UsageError
+from diffx.io.files import what_blocks
 from diffx.io.home import expanded
 
 ROOT = Path("runs")
@@ -47,17 +48,20 @@ def admit(cfg: Any) -> Path | None:
     """The folder that `cfg` names or resumes, None where a new one will be named by the clock; nothing is made.
 
     Raises UsageError when `out` is a file, holds something and `resume` is false, or holds something that is not a
-    run of this plugin and task; when there is nothing to resume; and when several processes have no `out` to agree on.
+    run of this plugin and task; when nothing can be written there; when there is nothing to resume; and when several
+    processes have no `out` to agree on.
     """
     if cfg.out:
         folder = expanded(cfg.out)
         if process_rank() == 0:
             _admit(folder, cfg)
+            _writable(folder)
         return folder
     if cfg.resume:
         return _newest(ROOT / cfg.plugin, cfg)
     if int(os.environ.get("WORLD_SIZE", 1)) > 1:
         raise UsageError("several processes must share one run folder: name it with out=DIR")
+    _writable(ROOT / cfg.plugin)
     return None
 
 
@@ -83,6 +87,12 @@ def _admit(folder: Path, cfg: Any) -> None:
     if not _same(status, cfg):
         was = f"{status.get('plugin')} {status.get('task')}"
         raise UsageError(f"out={cfg.out} holds a run of {was}, not of {cfg.plugin} {cfg.task}; name another folder")
+
+
+def _writable(folder: Path) -> None:
+    why = what_blocks(folder.absolute())
+    if why:
+        raise UsageError(f"{folder.absolute()} cannot be written, as {why}: name another run folder with out=")
 
 
 def _newest(home: Path, cfg: Any) -> Path:
