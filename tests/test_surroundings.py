@@ -26,7 +26,7 @@ TALKS = PLUGIN.replace('run.metric("size", run.cfg.size)', '[run.log(f"line {i}"
 def shell(strangers: Strangers, script: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """bash, in which `dx` is diffx."""
     script = f'dx() {{ "{sys.executable}" -m diffx "$@"; }}\n{script}'
-    mine = {**os.environ, "PYTHONPATH": strangers.path, "DIFFX_CONFIG": f"{strangers.folder}-choices"}
+    mine = {name: value for name, value in strangers.environment.items() if name != "COLUMNS"}
     return subprocess.run(
         ["bash", "-c", script], capture_output=True, text=True, errors="replace",
         env={**mine, **environment}, cwd=strangers.folder,
@@ -89,7 +89,7 @@ def test_a_home_of_somebody_else_holds_no_choices(open_folder: Path) -> None:
     work.mkdir()
     work.chmod(0o777)
     bare = {k: v for k, v in os.environ.items() if k not in ("HOME", "DIFFX_CONFIG", "USER", "LOGNAME")}
-    bare["PYTHONPATH"] = strangers.path
+    bare["PYTHONPATH"] = strangers.environment["PYTHONPATH"]
 
     def run(**more: str) -> subprocess.CompletedProcess[str]:
         command = [*NOBODY, sys.executable, "-m", "diffx", "run", "plugin=one"]
@@ -169,7 +169,7 @@ def test_a_full_disk_is_an_error_of_one_line(strangers: Strangers) -> None:
 def test_any_encoding_of_the_streams(strangers: Strangers, encoding: str) -> None:
     strangers.add("one")
     name = "Zoë – 脳 \N{BRAIN}"
-    environment = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONPATH": strangers.path}
+    environment = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONPATH": strangers.environment['PYTHONPATH']}
     command = [sys.executable, "-m", "diffx"]
     shown = subprocess.run(
         [*command, "config", "show", "plugin=one", f"subject={name}"], capture_output=True, env=environment
@@ -186,7 +186,8 @@ def test_any_encoding_of_the_streams(strangers: Strangers, encoding: str) -> Non
 def test_a_name_keeps_its_bytes_in_the_c_locale(strangers: Strangers) -> None:
     strangers.add("one")
     bare = {k: v for k, v in os.environ.items() if not k.startswith(("LC_", "LANG", "PYTHONIO"))}
-    bare |= {"PYTHONPATH": strangers.path, "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    bare |= {"PYTHONPATH": strangers.environment["PYTHONPATH"]}
+    bare |= {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
     done = subprocess.run(
         [sys.executable, "-m", "diffx", "run", "plugin=one", "out=Zoë"],
         capture_output=True, env=bare, cwd=strangers.folder,

@@ -27,9 +27,9 @@ class Piece:
 
     household: Household
     appliances: tuple[Appliance, ...]
-    members: np.ndarray
-    bounds: Mapping[float, tuple[np.ndarray, np.ndarray]]
-    said: np.ndarray | None = None
+    members: np.ndarray = field(repr=False)
+    bounds: Mapping[float, tuple[np.ndarray, np.ndarray]] = field(repr=False)
+    said: np.ndarray | None = field(default=None, repr=False)
 
     @cached_property
     def median(self) -> np.ndarray:
@@ -115,9 +115,9 @@ class Energies:
         return pd.DataFrame(rows)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Result:
-    """A whole household: :class:`Piece` after piece, without the members.
+    """A whole household: :class:`Piece` after piece, without the members; printed, a short summary.
 
     ``power``: :meth:`Piece.frame` of all of it. ``energy``: :meth:`Energies.table`. ``usage``: runs a day of each
     appliance that were found, or given. ``facts``: weights, members, seconds and notes.
@@ -129,6 +129,23 @@ class Result:
     energy: pd.DataFrame
     usage: Mapping[str, float]
     facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        """The household, and the energy of each appliance; the ends of the days' intervals are added up."""
+        house = self.household
+        known = float(np.isfinite(house.mains).mean()) if len(house) else 0.0
+        mains = float(self.energy.groupby("Date")["mains_kWh"].first().sum())
+        lines = [
+            f"Result of {house.name}: {house.start:%Y-%m-%d %H:%M}, {house.days:.3g} days every {house.period:g} s, "
+            f"mains known {known:.0%} of them, {mains:.4g} kWh"
+        ]
+        sums = self.energy.groupby("appliance", sort=False)[["kWh", "kWh_low", "kWh_high"]].sum()
+        wide = max(map(len, sums.index), default=0)
+        for key, (kwh, low, high) in zip(sums.index, sums.to_numpy(), strict=True):
+            runs = f", {self.usage[key]:.2g} runs a day" if key in self.usage else ""
+            lines.append(f"  {key:<{wide}}  {kwh:7.2f} kWh (90 %: {low:.2f} to {high:.2f}){runs}")
+        columns = "in .power (W, bands, probability of being on) and .energy (kWh of each day)"
+        return "\n".join([*lines, f"  {columns}"])
 
 
 def joined(

@@ -20,7 +20,7 @@ def describe(chosen: Chosen, everything: bool = False) -> str:
     head = f"usage: diffx run plugin={manifest.name} [key=value ...]\n\n{manifest.name}: {manifest.summary}"
     parts = [paragraphs(head)]
     mark = {manifest.default_task: " (default)"}
-    parts.append(_section("tasks", [(f"task={n}", line + mark.get(n, "")) for n, line in manifest.tasks.items()]))
+    parts.append(_section("tasks", [(f"task={n}", task.help + mark.get(n, "")) for n, task in manifest.tasks.items()]))
     parts.append(_section("presets", [(f"preset={n}", _settings(values)) for n, values in manifest.presets.items()]))
     mine = [w for w in shipped() if w.plugin == manifest.name]
     weights = [(f"from={w.id}", f"{w.entry.bytes / 1e6:.1f} MB, {w.entry.licence}") for w in mine]

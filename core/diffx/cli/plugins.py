@@ -32,9 +32,9 @@ LEVELS = {
     "manifest": "it parses, and the weights it names are whole",
     "configuration": "the options and every preset resolve; importing them brings in no heavy package",
     "import": "the module imports, its hooks are known, the needed ones are there, its tasks are the manifest's",
-    "contract": "on the CPU and small: data the same when asked again and of one form, three training steps, Ctrl-C "
-    "and resume=true with the same weights at the end, two sampling steps, files; samplers, schedules, networks and "
-    "loggers where the answer is known",
+    "contract": "on the CPU and small: data the same when asked again and of one form, weights that can be saved, "
+    "three training steps, Ctrl-C and resume=true with the same weights at the end, two sampling steps, files; "
+    "samplers, schedules, networks and loggers where the answer is known",
 }
 CHECKED = """The first three run in a clean process without torch. Where the plugin brings no data, say where some are:
 diffx plugins check NAME data.root=FOLDER"""
@@ -128,7 +128,7 @@ def _described(manifest: Manifest) -> list[tuple[str, str]]:
         ("configuration", manifest.config or ("asked of the module" if manifest.tasks else "none: an extension")),
         ("plugin API", manifest.api),
         ("requires", ", ".join(manifest.requires) or "nothing more"),
-        *(("task", f"{n}: {line}{' (default)' if n == default else ''}") for n, line in manifest.tasks.items()),
+        *(("task", f"{n}: {task.help}{' (default)' if n == default else ''}") for n, task in manifest.tasks.items()),
         *(("preset", n) for n in manifest.presets),
         *(("weights", f"{w.id}: {size(w)}, {w.entry.licence}") for w in shipped() if w.plugin == manifest.name),
         *(("weights", f"{w.id}: {w.why}") for w in absent() if w.plugin == manifest.name),

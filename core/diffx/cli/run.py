@@ -7,7 +7,7 @@ from typing import Any
 
 from diffx.cli.chosen import Chosen, choose, configure
 from diffx.cli.layout import paragraphs
-from diffx.errors import DiffxError, PluginError, UsageError, did_you_mean
+from diffx.errors import DiffxError, UsageError
 from diffx.plugins.loader import Plugins, load, require_extra
 from diffx.plugins.registry import find
 
@@ -55,6 +55,9 @@ def _run(words: Sequence[str], given: Sequence[str], traceback: bool, quiet: boo
     for name in cfg.extensions:
         find(name)
     require_extra(chosen.found)
+    from diffx.checks.inputs import check_inputs
+
+    check_inputs(chosen.found, cfg)
     from diffx.run import execute
     from diffx.run.location import admit
     from diffx.run.progress import Screen
@@ -70,15 +73,12 @@ def _run(words: Sequence[str], given: Sequence[str], traceback: bool, quiet: boo
 def _task(chosen: Chosen, cfg: Any) -> Callable[[Any], None]:
     """The function of `cfg.task`, after which every plugin's diffx_finish is called."""
     plugins = load(chosen.found.name, tuple(cfg.extensions))
-    tasks = plugins.tasks()
-    if cfg.task not in tasks:
-        hint = did_you_mean(cfg.task, tasks)
-        raise PluginError(f"{chosen.found.label}: its manifest names a task {cfg.task!r} that its code lacks{hint}")
+    function = plugins.task(cfg.task)
     _check_names(plugins, cfg)
 
     def task(run: Any) -> None:
         try:
-            tasks[cfg.task](run)
+            function(run)
         except BaseException as error:
             for failure in plugins.notify("diffx_finish", run=run, error=error):
                 run.log(f"note: {failure}")  # what ended the run is what the user has to know

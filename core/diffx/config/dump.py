@@ -13,6 +13,7 @@ from diffx.config.options import RunConfig
 from diffx.config.parse import expected
 from diffx.config.resolve import escape
 from diffx.config.schema import schema
+from diffx.io.files import plain
 
 # They tell one call what to do, not what the run is: a file that repeats them would write into the old folder.
 OF_THE_CALL = ("config", "out", "resume")
@@ -27,7 +28,7 @@ def flat(cfg: RunConfig) -> Iterator[tuple[str, Any]]:
         value: Any = cfg
         for name in option.path:
             value = getattr(value, name)
-        yield key, list(value) if isinstance(value, tuple) else value
+        yield key, plain(value, finite=False)
 
 
 def to_yaml(cfg: RunConfig, *, comments: bool = False, everything: bool = False) -> str:

@@ -16,6 +16,8 @@ from diffx.errors import DataError
 from diffx.io.files import what_blocks
 from diffx.io.home import expanded, user_folder
 
+__all__ = ["Arrays", "cache_folder", "cache_path", "cached"]
+
 Arrays = dict[str, np.ndarray]
 
 

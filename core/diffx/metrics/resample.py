@@ -12,6 +12,8 @@ from torch import Tensor
 from diffx.metrics.arrays import Array, Estimate, tensor
 from diffx.noise import Noise, derive
 
+__all__ = ["Interval", "bootstrap", "floor", "permutation"]
+
 
 @dataclass(frozen=True)
 class Interval:

@@ -3,9 +3,9 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from diffx.plugins.loader import Plugins, load
+    from diffx.plugins.loader import Plugins, load, plugins_of
 
-__all__ = ["Plugins", "load"]
+__all__ = ["Plugins", "load", "plugins_of"]
 
 
 def __getattr__(name: str) -> Any:

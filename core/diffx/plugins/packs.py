@@ -19,7 +19,7 @@ from diffx.plugins.registry import (
     canonical,
     discover,
     entry_points,
-    manifest_file,
+    manifest_files,
     package_folders,
     registry_file,
 )
@@ -64,10 +64,10 @@ def _examine(module: str, distribution: str, version: str) -> Pack:
         reason = block_reason(distribution)
         if reason:
             return pack._replace(error=reason)
-        file = manifest_file(module)
-        if file is None or not package_folders(module):
+        files = manifest_files(module, distribution)
+        if not files or not package_folders(module):
             return pack._replace(error=f"no diffx.yaml in the folder of its package {module!r}: ask its author")
-        return pack._replace(weights=parse_weights(read_mapping(file).get("weights")))
+        return pack._replace(weights=parse_weights(read_mapping(files[0]).get("weights")))
     except Exception as error:  # whatever it is, other weights must not suffer
         text = str(error) if isinstance(error, ValueError) else in_one_line(error)
         return pack._replace(error=f"bad manifest: {text}")

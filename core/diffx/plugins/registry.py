@@ -18,6 +18,7 @@ from diffx.errors import PluginError, did_you_mean, in_one_line
 from diffx.io.yamltext import read_mapping
 from diffx.plugins.manifest import API, Manifest, parse_manifest
 from diffx.plugins.userfile import read_choices
+from diffx.version import __version__
 
 GROUP = "diffx"
 OURS = "diffx-suite"
@@ -102,6 +103,12 @@ def _without_clash(one: Found, everybody: list[Found]) -> Found:
     return one._replace(error=f"{both}: diffx plugins remove, or block, {loser}")
 
 
+@functools.cache
+def core() -> Found:
+    """The core as a plugin: its row in the catalogue."""
+    return Found("core", parse_manifest("core", _catalogue().get("core")), OURS, __version__)
+
+
 def find(name: str) -> Found:
     """The plugin of that name. Raises PluginError where it is unknown, broken, blocked or made for another API."""
     plugins = {found.name: found for found in reversed(discover())}
@@ -127,23 +134,40 @@ def canonical(name: str) -> str:
 
 
 def package_folders(module: str) -> list[Path]:
-    """The folders of a module's top-level package, found without importing it; [] where there is none."""
+    """The folders of a module's top-level package, found without importing it; [] where there is none.
+
+    Of a single file, the folder in which it lies.
+    """
     try:
         spec = importlib.util.find_spec(module.partition(".")[0])
     except (ImportError, ValueError, AttributeError):
         return []
-    return [Path(folder) for folder in spec.submodule_search_locations or ()] if spec else []
+    if spec is None:
+        return []
+    if spec.submodule_search_locations is None:
+        return [Path(spec.origin).parent] if spec.has_location and spec.origin else []
+    return [Path(folder) for folder in spec.submodule_search_locations]
 
 
-def manifest_file(module: str) -> Path | None:
-    """The diffx.yaml nearest to a module, in its package's folder or one above; None where there is none."""
+def manifest_files(module: str, distribution: str) -> list[Path]:
+    """The files that may be a plugin's diffx.yaml, the likeliest first.
+
+    In the folder of its package or one above; for a plugin that is a single file, beside it. Last come those that its
+    distribution installed elsewhere, as in its dist-info: single files share one folder, and would overwrite each
+    other's there.
+    """
     inner = module.split(".")[1:]
-    for folder in package_folders(module):
-        for depth in range(len(inner), -1, -1):  # a namespace package is shared: the plugin's own part goes first
-            file = folder.joinpath(*inner[:depth], "diffx.yaml")
-            if file.is_file():
-                return file
-    return None
+    near = [
+        folder.joinpath(*inner[:depth], "diffx.yaml")
+        for folder in package_folders(module)
+        for depth in range(len(inner), -1, -1)  # a namespace package is shared: the plugin's own part goes first
+    ]
+    try:
+        installed = metadata.distribution(distribution).files or []
+    except metadata.PackageNotFoundError:
+        installed = []
+    far = [Path(str(file.locate())) for file in installed if file.name == "diffx.yaml"]
+    return [file for file in dict.fromkeys([*near, *far]) if file.is_file()]
 
 
 def missing_requirements(manifest: Manifest) -> list[str]:
@@ -193,6 +217,25 @@ def entry_points(group: str) -> Iterator[tuple[str, str, str, str, str]]:
             yield point.name, point.value, "?", "?", f"its distribution's metadata is damaged: {in_one_line(error)}"
 
 
+def _row(name: str, files: list[Path]) -> tuple[str, Any, str]:
+    """(file, row, "") of the first file with a row of that name, ("", None, what is wrong with the first) else."""
+    problems = []
+    for file in files:
+        try:
+            row = (read_mapping(file).get("plugins") or {}).get(name)
+        except ValueError as error:  # perhaps another's, in a folder that they share
+            problems.append(f"bad manifest: {error}")
+            continue
+        if row is not None:
+            return str(file), row, ""
+        problems.append(_no_row(file, name))
+    return "", None, problems[0]
+
+
+def _no_row(source: str | Path, name: str) -> str:
+    return f"{source}: no row 'plugins: {name}:'"
+
+
 def _examine(name: str, module: str, distribution: str, version: str, rows: dict[str, Any]) -> Found:
     def broken(reason: str) -> Found:
         return Found(name, None, distribution, version, reason)
@@ -201,13 +244,15 @@ def _examine(name: str, module: str, distribution: str, version: str, rows: dict
         if _is_ours(distribution):
             source, row = "registry.yaml", rows.get(name)
         else:
-            file = manifest_file(module)
-            if file is None:
-                package = module.partition(".")[0]
-                return broken(f"no diffx.yaml in the folder of its package {package!r}: ask its author")
-            source, row = str(file), (read_mapping(file).get("plugins") or {}).get(name)
+            files = manifest_files(module, distribution)
+            if not files:
+                top = module.partition(".")[0]
+                return broken(f"no diffx.yaml in the folder of its package {top!r}, or beside {top}.py: ask its author")
+            source, row, problem = _row(name, files)
+            if problem:
+                return broken(problem)
         if row is None:
-            return broken(f"{source}: no row 'plugins: {name}:'")
+            return broken(_no_row(source, name))
         manifest = parse_manifest(name, row)
         if manifest.module != module:
             return broken(f"{source}: module {manifest.module!r} is not the entry point's {module!r}")

@@ -13,6 +13,8 @@ from diffx.plugins.manifest import WeightsEntry
 from diffx.plugins.packs import install_pack, packs
 from diffx.plugins.registry import canonical, discover, package_folders
 
+__all__ = ["Shipped", "newest_checkpoint", "resolve_weights", "shipped", "verify"]
+
 
 class Shipped(NamedTuple):
     """Installed weights of a plugin; `path` is where they have to lie."""

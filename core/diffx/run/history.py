@@ -12,8 +12,10 @@ from typing import Any
 
 from diffx.errors import UsageError, did_you_mean
 from diffx.io.files import read_lines
+from diffx.io.home import expanded
 from diffx.io.yamltext import read_mapping
-from diffx.run.location import ROOT, read_status
+from diffx.run.location import ROOT
+from diffx.run.resume import read_status
 
 DEPTH = 3  # runs/<plugin>/<date-time>-<task>, and one folder of the user's own
 
@@ -105,7 +107,7 @@ def past_runs(root: Path = ROOT, plugin: str = "", task: str = "") -> list[Past]
 
 def find_run(name: str, root: Path = ROOT) -> Past:
     """The run whose folder `name` is, or the one whose path below `root` holds it. Raises UsageError."""
-    folder = Path(os.path.expanduser(name))
+    folder = expanded(name)
     status = read_status(folder)
     if status is not None and "plugin" in status:
         return Past(folder, status)

@@ -12,6 +12,8 @@ from typing import Any, Generic, TextIO, TypeVar
 
 from diffx.run.words import duration, figure, rate
 
+__all__ = ["Bar", "Screen"]
+
 T = TypeVar("T")
 
 WINDOW = 30.0  # seconds the rate looks back: long enough to be calm, short enough to forget a slow start

@@ -62,7 +62,7 @@ def test_rows_come_back_as_they_were() -> None:
     state = table.encode(columns, seed=3)
     assert np.isfinite(state["numbers"]).all() and abs(state["numbers"].std(0) - 1).max() < 0.1
     assert table.decode(state) == columns
-    again = Table.restore(table.to_json(), table.tensors())
+    again = Table.from_json(table.to_json(), table.tensors())
     assert again.same(table) and again.decode(state) == columns
     assert not table.same(Table.of(columns, range(300)))
 

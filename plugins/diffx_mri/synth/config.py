@@ -9,6 +9,8 @@ from diffx.config import GRIDS, DataConfig, NetConfig, ProcessConfig, RunConfig,
 from .evaluate.config import EvaluateConfig
 from .restoring import BrainRestoring
 
+PLUGIN = "mri_synth"
+WEIGHTS = "mri-synth-ixi"  # shipped with the package
 AGES = (18, 90)  # years that the network can be told
 WIDEST = 3.0  # standard deviations of log ventricle volume from what is usual
 
@@ -41,8 +43,8 @@ class BrainProcess(ProcessConfig):
     per_element: bool = option(True, help="measure it on the training data, for each element of the state by itself")
     # Head size moves thousands of elements together: it shows through noise in which no single element does.
     sigma_max: float = option(400.0, help="noise where sampling starts, for schedule edm", min=1)
-    level_mean: float = option(-0.5, help="mean of log(sigma/alpha) of the training noise")
-    level_tail: float = option(0.12, help="share of the training noise spread evenly up to the top", min=0, max=0.9)
+    noise_mean: float = option(-0.5, help="mean of log(sigma/alpha) of the training noise")
+    noise_tail: float = option(0.12, help="share of the training noise spread evenly up to the top", min=0, max=0.9)
 
 
 @dataclass
@@ -69,7 +71,9 @@ class BrainTraining(TrainConfig):
 class SynthConfig(RunConfig):
     """Whole brains on a 2 mm grid, conditioned on age, sex and the size of the ventricles."""
 
-    n: int = option(4, help="how many brains", min=1, max=100_000, common=True)
+    n: int = option(
+        4, help="how many brains; translate: samples of each scan, 8 if not given", min=1, max=100_000, common=True
+    )
     age: float | None = option(
         None, help="age of the person; not given: any", unit="years", min=AGES[0], max=AGES[1], common=True
     )

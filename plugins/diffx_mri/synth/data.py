@@ -12,10 +12,9 @@ from torch import Tensor
 
 from diffx.errors import UsageError
 from diffx.io.cache import cache_path
-from diffx.noise import derive
 from diffx.plugins.weights import resolve_weights
 
-from ..bids import find_scans
+from ..bids import find_scans, fingerprint, hold_out, tables_of
 from ..codec import BrainCodec
 from ..geometry import Geometry
 from ..pack import FORMAT, Packed, pack, read_latents
@@ -57,13 +56,9 @@ def _expected(codec: BrainCodec, rows: list[dict[str, Any]]) -> Tensor:
 def cache_folder(cfg: SynthConfig) -> Path:
     """Where the encoded scans of this configuration lie: one folder for each set of files, codec and kind of head."""
     scans, _ = find_scans(_root(cfg))
-    table = Path(_root(cfg)) / "participants.tsv"
-    source = codec_source(cfg)
-    paths = [source, table if table.is_file() else None, *(path for scan in scans for path in (scan.path, scan.mask))]
+    files = [path for scan in scans for path in (scan.path, scan.mask)]
     sha = hashlib.sha256(f"{FORMAT} {cfg.data.head} {cfg.data.components}".encode())
-    for path in filter(None, paths):
-        facts = path.stat()
-        sha.update(f"{path.resolve()} {facts.st_size} {facts.st_mtime_ns}".encode())
+    sha.update(fingerprint([codec_source(cfg), *tables_of(_root(cfg)), *files]).encode())
     return cache_path(cfg.data.cache, sha.hexdigest()[:16], plugin="mri_synth")
 
 
@@ -76,6 +71,7 @@ def prepare(
     cfg: SynthConfig,
     log: Callable[[str], None] = lambda text: None,
     fail: Callable[[str, str], None] = lambda item, reason: None,
+    flag: Callable[[str], None] = lambda text: None,
 ) -> tuple[BrainCodec, Packed]:
     """Codec and latents of ``data.root``, encoded now unless that was done before.
 
@@ -96,6 +92,7 @@ def prepare(
         whole_head=cfg.data.head,
         log=log,
         fail=fail,
+        flag=flag,
     )
     packed = read_latents(latents)
     hold_out(packed.rows, cfg.data.split, cfg.seed)
@@ -154,13 +151,3 @@ def _root(cfg: SynthConfig) -> str:
     if not cfg.data.root:
         raise UsageError("data.root= says which BIDS folder of T1w scans to train on")
     return cfg.data.root
-
-
-def hold_out(rows: list[dict[str, Any]], share: float, seed: int) -> None:
-    """Hold out a share of the subjects where participants.tsv does not say who is held out: sets "split" of rows."""
-    if any(row["split"] for row in rows):
-        return
-    subjects = sorted({row["subject"] for row in rows}, key=lambda name: derive(seed, "split", name))
-    held_out = set(subjects[: round(share * len(subjects))])
-    for row in rows:
-        row["split"] = "val" if row["subject"] in held_out else "train"

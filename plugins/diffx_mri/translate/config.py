@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 
 from diffx.config import DataConfig, NetConfig, ProcessConfig, RunConfig, SampleConfig, TrainConfig, option
 
+PLUGIN = "mri_translate"
+WEIGHTS = "mri-translate-lgg"  # shipped with the package
+
 
 @dataclass
 class SliceData(DataConfig):
@@ -35,7 +38,7 @@ class SliceNet(NetConfig):
 class SliceProcess(ProcessConfig):
     # The source decides most of the target: no noise above hides more than the network knows anyway.
     sigma_max: float = option(20.0, help="noise where sampling starts, for schedule edm", min=1)
-    level_mean: float = option(0.0, help="mean of log(sigma/alpha) of the training noise")
+    noise_mean: float = option(0.0, help="mean of log(sigma/alpha) of the training noise")
 
 
 @dataclass

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 
 from diffx import tasks as core
-from diffx.errors import DataError, UsageError
+from diffx.errors import DataError
 from diffx.run import Run
 
-from .contrast import Contrast, contrasts_in, find_contrast
+from .contrast import Contrast, find_contrast
 from .data import grid_of, prepare
 from .evaluate import IMAGE_SCORES, VALUE, cases, figures
 from .face import WEIGHTS, Translation, Translator
+from .inputs import check_inputs
 from .intensity import head_mask
 from .pack import pack as write_slices
 from .pictures import Row, sheet
@@ -47,8 +48,7 @@ def train(run: Run) -> None:
 def pack(run: Run) -> None:
     """Write the slices of ``data.root`` as one file in the run folder, for ``data.root=`` of another machine."""
     cfg = run.cfg
-    if not cfg.data.root:
-        raise UsageError("data.root= says which BIDS folder to pack")
+    check_inputs(cfg)
     file = run.samples / "slices.safetensors"
     write_slices(cfg.data.root, file, cfg.data.contrasts, grid_of(cfg), run.log, run.fail)
     run.log(f"{file}: data.root= takes it")
@@ -57,17 +57,10 @@ def pack(run: Run) -> None:
 def translate(run: Run) -> None:
     """``target`` for each subject of ``data.root`` that has ``source``, as a BIDS-derivatives folder."""
     cfg = run.cfg
-    for name in ("source", "target"):
-        if not getattr(cfg, name):
-            raise UsageError(f"{name}= says which contrast, as in source=FLAIR target=T1ce")
-    if not cfg.data.root:
-        raise UsageError("data.root= says which BIDS folder holds the scans")
+    check_inputs(cfg)
     translator = Translator.load(cfg.from_, cfg.device, cfg.extensions, run.log)
     given, wanted = translator.check(cfg.source, cfg.target)
-    scans = find_contrast(cfg.data.root, Contrast.of(given))
-    if not scans:
-        found = ", ".join(contrasts_in(cfg.data.root)) or "no NIfTI file"
-        raise DataError(f"{cfg.data.root}: no {given} scan in it (found: {found})")
+    scans = find_contrast(cfg.data.root, Contrast.of(given), run.log)
     out = TranslationWriter(run.samples, given, wanted, translator.licence)
     made = {"Weights": cfg.from_ or WEIGHTS, "Samples": cfg.n, "Seed": cfg.seed, "Estimate": cfg.estimate}
     if translator.licence:
@@ -120,13 +113,12 @@ def _middle_slice(name: str, result: Translation) -> Row:
 def evaluate(run: Run) -> None:
     """Held-out subjects of ``data.root`` in each direction: the figures of ``metrics.json`` under ``translate``."""
     cfg = run.cfg
+    check_inputs(cfg)
     translator = Translator.load(cfg.from_, cfg.device, cfg.extensions, run.log)
     cfg.data.contrasts, cfg.data.size = translator.config.data.contrasts, translator.config.data.size
     cfg.data.spacing, cfg.data.gap = translator.config.data.spacing, translator.config.data.gap
     slices = prepare(cfg, run.log, run.fail)
-    if cfg.source or cfg.target:
-        if not (cfg.source and cfg.target):
-            raise UsageError("give both source= and target=, or neither for every direction")
+    if cfg.source and cfg.target:
         directions = [translator.check(cfg.source, cfg.target)]
     else:
         directions = list(permutations(translator.contrasts, 2))

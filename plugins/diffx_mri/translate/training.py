@@ -45,7 +45,7 @@ def training_data(
         return TrainingData({name: Pairs(slices, name) for name in ("train", "val")}, tensors, facts, bool(cfg.from_))
     regressor, inside = found
     file = cache_path(cfg.data.cache, f"expected-{regressor.meta['sha256'][:16]}.safetensors", plugin=PLUGIN)
-    expected, spread = expectations(slices, regressor, file, cfg.device, progress)
+    expected, spread = expectations(slices, regressor, file, progress)
     if inside:  # going on, in the unit that the weights are used to
         spread = float(under(load(resolve_weights(cfg.from_ or "", PLUGIN))[0], "extra")["spread"])
     log(f"the regression leaves {spread:.3f} of the slices' standard deviation")

@@ -11,11 +11,9 @@ from diffx.errors import DataError, UsageError
 from diffx.io.cache import cache_path
 from diffx.noise import derive
 
-from ...bids import Scan
+from ...bids import Scan, held_out, hold_out
 from ...codec import BrainCodec
-from ...pack import HELD_OUT
 from ..config import AGES
-from ..data import hold_out
 from ..face import Person
 from .scans import Posed, read_posed
 
@@ -35,7 +33,7 @@ def read_scans(run: Any, codec: BrainCodec) -> Posed:
     if codec.whole_head:
         raise UsageError("these weights draw whole heads; the measures are for skull-stripped brains")
     cache = cache_path(cfg.data.cache, "posed", plugin="mri_synth")
-    posed = read_posed(cfg.data.root, codec, cache, run.fail, run.progress)
+    posed = read_posed(cfg.data.root, codec, cache, run.fail, run.progress, run.log, run.flag)
     rows: list[dict[str, Any]] = [{"subject": s.subject, "split": s.split} for s in posed.scans]
     hold_out(rows, cfg.data.split, cfg.seed)
     scans = [
@@ -52,7 +50,7 @@ def parts(scans: list[Scan], seed: int = 0) -> tuple[list[int], list[int], bool]
     Where nearly all is of one split, half of the subjects, chosen by seed, stand in for the other: floors are real
     against real in any case, but what is seen in training is then not known. Raises DataError for too few scans.
     """
-    held = [i for i, s in enumerate(scans) if (s.split or "train").lower() in HELD_OUT]
+    held = [i for i, s in enumerate(scans) if held_out(s.split)]
     rest = [i for i in range(len(scans)) if i not in set(held)]
     known = min(len(held), len(rest)) >= LEAST
     if not known:

@@ -13,7 +13,7 @@ from diffx.condition.base import Condition, Conditioner, is_missing
 from diffx.noise import Noise
 
 
-class Map(Conditioner):
+class Spatial(Conditioner):
     """A map [channels, *S] on the grid of the state, concatenated to it.
 
     NaN in it is a gap. For every channel the network gets the values, 0 in gaps, and where they are known (1) and
@@ -25,9 +25,13 @@ class Map(Conditioner):
     Ho et al. 2022, "Cascaded diffusion models", sec. 4). The map should be scaled to about unit variance then.
 
     Args:
+        channels: of the map.
         shape: *S of a missing map: that of the state. A given map may have any, as the network allows.
         augment: largest share of noise in training, 0 to 1; 0: the map is seen as it is.
         level: share of noise outside training, 0 to ``augment``; it may be set between samples.
+
+    Raises:
+        ValueError: not 0 <= level <= augment <= 1.
     """
 
     kind = "spatial"

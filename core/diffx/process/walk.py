@@ -6,12 +6,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from diffx.plan.grids import pairs
-from diffx.process.table import Plan, Row
+from diffx.process.table import Plan, Row, pairs
 from diffx.schedule import Schedule
 
 
-def walk(schedule: Schedule, times: Sequence[float], eta: float = 1.0, order: int = 1, denoise: bool = False) -> Plan:
+def geodesic_random_walk(
+    schedule: Schedule, times: Sequence[float], eta: float = 1.0, order: int = 1, denoise: bool = False
+) -> Plan:
     """A geodesic random walk up the scores m = grad log p_t(x), from noise to data.
 
     In tangent space, with r = sigma(s) / sigma(t), the step that is exact where x_0 is one known point of R^n:
@@ -51,19 +52,22 @@ def walk(schedule: Schedule, times: Sequence[float], eta: float = 1.0, order: in
             slope = (high - low) / (before - high) / 2
             b = (high * (high - low) * (1 + slope), -before * (high - low) * slope)
         rows.append(Row(t, s, b=b, c=low * math.sqrt(1 - r ** (2 * eta**2)) if eta else 0.0))
-    name = "walk_2" if order == 2 else f"walk(eta={eta:g})"
+    name = f"geodesic_random_walk({'order=2' if order == 2 else f'eta={eta:g}'})"
     return Plan(name, tuple(rows))
 
 
-def temper(plan: Plan, schedule: Schedule, beta: float, sigma_data: float) -> Plan:
-    """A walk towards p_0^beta, normalised: beta > 1 is colder than the data, and its samples more alike.
+def low_temperature(plan: Plan, schedule: Schedule, beta: float, sigma_data: float) -> Plan:
+    """A random walk towards p_0^beta, normalised: with beta > 1 samples are more alike than the data.
 
     Scores are multiplied by (d^2 + sigma^2) / (d^2 / beta + sigma^2), d = sigma_data: from 1 in noise to beta near
     data. That is the score of the tempered distribution if data are N(mu, d^2 I) on R^n; of several modes it narrows
     each but keeps their weights, more so the smaller eta (low-temperature sampling, Ingraham et al. 2023).
 
     Args:
-        beta: inverse temperature, positive. sigma_data: spread of the data within a mode, in sigma's units.
+        plan: a walk.
+        schedule: its schedule.
+        beta: inverse temperature, positive.
+        sigma_data: spread of the data within a mode, in sigma's units.
 
     Raises:
         ValueError: beta or sigma_data is not positive.

@@ -1,39 +1,26 @@
-"""Plans of leaves that jump: tokens have no coefficients, only the times between which they are drawn."""
+"""Plans of the leaves of a mixed state, row by row at times that belong together in training."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any, Protocol
 
 import numpy as np
 
-from diffx.plan.grids import pairs
-from diffx.process.base import Process
 from diffx.process.table import Plan, Row
+from diffx.process.transitions import transitions
 
 
-def transitions(times: Sequence[float], eta: float = 0.0, temperature: float = 1.0) -> Plan:
-    """One exact posterior draw a step, for :class:`Masked` and :class:`Categorical`.
+class Timed(Protocol):
+    """What is asked of a process here."""
 
-    Args:
-        times: falling grid.
-        eta: share from 0 to 1 of the largest probability with which a token on view may be hidden again at the right
-            marginals, kept as C (ReMDM's rescaled schedule, Wang et al. 2025, section 4.1); masked tokens only.
-        temperature: of the predicted probabilities; its inverse is kept as B. 1 samples what the network has learned.
-
-    Raises:
-        ValueError: eta or temperature out of range, or times that do not fall.
-    """
-    if not 0 <= eta <= 1:
-        raise ValueError(f"transitions have eta from 0 to 1, not {eta}")
-    if not temperature > 0:
-        raise ValueError(f"a temperature is above 0, not {temperature}")
-    name = "transitions" if eta == 0 else f"transitions(eta={eta:g})"
-    return Plan(name, tuple(Row(t, s, b=(1 / temperature,), c=eta) for t, s in pairs(times)))
+    def times(self, u: np.ndarray) -> Any:
+        """Training times [B] from uniform variates [B] in (0, 1)."""
 
 
-def clock(process: Process, times: Sequence[float]) -> np.ndarray:
-    """The uniform variates in [0, 1] that ``process.times`` takes to ``times``: what a mixed state's clock shows.
+def clock(process: Timed, times: Sequence[float]) -> np.ndarray:
+    """The uniform variates in [0, 1] that ``process.times`` takes to ``times``: the time of a whole mixed state.
 
     0 and what lies below the least training time are 0, what lies above the greatest is 1.
 
@@ -41,7 +28,7 @@ def clock(process: Process, times: Sequence[float]) -> np.ndarray:
         ValueError: the process's training times do not rise with the variate, so there is no inverse.
     """
     if (np.diff(process.times(np.linspace(0.0, 1.0, 1025))) < 0).any():
-        raise ValueError("leaves can be kept in step only if their training times rise with the uniform variate")
+        raise ValueError("leaves can be synchronised only if their training times rise with the uniform variate")
     wanted = np.asarray(times, dtype=np.float64)
     low, high = np.zeros_like(wanted), np.ones_like(wanted)
     for _ in range(60):
@@ -52,7 +39,7 @@ def clock(process: Process, times: Sequence[float]) -> np.ndarray:
     return np.where(wanted <= max(0.0, ends[0]), 0.0, np.where(wanted >= ends[1], 1.0, high))
 
 
-def in_step(times: Sequence[float], lead: Process, leaf: Process) -> tuple[float, ...]:
+def synchronised_times(times: Sequence[float], lead: Timed, leaf: Timed) -> tuple[float, ...]:
     """The times of ``leaf`` at which ``lead`` is at ``times``: a grid of one leaf as a grid of another.
 
     One uniform variate gives all leaves of a :class:`Product` their training times, so a network is trained only where
@@ -62,25 +49,31 @@ def in_step(times: Sequence[float], lead: Process, leaf: Process) -> tuple[float
     return tuple(float(t) for t in np.where(u > 0, leaf.times(u), 0.0))
 
 
-def follow(plan: Plan, lead: Process, leaf: Process, eta: float = 0.0, temperature: float = 1.0) -> Plan:
-    """Transitions of ``leaf``, row by row in step with ``plan`` of ``lead``, for a :class:`JointPlan`.
+def times_of(plan: Plan, lead: Timed, leaf: Timed) -> tuple[float, ...]:
+    """The times of ``leaf`` at which ``lead`` is at the times of its ``plan``, each once."""
+    times = tuple(dict.fromkeys([*(row.t for row in plan.rows), plan.rows[-1].s]))
+    return synchronised_times(times, lead, leaf)
 
-    The rows have the times of :func:`in_step`. One that does not move the clock, such as the second of Heun's two,
-    leaves the tokens as they are; one that moves it without evaluation uses the last prediction.
+
+def synchronised_transitions(plan: Plan, lead: Timed, leaf: Timed, eta: float = 0.0, temperature: float = 1.0) -> Plan:
+    """Transitions of the tokens of ``leaf``, row by row with ``plan`` of ``lead``, for a :class:`JointPlan`.
+
+    The rows have the times of :func:`synchronised_times`. One that stays at its time, such as the second of Heun's
+    two, leaves the tokens as they are; one that moves on without evaluation uses the last prediction.
     """
-    starts, ends = (in_step([getattr(row, at) for row in plan.rows], lead, leaf) for at in ("t", "s"))
+    starts, ends = (synchronised_times([getattr(row, at) for row in plan.rows], lead, leaf) for at in ("t", "s"))
     like = transitions((1.0, 0.0), eta, temperature).rows[0]
     rows = [
         Row(t, s, b=like.b, c=like.c if s < t else 0.0, evaluate=row.evaluate)
         for t, s, row in zip(starts, ends, plan.rows, strict=True)
     ]
-    return Plan(f"transitions in step with {plan.name}", tuple(rows))
+    return Plan(f"transitions synchronised with {plan.name}", tuple(rows))
 
 
-def paced(plan: Plan, like: Plan) -> Plan:
+def synchronised_steps(plan: Plan, like: Plan) -> Plan:
     """The steps of ``plan`` on the rows of ``like``, for a :class:`JointPlan`.
 
-    A row of ``like`` that moves the clock takes the next step; one that does not, such as the second of Heun's two,
+    A row of ``like`` that moves on in time takes the next step; one that does not, such as the second of Heun's two,
     leaves the leaf as it is. A step without evaluation uses the last prediction, made where the leaf still is.
 
     Raises:
@@ -95,4 +88,4 @@ def paced(plan: Plan, like: Plan) -> Plan:
         step = next(steps) if row.s != row.t else Row(now, now)
         rows.append(replace(step, evaluate=row.evaluate))
         now = step.s
-    return Plan(f"{plan.name} in step with {like.name}", tuple(rows))
+    return Plan(f"{plan.name} synchronised with {like.name}", tuple(rows))

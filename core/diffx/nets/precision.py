@@ -6,6 +6,8 @@ import torch
 
 from diffx.errors import UsageError
 
+__all__ = ["autocast_dtype", "pick_device"]
+
 
 def pick_device(name: str = "auto") -> torch.device:
     """``auto``: CUDA when there is one. UsageError when CUDA is asked for and absent."""

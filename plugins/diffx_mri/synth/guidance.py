@@ -1,7 +1,8 @@
-"""Clearer folds: appearance is drawn away from what a smaller network, trained far less, makes of the same noise.
+"""Autoguidance: appearance is drawn away from what a smaller network, trained far less, makes of the same noise.
 
 Both err alike, the smaller one more, so the way from it to the larger leads on towards the data (Karras et al. 2024,
-"Guiding a diffusion model with a bad version of itself"). Shapes are left alone: guided ones came out bent.
+"Guiding a diffusion model with a bad version of itself"). It makes folds clearer. Shapes are left alone: guided ones
+came out bent.
 """
 
 from __future__ import annotations
@@ -11,40 +12,45 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from diffx import plugins
-from diffx.build import restore
 from diffx.condition import Condition
 from diffx.errors import UsageError
-from diffx.nets.model import Model
-from diffx.plugins.weights import resolve_weights
+from diffx.pipeline import Pipeline
 from diffx.predict import Predict
 
 from ..codec import BrainCodec
-from .config import SynthConfig
 
 _STATE = ("template", "basis")  # of a codec; the others move with task=adapt, which the networks do not see
 
 
-def weak_model(source: str | Path, codec: BrainCodec) -> Model:
-    """The network of weights of mri_synth that move the latents of `codec`.
+def weak_pipeline(source: str | Path, codec: BrainCodec, device: str = "auto") -> Pipeline:
+    """Weights of mri_synth that move the latents of `codec`.
+
+    Args:
+        source: id, file or run folder.
+        codec: whose latents they must move.
+        device: where they are to run.
 
     Raises:
         UsageError: they move others. DataError: missing, damaged or foreign weights.
     """
-    path = resolve_weights(source, "mri_synth")
-    model, _, _, _, extra, meta = restore(plugins.load("mri_synth", ()), SynthConfig, path)
-    theirs = BrainCodec.from_tensors(extra, meta.get("codec", {}))
+    weak = Pipeline.load(source, device, plugin="mri_synth")
+    theirs = BrainCodec.from_tensors(weak.extra, weak.meta.get("codec", {}))
     for name in _STATE:
         ours, other = getattr(codec, name).cpu(), getattr(theirs, name)
         if ours.shape != other.shape or not torch.equal(ours, other):
             raise UsageError(f"sample.weak={source}: trained on other latents ({name}); train it with the same codec")
-    return model
+    return weak
 
 
-def sharper(predict: Predict, weak: Predict, told: Condition, weight: float, channels: int = 3) -> Predict:
+def guided_appearance(predict: Predict, weak: Predict, told: Condition, weight: float, channels: int = 3) -> Predict:
     """`predict` with `bad + weight (good - bad)` in all channels but the first ones, which are shape.
 
-    `weak` makes the bad prediction, of the same x and t but its own condition `told`.
+    Args:
+        predict: makes the good prediction.
+        weak: makes the bad prediction, of the same x and t.
+        told: the condition of `weak`.
+        weight: 1 is off.
+        channels: of shape.
     """
 
     def guided(x: Tensor, t: float | Tensor, condition: Condition | None = None) -> Tensor:

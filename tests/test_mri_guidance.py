@@ -12,7 +12,7 @@ import torch
 from diffx.errors import UsageError
 from diffx_mri import BrainSynth, Person
 from diffx_mri.synth.config import BrainSampling
-from diffx_mri.synth.sharper import sharper, weak_model
+from diffx_mri.synth.guidance import guided_appearance, weak_pipeline
 
 QUICK = BrainSampling(steps=6)
 
@@ -30,7 +30,7 @@ def test_appearance_goes_on_from_bad_to_good_and_shape_is_good():
         assert condition is told and t == 0.5
         return bad
 
-    out = sharper(lambda x, t, condition: good, weak, told, 2.5)(torch.zeros(()), 0.5, None)
+    out = guided_appearance(lambda x, t, condition: good, weak, told, 2.5)(torch.zeros(()), 0.5, None)
     assert torch.equal(out[:, :3], good[:, :3])
     assert torch.allclose(out[:, 3:], bad[:, 3:] + 2.5 * (good[:, 3:] - bad[:, 3:]), atol=1e-6)
 
@@ -38,14 +38,14 @@ def test_appearance_goes_on_from_bad_to_good_and_shape_is_good():
 def test_it_is_off_where_it_is_switched_off_or_nothing_weaker_is_known(synth):
     assert synth.weak(QUICK) is not None and synth.weak(BrainSampling(autoguidance=1)) is None
     meta = {name: value for name, value in synth.meta.items() if name != "weak"}
-    fine_tuned = BrainSynth(synth.model, synth.process, synth.codec, synth.config, meta)
+    fine_tuned = BrainSynth(synth.pipeline, synth.codec, meta)
     assert fine_tuned.weak(QUICK) is None and fine_tuned.weak(BrainSampling(weak="mri-synth-ixi-weak")) is not None
 
 
 def test_a_network_of_other_latents_is_refused(synth):
     other = type(synth.codec)(synth.codec.geometry, {**synth.codec.state_dict(), "basis": synth.codec.basis.flip(0)})
     with pytest.raises(UsageError, match=r"sample.weak=mri-synth-ixi-weak: trained on other latents \(basis\)"):
-        weak_model("mri-synth-ixi-weak", other)
+        weak_pipeline("mri-synth-ixi-weak", other)
 
 
 def test_brains_come_out_crisper_and_remain_the_same_people(synth):
