@@ -109,9 +109,8 @@ def test_a_home_of_somebody_else_holds_no_choices(open_folder: Path) -> None:
     work.chmod(0o755)  # and a folder in which no run folder can be made
     denied = run()
     assert denied.returncode == 2
-    assert denied.stderr == (
-        f"diffx: error: {work}/runs cannot be written (Permission denied): name another run folder with out=\n"
-    )
+    why = f"{work}/runs/one cannot be written, as {work} is not writable"
+    assert denied.stderr == f"diffx: error: {why}: name another run folder with out=\n"
 
 
 def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

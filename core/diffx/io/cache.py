@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from diffx.errors import DataError
+from diffx.io.files import what_blocks
 from diffx.io.home import expanded, user_folder
 
 __all__ = ["Arrays", "cache_folder", "cache_path", "cached"]
@@ -43,9 +44,8 @@ def cache_path(folder: str | None, *parts: str, plugin: str) -> Path:
     Raises DataError, which names the path, where nothing lies there yet and nothing can be written.
     """
     path = (expanded(folder) if folder else cache_folder() / plugin).joinpath(*parts)
-    nearest = next((p for p in (path, *path.parents) if os.path.exists(p)), Path())
-    if nearest != path and not (nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)):
-        why = f"{nearest} is {'not writable' if nearest.is_dir() else 'a file'}"
+    why = "" if os.path.exists(path) else what_blocks(path)
+    if why:
         other = "data.cache=" if folder else "DIFFX_CACHE"
         raise DataError(f"{path}: the cache cannot be written, as {why}: name another folder with {other}")
     return path

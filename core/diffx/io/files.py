@@ -72,6 +72,14 @@ def atomic_folder(path: str | os.PathLike[str], replace: bool = False) -> Iterat
         shutil.rmtree(old, ignore_errors=True)
 
 
+def what_blocks(path: Path) -> str:
+    """Why nothing can be made at `path`, as far as can be told without trying; "" where it can."""
+    nearest = next((p for p in (path, *path.parents) if os.path.exists(p)), Path())
+    if not nearest.is_dir():
+        return f"{nearest} is a file"
+    return "" if os.access(nearest, os.W_OK | os.X_OK) else f"{nearest} is not writable"
+
+
 def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write UTF-8 text, whole or not at all. Bytes of a file's name that are not UTF-8 are written as escapes."""
     with atomic(path) as part:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+__all__ = ["expanded", "user_folder"]
+
 
 def expanded(path: str | Path) -> Path:
     """The path with `~` for the user's home folder; as it is where nobody knows one, as a shell leaves it."""

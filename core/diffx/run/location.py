@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from diffx.errors import UsageError
+from diffx.io.files import what_blocks
 from diffx.io.home import expanded
 from diffx.run.resume import check_resumable, newest
 
@@ -46,16 +47,19 @@ def locate(cfg: Any) -> Path:
 def admit(cfg: Any) -> Path | None:
     """The folder that `cfg` names or resumes, None where a new one will be named by the clock; nothing is made.
 
-    Raises UsageError when `out` is a file, or holds something and `resume` is false; when there is nothing to resume
-    (see `check_resumable`); and when several processes have no `out` to agree on.
+    Raises UsageError when `out` is a file, or holds something and `resume` is false; when nothing can be written
+    there; when there is nothing to resume (see `check_resumable`); and when several processes have no `out` to agree
+    on.
     """
     if cfg.out or cfg.resume:
         folder = resumed(cfg.plugin, cfg.task, cfg.out) if cfg.resume else expanded(cfg.out)
         if process_rank() == 0:
             _admit(folder, cfg)
+            _writable(folder)
         return folder
     if int(os.environ.get("WORLD_SIZE", 1)) > 1:
         raise UsageError("several processes must share one run folder: name it with out=DIR")
+    _writable(ROOT / cfg.plugin)
     return None
 
 
@@ -71,3 +75,9 @@ def _admit(folder: Path, cfg: Any) -> None:
         check_resumable(folder, cfg)
     elif folder.exists() and any(folder.iterdir()):
         raise UsageError(f"out={cfg.out} is not empty; name another folder, or add resume=true to go on with its run")
+
+
+def _writable(folder: Path) -> None:
+    why = what_blocks(folder.absolute())
+    if why:
+        raise UsageError(f"{folder.absolute()} cannot be written, as {why}: name another run folder with out=")
