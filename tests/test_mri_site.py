@@ -10,10 +10,10 @@ pytest.importorskip("monai")
 
 import torch
 from mri_restore import small_codec
-from safetensors.torch import save_file
 
 from diffx.cli import main
 from diffx.config import resolve
+from diffx.data.packed import pack_arrays
 from diffx_mri import BrainSynth
 from diffx_mri.codec import BrainCodec
 from diffx_mri.pack import FORMAT, Packed
@@ -111,7 +111,7 @@ def words(tmp_path_factory, synth) -> list[str]:
     rows = [{**p, "session": None, "flipped": flipped} for flipped in (False, True) for p in people]
     folder.mkdir(parents=True)
     latents = {"z": torch.cat([z, codec.flip(z.float()).half()])}
-    save_file(latents, folder / "latents.safetensors", {"format": FORMAT, "rows": json.dumps(rows)})
+    pack_arrays(folder / "latents.safetensors", FORMAT, latents, {"rows": rows})
     codec.save(folder / "codec.safetensors")
     return words
 

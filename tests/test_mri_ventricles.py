@@ -18,7 +18,7 @@ from diffx_mri import BrainSynth, Person
 from diffx_mri.pack import Packed
 from diffx_mri.synth.config import BrainSampling
 from diffx_mri.synth.data import Latents
-from diffx_mri.synth.measured import measure_ventricles, ventricle_meter, with_response
+from diffx_mri.synth.volumetry import measure_ventricles, ventricle_meter, with_response
 from diffx_mri.trend import features, population
 from diffx_mri.ventricles import millilitres, norms, response, scores, to_tell
 

@@ -332,7 +332,7 @@ def test_training_learns_and_says_what_it_is(folder):
     records = [json.loads(line) for line in (folder / "trained" / "metrics.jsonl").read_text().splitlines()]
     losses = [r["loss"] for r in records if "loss" in r]
     assert losses[-1] < 0.8 and any("val_loss" in r for r in records)
-    assert "kettle runs" in (folder / "trained" / "report.html").read_text()
+    assert "kettle activations" in (folder / "trained" / "report.html").read_text()
 
 
 def test_weights_keep_their_appliances_and_bands(folder, face):

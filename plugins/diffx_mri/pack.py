@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 
+from diffx.data import is_held_out
+from diffx.data.packed import pack_arrays, read_arrays
 from diffx.errors import DataError
-from diffx.io.files import atomic
-from diffx.plugins.weights import check_safetensors
+from diffx.io import checkpoint
 
 from .align import Brain, prepare, read_mask
-from .bids import Scan, find_scans, held_out
+from .bids import Scan, find_scans
 from .codec import BrainCodec
 from .fit import fit_codec, head_template
 from .geometry import Geometry
 from .mask import quick_mask
 from .volume import Volume, load
 
-FORMAT = "diffx-brain-latents-1"
+FORMAT = "brain latents 2"
 _CHUNK = 8
 
 
@@ -37,7 +35,7 @@ class Packed:
 
     def select(self, split: str) -> list[int]:
         """Indices of "train" (train, or not told) or "val" (everything else: val, test, dev, holdout, ...)."""
-        return [i for i, row in enumerate(self.rows) if held_out(row["split"]) == (split != "train")]
+        return [i for i, row in enumerate(self.rows) if is_held_out(row["split"]) == (split != "train")]
 
 
 def pack(
@@ -84,12 +82,11 @@ def pack(
     if codec is None and codec_file.is_file():
         codec = BrainCodec.load(codec_file)
     if codec is not None and partial.is_file():
-        with safe_open(partial, "pt") as file:
-            done = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        done = dict(read_arrays(partial, FORMAT).arrays)
         log(f"resumed: {len(done)} of {len(scans)} scans are encoded")
     todo = [(name, scan) for name, scan in zip(names, scans, strict=True) if name not in done]
     if codec is None:
-        chosen = [(name, scan) for name, scan in todo if not held_out(scan.split)]
+        chosen = [(name, scan) for name, scan in todo if not is_held_out(scan.split)]
         brains, kept = _prepare_all(chosen, geometry, mask_codec, whole_head, log, fail, flag)
         if len(brains) < 8:
             raise DataError(
@@ -98,7 +95,7 @@ def pack(
         codec, latents = _fit(brains, kept, geometry, components, reference, whole_head, log)
         codec.save(codec_file)
         done.update({name: z.half() for (name, _), z in zip(kept, latents, strict=True)})
-        _save(partial, done)
+        pack_arrays(partial, FORMAT, done, {})
         todo = [item for item in todo if item not in chosen]
     else:
         codec.save(codec_file)
@@ -109,7 +106,7 @@ def pack(
             continue
         z, _ = codec.encode(brains)
         done.update({name: item.half() for (name, _), item in zip(kept, z, strict=True)})
-        _save(partial, done)
+        pack_arrays(partial, FORMAT, done, {})
         log(f"encoded {min(first + _CHUNK, len(todo))} of {len(todo)}")
     if not done:
         raise DataError(f"{root}: none of {len(scans)} scans could be encoded")
@@ -117,29 +114,17 @@ def pack(
     z = torch.stack([done[name] for name, _ in order])
     rows = [_row(scan, False) for _, scan in order] + [_row(scan, True) for _, scan in order]
     both = torch.cat([z, codec.flip(z.float()).half()])
-    meta = {"format": FORMAT, "rows": json.dumps(rows), "geometry": json.dumps(geometry.to_dict())}
-    meta["told"] = json.dumps(told)
-    with atomic(latents_file) as temporary:
-        save_file({"z": both.contiguous()}, temporary, meta)
+    about = {"rows": rows, "geometry": geometry.to_dict(), "told": told}
+    pack_arrays(latents_file, FORMAT, {"z": both}, about)
     partial.unlink(missing_ok=True)
     log(f"{latents_file}: {tuple(both.shape)}, mirrored copies included")
     return codec_file, latents_file
 
 
 def read_latents(path: str | Path) -> Packed:
-    """Read what `pack` wrote. Raises DataError when the file is missing, broken or something else."""
-    path = Path(path)
-    if not path.is_file():
-        raise DataError(f"{path}: no such file of latents")
-    try:
-        with safe_open(path, "pt") as file:
-            meta = file.metadata() or {}
-            z = file.get_tensor("z")
-    except Exception as error:
-        raise DataError(f"{path}: not a file of latents ({error})") from error
-    if meta.get("format") != FORMAT:
-        raise DataError(f"{path}: not latents of format {FORMAT}")
-    return Packed(z, json.loads(meta["rows"]))
+    """Read what `pack` wrote. Raises DataError when the file is missing, damaged or something else."""
+    found = read_arrays(path, FORMAT)
+    return Packed(found.arrays["z"], found.index["rows"])
 
 
 def _fit(
@@ -207,8 +192,8 @@ def _recording(
 def _told(path: Path) -> dict[str, list]:
     """What was told when a file of latents was made; nothing where it is damaged, which is said when it is read."""
     try:
-        return {"failed": [], "flagged": []} | json.loads(check_safetensors(path).get("told", "{}"))
-    except (DataError, ValueError):
+        return {"failed": [], "flagged": [], **checkpoint.read_meta(path)["index"].get("told", {})}
+    except (DataError, KeyError):
         return {"failed": [], "flagged": []}
 
 
@@ -219,9 +204,3 @@ def _name(scan: Scan) -> str:
 def _row(scan: Scan, flipped: bool) -> dict:
     row = {key: value for key, value in asdict(scan).items() if key in ("subject", "session", "age", "sex", "split")}
     return {**row, "flipped": flipped}
-
-
-def _save(path: Path, tensors: dict[str, torch.Tensor]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic(path) as temporary:
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary)

@@ -94,7 +94,7 @@ class PowerConfig(RunConfig):
     )
     describe: str | None = option(None, help="YAML file that describes further appliances: thresholds, lengths, ...")
     usage: list[float] = option(
-        [], help="runs a day of each appliance, where you know them; by default learnt from the mains", min=0, max=100,
+        [], help="activations a day of each appliance, if known; by default learnt from the mains", min=0, max=100,
         common=True,
     )
     folds: list[str] = option([], help="calibrate: weights@house for weights that never saw that house")

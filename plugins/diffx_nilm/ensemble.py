@@ -15,7 +15,7 @@ from diffx.predict import Predict
 from diffx.tiling.blend import windows_of
 from diffx.tiling.windows import windowed
 
-from .activations import bridged, runs
+from .activations import bridged, segments
 from .appliances import Appliance
 from .config import PowerSampling
 from .features import maps
@@ -106,7 +106,7 @@ def _watts(x: Tensor, scale: Tensor) -> np.ndarray:
 
 def stretches(mains: np.ndarray, longest: int) -> Iterator[tuple[int, int]]:
     """Begin and end of what lies between gaps of more than ``longest`` periods."""
-    yield from map(tuple, bridged(runs(np.isfinite(mains)), longest).tolist())
+    yield from map(tuple, bridged(segments(np.isfinite(mains)), longest).tolist())
 
 
 def spread(mains: np.ndarray, window: int, most: int) -> np.ndarray:

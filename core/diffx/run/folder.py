@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
+from diffx.evaluation.figure import to_json
 from diffx.io.files import append_line, plain, read_json, write_json
 from diffx.run.location import locate, process_rank
 from diffx.run.progress import Bar, Screen
@@ -106,11 +107,12 @@ class Run:
     def metric(self, name: str, value: Any) -> None:
         """Set a final figure; metrics.json is rewritten at once, so that a kill loses none.
 
-        `value` is a number, or a dict. The report understands a dict with `value` and any of `baseline` (the trivial
-        answer), `floor` (real against real) and `interval` (95 %, a pair); its other entries (n, split, unit...) are
-        printed as a note. Any other dict is a group of metrics. A figure that is not finite becomes null and a flag.
+        `value` is a number, a `diffx.evaluation.Figure`, or a dict. A dict with `value` is a figure in the form of
+        docs/evaluation.md (`interval`, `baseline`, `floor`, `n`, `goal`, ...); any other dict is a group of metrics. A
+        figure that is not finite becomes null and a flag.
         """
         self.begin()
+        value = to_json(value)
         self.metrics[name] = plain(value)
         if _lost(value, self.metrics[name]):
             self.flag(f"metric {name} is not finite")

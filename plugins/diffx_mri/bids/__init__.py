@@ -7,13 +7,11 @@ here stands in docs/bids.md.
 from .name import Name
 from .people import Session, known, tables_of
 from .scans import Scan, find_lesions, find_scans, find_segmentations, is_lesion_mask
-from .splits import hold_out
-from .tree import check_file, check_folder, derived, fingerprint, images, in_scan_space, sessions, stated_licence
-from .values import held_out
+from .tree import check_file, check_folder, derived, images, in_scan_space, sessions, stated_licence
 from .writer import Derivatives, write_with_sidecar
 
 __all__ = [
     "Derivatives", "Name", "Scan", "Session", "check_file", "check_folder", "derived", "find_lesions", "find_scans",
-    "find_segmentations", "fingerprint", "held_out", "hold_out", "images", "in_scan_space", "is_lesion_mask", "known",
+    "find_segmentations", "images", "in_scan_space", "is_lesion_mask", "known",
     "sessions", "stated_licence", "tables_of", "write_with_sidecar",
 ]  # fmt: skip

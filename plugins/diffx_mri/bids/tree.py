@@ -163,16 +163,3 @@ def stated_licence(root: str | Path) -> str:
     except (OSError, ValueError, KeyError, TypeError):
         return ""
     return re.sub(r"\s+", " ", str(stated)).strip()
-
-
-def fingerprint(paths: Iterable[Path | None]) -> str:
-    """Changes with any of the files: place, size and date; also when one goes or comes (a link of git-annex)."""
-    told = []
-    for path in filter(None, paths):
-        try:
-            facts = path.stat()
-        except OSError:
-            told.append(f"{path} absent")
-        else:
-            told.append(f"{path.resolve()} {facts.st_size} {facts.st_mtime_ns}")
-    return "".join(told)

@@ -27,11 +27,6 @@ _HELD_OUT = {
 }  # fmt: skip
 
 
-def held_out(split: str | None) -> bool:
-    """Whether scans of a split are kept from training: all that it does not call training; None, not told, is not."""
-    return split is not None and _word(split) not in _TRAIN
-
-
 def split_is_known(split: str) -> bool:
     """Whether a split is a word for training or for being held out."""
     return _word(split) in _TRAIN | _HELD_OUT

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from diffx.errors import DataError
+from diffx.evaluation import Baseline, Figure
 from diffx.pipeline import Pipeline
 
 from .. import pictures
@@ -36,7 +37,9 @@ def adapt(run: Any) -> None:
     if held:
         own = departures(recoded(packed, codec, site), held, site)
         before, after = (departure(x, spread) for x in (departures(packed, held, codec), own))
-        run.metric("departure_held_out", {"value": after, "floor": 1.0, "baseline": before, "n": len(held)})
+        run.metric(
+            "departure_held_out", Figure(after, real_vs_real=1.0, baselines=[Baseline("before", before)], n=len(held))
+        )
         run.log(f"appearance of the held-out scans: {after:.2f} of what the network knows, {before:.2f} before")
     means = [c.decode(c.expected([None], [None]))[0] for c in (codec, site)]
     run.report.picture(

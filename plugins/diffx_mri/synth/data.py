@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,18 +9,19 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from diffx.data import assign, cache_key
 from diffx.errors import UsageError
 from diffx.io.cache import cache_path
 from diffx.plugins.weights import resolve_weights
 
-from ..bids import find_scans, fingerprint, hold_out, tables_of
+from ..bids import find_scans, tables_of
 from ..codec import BrainCodec
 from ..geometry import Geometry
 from ..pack import FORMAT, Packed, pack, read_latents
 from ..trend import FEWEST
 from ..ventricles import scores
 from .config import AGES, SynthConfig
-from .measured import measure_ventricles, ventricle_meter, with_response
+from .volumetry import measure_ventricles, ventricle_meter, with_response
 
 # A head with skin, ears and some neck is 19 x 24 x 19 cm; it may be a little larger than the template's.
 HEAD = Geometry(box=(96, 120, 96), canvas=(112, 136, 112))
@@ -57,9 +57,9 @@ def cache_folder(cfg: SynthConfig) -> Path:
     """Where the encoded scans of this configuration lie: one folder for each set of files, codec and kind of head."""
     scans, _ = find_scans(_root(cfg))
     files = [path for scan in scans for path in (scan.path, scan.mask)]
-    sha = hashlib.sha256(f"{FORMAT} {cfg.data.head} {cfg.data.components}".encode())
-    sha.update(fingerprint([codec_source(cfg), *tables_of(_root(cfg)), *files]).encode())
-    return cache_path(cfg.data.cache, sha.hexdigest()[:16], plugin="mri_synth")
+    files = [codec_source(cfg), *tables_of(_root(cfg)), *files]
+    key = cache_key(FORMAT, cfg.data.head, cfg.data.components, files=files)
+    return cache_path(cfg.data.cache, key, plugin="mri_synth")
 
 
 def codec_source(cfg: SynthConfig) -> Path | None:
@@ -95,7 +95,7 @@ def prepare(
         flag=flag,
     )
     packed = read_latents(latents)
-    hold_out(packed.rows, cfg.data.split, cfg.seed)
+    assign(packed.rows, cfg.data.split, cfg.seed)
     for row in packed.rows:
         if row["age"] is not None and not AGES[0] <= row["age"] <= AGES[1]:
             if not row["flipped"]:

@@ -12,12 +12,12 @@ import numpy as np
 from diffx.errors import DataError
 from diffx.run import Run
 
+from .. import pictures
 from ..bids import Derivatives
 from ..volume import Volume
 from .config import SynthConfig
 from .face import WEIGHTS, BrainSynth
 from .inpaint import Filling
-from .montage import montage
 from .requests import Request, requests
 from .restored import Restored
 from .superres import Thin
@@ -118,7 +118,7 @@ def _show_filling(run: Run, request: Request, made: Restored, done: Filling) -> 
         columns |= {"mean": Volume(done.mean, affine), "spread": Volume(done.spread, affine)}
     through = lesion.world(np.argwhere(done.mask).mean(0))
     note = "What is inside the line is a model's guess at healthy tissue; the rest is the scan. Not for diagnosis."
-    run.report.picture(request.path.name, montage(columns, through, lesion, "spread"), note)
+    run.report.picture(request.path.name, pictures.montage(columns, through, lesion), note)
 
 
 def _show_thin(run: Run, request: Request, made: Restored, done: Thin) -> None:
@@ -128,4 +128,4 @@ def _show_thin(run: Run, request: Request, made: Restored, done: Thin) -> None:
         columns |= {"mean": Volume(done.mean, affine), "spread": Volume(done.spread, affine)}
     through = columns["cubic"].world(np.argwhere(done.brain).mean(0))
     note = "Averaged over each measured voxel, cubic, sample and mean all give the measurement; they differ within it."
-    run.report.picture(request.path.name, montage(columns, through, heat="spread"), note)
+    run.report.picture(request.path.name, pictures.montage(columns, through), note)

@@ -16,7 +16,7 @@ from ..derivatives import DerivativesWriter
 from ..volume import Volume
 from .data import Latents, prepare
 from .face import WEIGHTS, Brain, BrainSynth, Person
-from .measured import ventricle_meter
+from .volumetry import ventricle_meter
 
 SPACE = "diffxbrain"
 SPACE_SAID = (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,11 +9,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from diffx.data import assign, cache_key
 from diffx.errors import DataError, UsageError
 from diffx.io.cache import cache_path
 from diffx.io.home import expanded
 
-from ..bids import fingerprint, hold_out, known, sessions, tables_of
+from ..bids import known, sessions, tables_of
 from .config import TranslateConfig
 from .contrast import Contrast, find_contrast
 from .grid import SliceGrid
@@ -86,7 +86,7 @@ def prepare(
     wanted = [Contrast.of(name).name for name in cfg.data.contrasts]
     if slices.contrasts != wanted or slices.grid != grid_of(cfg):
         raise DataError(f"{file} holds {', '.join(slices.contrasts)}, on {slices.grid}; say so in data.*")
-    hold_out(slices.rows, cfg.data.split, cfg.seed)
+    assign(slices.rows, cfg.data.split, cfg.seed)
     return slices
 
 
@@ -99,7 +99,6 @@ def grid_of(cfg: TranslateConfig) -> SliceGrid:
 
 def packed_file(cfg: TranslateConfig, root: Path) -> Path:
     """Where the packed slices of this folder lie: one file for each set of scans, contrasts and grid."""
-    sha = hashlib.sha256(f"{FORMAT} {grid_of(cfg)}".encode())
     paths = [path for name in cfg.data.contrasts for path in find_contrast(root, Contrast.of(name)).values()]
-    sha.update(fingerprint([*paths, *tables_of(root)]).encode())
-    return cache_path(cfg.data.cache, f"{sha.hexdigest()[:16]}.safetensors", plugin="mri_translate")
+    key = cache_key(FORMAT, str(grid_of(cfg)), files=[*paths, *tables_of(root)])
+    return cache_path(cfg.data.cache, f"{key}.safetensors", plugin="mri_translate")

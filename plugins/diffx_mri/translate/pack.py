@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,19 +9,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 
+from diffx.data import is_held_out
+from diffx.data.packed import pack_arrays, read_arrays
 from diffx.errors import DataError, UsageError
-from diffx.io.files import atomic
 
-from ..bids import Name, derived, held_out, in_scan_space, is_lesion_mask, known, sessions, stated_licence
+from ..bids import Name, derived, in_scan_space, is_lesion_mask, known, sessions, stated_licence
 from ..volume import Volume, load, resample
 from .contrast import Contrast, find_contrast
 from .grid import SliceGrid
 from .intensity import LEVELS, STEPS, normalise
 
-FORMAT = "diffx-slices-1"
+FORMAT = "slices 2"
 
 
 @dataclass
@@ -49,7 +47,7 @@ class Slices:
 
     def select(self, split: str) -> list[dict[str, Any]]:
         """The scans of "train" (train, or not told) or "val" (everything else: val, test, dev, holdout, ...)."""
-        return [row for row in self.rows if held_out(row["split"]) == (split != "train")]
+        return [row for row in self.rows if is_held_out(row["split"]) == (split != "train")]
 
     def scan(self, row: Mapping[str, Any], contrast: str) -> np.ndarray:
         """Normalised slices [Z, size, size], float32."""
@@ -114,35 +112,25 @@ def pack(
         for name in images:
             one = read[name].slices if name in read else np.zeros_like(first.slices)
             images[name].append(np.clip(np.rint(one * STEPS), 0, 255).astype(np.uint8))
-            if name in read and not held_out(split):
+            if name in read and not is_held_out(split):
                 shares[name].append(np.percentile(one[read[name].mask], LEVELS))
     if not rows:
         raise DataError(f"{root}: no session has two of the contrasts {', '.join(images)}")
     log(f"{len(rows)} sessions with {' and '.join(images)}, {rows[-1]['first'] + rows[-1]['count']} slices")
-    tensors = {f"images.{name}": torch.from_numpy(np.concatenate(parts)).contiguous() for name, parts in images.items()}
+    tensors = {f"images.{name}": torch.from_numpy(np.concatenate(parts)) for name, parts in images.items()}
     for name, parts in shares.items():
         tensors[f"quantiles.{name}"] = torch.from_numpy(np.mean(parts, 0) if parts else np.zeros(len(LEVELS)))
     about = {"grid": grid.__dict__, "rows": rows, "contrasts": list(images), "licence": stated_licence(root)}
     about["failed"] = failed
-    with atomic(file) as temporary:
-        save_file(tensors, temporary, {"format": FORMAT, "about": json.dumps(about)})
-    return Path(file)
+    return pack_arrays(file, FORMAT, tensors, about)
 
 
 def read_slices(file: str | Path) -> Slices:
-    """What :func:`pack` wrote. Raises DataError when the file is missing, broken or something else."""
-    try:
-        with safe_open(file, "pt") as opened:
-            header = opened.metadata() or {}
-            if header.get("format") != FORMAT:
-                raise DataError(f"{file}: not packed slices of format {FORMAT}")
-            about = json.loads(header["about"])
-            images = {name: opened.get_tensor(f"images.{name}") for name in about["contrasts"]}
-            quantiles = {name: opened.get_tensor(f"quantiles.{name}").numpy() for name in about["contrasts"]}
-    except DataError:
-        raise
-    except Exception as error:  # of safetensors, and of a header that is not what it says
-        raise DataError(f"{file}: not a file of packed slices ({error})") from None
+    """What :func:`pack` wrote. Raises DataError when the file is missing, damaged or something else."""
+    found = read_arrays(file, FORMAT)
+    about, arrays = found.index, found.arrays
+    images = {name: arrays[f"images.{name}"] for name in about["contrasts"]}
+    quantiles = {name: arrays[f"quantiles.{name}"].numpy() for name in about["contrasts"]}
     rest = about["rows"], SliceGrid(**about["grid"]), about["licence"], about.get("failed", [])
     return Slices(images, quantiles, *rest)
 

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 from itertools import permutations
-from typing import Any
 
 import numpy as np
 
 from diffx import tasks as core
 from diffx.errors import DataError
+from diffx.evaluation import Figure, typical, worst
 from diffx.run import Run
 
+from ..pictures import Row
+from ..pictures import slices as picture_of
 from .contrast import Contrast, find_contrast
 from .data import grid_of, prepare
-from .evaluate import IMAGE_SCORES, VALUE, cases, figures
+from .evaluate import IMAGE_SCORES, VALUE, Case, cases, figures
 from .face import WEIGHTS, Translation, Translator
 from .inputs import check_inputs
 from .intensity import head_mask
 from .pack import pack as write_slices
-from .pictures import Row, sheet
 from .training import training_data
 from .write import TranslationWriter
 
@@ -87,10 +88,10 @@ def translate(run: Run) -> None:
     run.report.facts({"volumes": len(seconds), "source": given, "target": wanted, "samples of each": cfg.n})
     run.report.picture(
         f"{wanted} made of {given}",
-        sheet(rows),
-        "Middle slices. The synthetic image is no measurement: what the source does not show - uptake of a contrast "
-        "agent, say - is guessed from other heads, a lesion may be missing, and the uncertainty need not tell. Not for "
-        "diagnosis.",
+        picture_of(rows, translator.config.data.spacing),
+        "Middle slices. The synthetic image is not a measurement. What the source does not show, such as the uptake of "
+        "a contrast agent, is guessed from other heads: a lesion may be missing without the uncertainty being large. "
+        "Not for diagnosis.",
     )
 
 
@@ -122,7 +123,7 @@ def evaluate(run: Run) -> None:
         directions = [translator.check(cfg.source, cfg.target)]
     else:
         directions = list(permutations(translator.contrasts, 2))
-    metrics: dict[str, Any] = {}
+    metrics: dict[str, dict[str, Figure]] = {}
     for given, wanted in directions:
         scans = [r for r in slices.select("val") if given in r["has"] and wanted in r["has"]]
         if not scans:
@@ -134,20 +135,30 @@ def evaluate(run: Run) -> None:
             for case in todo:
                 found.append(case)
                 bar.advance()
-        found.sort(key=lambda case: case.scores[VALUE]["psnr"])
+        found = worst(found, lambda case: -case.scores[VALUE]["psnr"])
         metrics[f"{given}_to_{wanted}"] = figures(found)
         run.metric("translate", metrics)
         run.report.picture(
             f"{given} to {wanted}, worst first",
-            sheet([case.row for case in found[:_SHOWN]]),
-            f"Held-out subjects, the slice with the largest lesion where its mask is known. Synthetic: "
-            f"{_ESTIMATES[cfg.estimate]}; one sample: of {cfg.n}. Error: |synthetic - truth|; uncertainty: standard "
-            "deviation over the samples; both of a row on one scale.",
+            picture_of(_shown(found), slices.grid.spacing),
+            "Held-out subjects, the lowest PSNR first and a typical one last; the slice with the largest lesion "
+            f"where its mask is known. Synthetic: {_ESTIMATES[cfg.estimate]}; one sample: of {cfg.n}. Error: "
+            "|synthetic - truth|; uncertainty: standard deviation over the samples; both on one scale in each row.",
         )
         table = [
             {"subject": c.subject, **{f"{m} {s}": c.scores[m][s] for s in IMAGE_SCORES for m in c.scores}}
             for c in found
         ]
-        run.report.table(f"{given} to {wanted}", table, "psnr in dB; mae as a share of the truth's 99.5th percentile.")
+        run.report.table(
+            f"{given} to {wanted}", table, "Worst first. psnr in dB; mae as a share of the truth's 99.5th percentile."
+        )
     if not metrics:
         raise DataError(f"{cfg.data.root}: no held-out subject has two of {', '.join(translator.contrasts)}")
+
+
+def _shown(found: list[Case]) -> list[Row]:
+    """The pictures of the worst cases and of a typical one, of cases sorted so."""
+    if len(found) <= _SHOWN:
+        return [case.row for case in found]
+    middle = typical(found, lambda case: -case.scores[VALUE]["psnr"])
+    return [*(case.row for case in found[: _SHOWN - 1]), replace(middle.row, note=f"typical: {middle.row.note}")]

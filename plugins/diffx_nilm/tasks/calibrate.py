@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from diffx.errors import UsageError
@@ -45,7 +46,10 @@ def calibrate(run: Any) -> None:
             f"no day of {', '.join(short)} is known well enough: the intervals of its energies are the samples' own"
         )
     tensors, meta = checkpoint.load(source)
-    meta = {key: value for key, value in meta.items() if key != "sha256"} | {"calibration": calibration.to_json()}
+    meta = {key: value for key, value in meta.items() if key != "sha256"} | {
+        "calibration": calibration.to_json(),
+        "calibrated_with": {"n": cfg.n, **asdict(cfg.sample)},
+    }
     path = run.checkpoints / "weights.safetensors"
     checkpoint.save(path, tensors, meta)
     run.report.table(
@@ -55,7 +59,7 @@ def calibrate(run: Any) -> None:
             for a, bands in zip(face.appliances, calibration.bands, strict=True)
             for level, b in bands.items()
         ],
-        "The least widening with which they hold what they promise in these houses.",
+        "The least widening with which the intervals hold the share that they promise in these houses.",
     )
     run.log(f"weights: {path}")
 

@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from diffx.data import cache_key
 from diffx.errors import DataError
 from diffx.io.files import atomic
 
 from ...align import Brain, prepare, read_mask
-from ...bids import Scan, find_scans, fingerprint
+from ...bids import Scan, find_scans
 from ...codec import BrainCodec
 from ...mask import quick_mask
 from ...overlay import settled
@@ -151,6 +152,4 @@ def _name(scan: Scan) -> str:
 
 def _key(scan: Scan, regions: Path | None, pose: str) -> str:
     """Changes with the files and with the pose, not with what participants.tsv says."""
-    sha = hashlib.sha256(f"{FORMAT} {pose}".encode())
-    sha.update(fingerprint((scan.path, scan.mask, regions)).encode())
-    return sha.hexdigest()[:16]
+    return cache_key(FORMAT, pose, files=(scan.path, scan.mask, regions))
