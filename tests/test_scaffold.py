@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Strangers
+from test_architecture import private
 
 from diffx.cli import main, new
 from diffx.errors import UsageError
@@ -119,6 +120,8 @@ def test_what_is_written_is_clean(tmp_path: Path, given: str, state: str) -> Non
     for file in files:
         text = (target / file).read_text(encoding="utf-8")
         assert "$" not in text and text.endswith("\n") and not text.endswith("\n\n"), file
+        if file.endswith(".py") and not file.startswith("tests"):
+            assert not list(private(target / file)), file
     project = tomllib.loads((target / "pyproject.toml").read_text())["project"]
     (entry,) = project["entry-points"]["diffx"].items()
     manifest = parse_manifest(package, read_mapping(target / f"src/{package}/diffx.yaml")["plugins"][package])

@@ -9,6 +9,8 @@ import numpy as np
 
 from diffx.run.figures import GREYS, PALETTE, sheet
 
+__all__ = ["Picture", "gallery", "grey", "window"]
+
 MOST = {"waves": 8, "images": 16, "volumes": 4, "columns": 12}
 SMALL = 128  # pixels below which the longest edge is enlarged
 GAP = 2  # pixels between two images
