@@ -125,8 +125,8 @@ CASES = {
                 "# one weight", "self.register_buffer('near', torch.eye(16).to_sparse())\n            # one weight"
             ).format("")
         ),
-        "saving",
-        "cannot be saved: ",
+        "training",
+        "task=train ends with code 3: 'model.denoiser.net.near' of the weights cannot be saved: ",
     ),
     "forgets": (well(), "saving", "the option size=2.0 is read back from the weights as 3.0"),
     "diverging": (

@@ -44,6 +44,10 @@ WORDS = {
     "plugin=nilm task=evaluate data.root={here} baselines=gone": (5, "weights 'gone': no such id"),
     "plugin=nilm describe=gone.yaml": (5, "describe=gone.yaml: no such file"),
     "plugin=nilm from=mri-synth-ixi task=average": (5, "holds weights of 'mri_synth', not of 'nilm'"),
+    "plugin=mri_synth task=train": (2, "data.root= says which BIDS folder of T1w scans to train on"),
+    "plugin=mri_synth task=inpaint data.file=house.csv": (2, "data.mask= names the mask of what is to be filled"),
+    "plugin=mri_synth from=nilm-refit": (5, "holds weights of 'nilm', not of 'mri_synth'"),
+    "plugin=mri_translate source=T1": (2, "target= says which contrast, as in source=FLAIR target=T1ce"),
     "plugin=mri_synth task=train data.root=gone": (5, "data.root=gone: no such file or folder"),
     "plugin=mri_translate task=translate source=T1 target=T2 data.root=gone": (5, "data.root=gone: no such file"),
 }

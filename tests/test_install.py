@@ -61,7 +61,7 @@ def test_the_tutorial_runs_as_it_stands(fresh: Fresh) -> None:
     here = fresh.work / "tidal-curves"
     for level in ("manifest", "configuration", "import", "contract"):
         assert re.search(rf"^{level} +ok$", done.stdout, re.M)
-    assert re.search(r"\b7 passed", done.stdout)  # the contract's six and the project's own
+    assert re.search(r"\b9 passed", done.stdout)  # the contract's seven and the project's own
     assert (here / "runs/first/report.html").stat().st_size > 10_000
     assert len(list((here / "runs/drawn/samples").glob("*.npy"))) == 4
     table = (here / "runs/tables/samples/tide-0000.csv").read_text().splitlines()

@@ -106,7 +106,7 @@ def test_every_run_ends_as_it_should_and_errors_are_one_line(installed: Installe
         errors,
         [
             "ragged.csv, line 3: 3 values for 2 columns",
-            "nowhere.csv: not to be read as CSV",
+            "data.root=nowhere.csv: no such file or folder",
             "cannot be told count, a number; train with condition=[size,count]",
             "kind is one of 'a', 'b', 'c', not 'd'",
             "size is a number from ",

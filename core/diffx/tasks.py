@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,9 @@ from diffx.pipeline import Pipeline, build, describe, flat
 from diffx.pipeline.build import measure_element_sigma_data
 from diffx.pipeline.weights import differences, recorded
 from diffx.plugins.loader import Plugins, plugins_of
+from diffx.plugins.registry import find, manifest_of
 from diffx.plugins.weights import resolve_weights
+from diffx.preview import Preview
 from diffx.state import each
 from diffx.train import Monitor, fit, reconstruct
 from diffx.train.objective import Dataset
@@ -89,6 +92,7 @@ def train(
         f"{len(splits['train'])} samples to train on, {len(splits['val'])} to validate; "
         f"network of {size / 1e6:.1f} M parameters" + (f", {moved / 1e6:.2g} M of them trained" * (moved < size))
     )
+    preview = _preview(run, plugins, model, process, spec, splits)
     trained = fit(
         model,
         process,
@@ -103,11 +107,41 @@ def train(
         device=cfg.device,
         resume=resume,
         finished=partial(_merged, model) if cfg.train.lora_rank else dict,
+        show=preview,
+        show_at=preview.due if preview else (),
     )
+    if preview:
+        preview.report()
     run.report.facts(
         {"steps": cfg.train.steps, "parameters": f"{size / 1e6:.1f} M", "training samples": len(splits["train"])}
     )
     run.log(f"weights: {trained.path}")
+    _say_what_next(run)
+
+
+def _preview(
+    run: Run, plugins: Plugins, model: Model, process: Any, spec: Spec, splits: Mapping[str, Dataset]
+) -> Preview | None:
+    """Samples on the way, where they are what the plugin's `task=sample` draws: the core's own."""
+    tasks = manifest_of(find(run.cfg.plugin)).tasks
+    if "sample" not in tasks or "sample" in plugins.own_tasks():
+        return None
+    cfg, precision = run.cfg, run.cfg.train.precision
+    pipeline = Pipeline(model, process, spec, device=cfg.device, precision=precision, config=cfg, plugins=plugins)
+    return Preview(run, pipeline, splits["val"] if len(splits["val"]) else splits["train"])
+
+
+def _say_what_next(run: Run) -> None:
+    """The command that uses the weights."""
+    manifest = manifest_of(find(run.cfg.plugin))
+    task = "sample" if "sample" in manifest.tasks else manifest.default_task
+    words = ["diffx", "run", f"plugin={run.cfg.plugin}", *([f"task={task}"] if task != manifest.default_task else [])]
+    if run.cfg.extensions:
+        words.append(f"extensions=[{','.join(run.cfg.extensions)}]")
+    command = shlex.join([*words, f"from={run.folder}"])
+    if task and task != run.cfg.task:
+        run.report.text("Next", command)
+        run.log(f"next: {command}")
 
 
 def _start_from(model: Model, cfg: RunConfig, ours: Mapping[str, Any]) -> None:
@@ -186,7 +220,7 @@ def sample(run: Run) -> None:
     metrics: Mapping[str, Any] = plugins.call("diffx_metrics", cfg=cfg, run=run, samples=samples)
     for name, value in metrics.items():
         run.metric(name, value)
-    plugins.call("diffx_report", cfg=cfg, run=run)
+    plugins.call("diffx_report", cfg=cfg, run=run, samples=samples)
     run.log(f"{len(files)} files in {run.samples}")
 
 

@@ -15,7 +15,6 @@ from .appliances import DEFAULT, Appliance, called, choose
 from .config import PowerConfig
 from .household import DAY, Household
 from .inputs import among, chosen
-from .inputs import sources as sources
 from .pack import Packed, load_packed, pack_house
 from .read import Options, read
 

@@ -17,6 +17,8 @@ from torch import Tensor
 from diffx.errors import DataError
 from diffx.io import checkpoint
 
+__all__ = ["Packed", "pack_arrays", "read_arrays"]
+
 
 @dataclass(frozen=True)
 class Packed:

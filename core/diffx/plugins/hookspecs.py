@@ -65,7 +65,10 @@ def diffx_plan(cfg: RunConfig, process: Any) -> Any:
 
 @hookspec(firstresult=True)
 def diffx_write(cfg: RunConfig, samples: Any, folder: Path) -> Iterable[Path]:  # type: ignore[empty-body]
-    """Write samples into a folder in the field's own format; the files written. The core answers with .npy, or .npz."""
+    """Write samples into a folder in the field's own format; the files written.
+
+    The core's answer: .npy, with a .png of each image; .npz where the state is mixed.
+    """
 
 
 @hookspec(firstresult=True)
@@ -74,8 +77,11 @@ def diffx_metrics(cfg: RunConfig, run: Any, samples: Any) -> Mapping[str, Any]: 
 
 
 @hookspec(firstresult=True)
-def diffx_report(cfg: RunConfig, run: Any) -> bool | None:
-    """Add pictures and tables to `run.report`; True when done. The core's answer: how they were drawn."""
+def diffx_report(cfg: RunConfig, run: Any, samples: Any) -> bool | None:
+    """Add pictures and tables of samples to `run.report`; True when done.
+
+    The core's answer: how they were drawn, and a gallery: waves, images, planes of volumes, histograms of columns.
+    """
 
 
 @hookspec

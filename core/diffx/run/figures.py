@@ -6,6 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+__all__ = [
+    "DIM", "DPI", "FAINT", "GREYS", "GROUND", "HEAT", "HELD_OUT", "INK", "LINE", "MUTED", "PALE", "PALETTE", "REAL",
+    "SYNTHETIC", "coverage_diagram", "reliability_diagram", "sheet", "style",
+]  # fmt: skip
+
 # Okabe and Ito 2008, "Color universal design", and four more of other lightness
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#e69f00", "#cc79a7", "#56b4e9", "#6b4c9a", "#7a5c43", "#8a8f2a", "#5f6b7a")
 INK, MUTED, LINE, FAINT = "#1b1d21", "#5a5f67", "#a3a7ad", "#e4e4e1"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,8 @@ def fit(
     device: str = "auto",
     resume: bool = False,
     finished: Callable[[dict[str, Tensor]], dict[str, Tensor]] = dict,
+    show: Callable[[int], None] | None = None,
+    show_at: Container[int] = (),
     **options: Any,
 ) -> Pipeline:
     """Train a model; it ends with its averaged weights, in a :class:`Pipeline` that draws from it.
@@ -59,6 +61,8 @@ def fit(
         device: "auto", "cpu" or "cuda".
         resume: go on from ``last.safetensors``.
         finished: from the averaged state dict to what ``weights.safetensors`` holds.
+        show: called with the step, while ``model`` has the averaged weights, after each of the steps ``show_at``.
+        show_at: see ``show``.
         options: single options of ``config`` by name: ``steps=2000, batch=64, lr=1e-3``.
 
     Raises:
@@ -96,6 +100,8 @@ def fit(
             bar.advance(1, **shown)
             if validation is not None and len(validation) and config.val_every and state.step % config.val_every == 0:
                 monitor.record(state.step, val_loss=trainer.validate(validation))
+            if show is not None and state.step in show_at:
+                trainer.show(show)
             if config.ema_snapshots and state.step % config.ema_snapshots == 0:
                 trainer.snapshot()
             if trainer.agree(stop.requested):

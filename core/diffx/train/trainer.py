@@ -146,6 +146,14 @@ class Trainer:
         self.state.ema.swap()
         return value
 
+    def show(self, show: Callable[[int], None]) -> None:
+        """Call it with the step, on the first process, while the averaged weights are in place."""
+        if self.accelerator.is_main_process:
+            self.state.ema.swap()
+            show(self.state.step)
+            self.state.ema.swap()
+            self.wrapped.train()
+
     def agree(self, stop: bool) -> bool:
         """Whether to stop: at once for a single process, together for several."""
         if self.world == 1:
