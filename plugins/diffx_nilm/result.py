@@ -160,7 +160,7 @@ class Result:
     total: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     def __repr__(self) -> str:
-        """The household, and the energy of each appliance; the ends of the days' intervals are added up."""
+        """The household, and the energy of each appliance over the whole time."""
         house = self.household
         known = float(np.isfinite(house.mains).mean()) if len(house) else 0.0
         mains = float(self.energy.groupby("Date")["mains_kWh"].first().sum())
@@ -168,11 +168,11 @@ class Result:
             f"Result of {house.name}: {house.start:%Y-%m-%d %H:%M}, {house.days:.3g} days every {house.period:g} s, "
             f"mains known {known:.0%} of them, {mains:.4g} kWh"
         ]
-        sums = self.energy.groupby("appliance", sort=False)[["kWh", "kWh_low", "kWh_high"]].sum()
+        sums = self.total[["kWh", "kWh_low", "kWh_high"]] if len(self.total) else self.total
         wide = max(map(len, sums.index), default=0)
         for key, (kwh, low, high) in zip(sums.index, sums.to_numpy(), strict=True):
-            runs = f", {self.usage[key]:.2g} runs a day" if key in self.usage else ""
-            lines.append(f"  {key:<{wide}}  {kwh:7.2f} kWh (90 %: {low:.2f} to {high:.2f}){runs}")
+            often = f", {self.usage[key]:.2g} activations a day" if key in self.usage else ""
+            lines.append(f"  {key:<{wide}}  {kwh:7.2f} kWh (90 %: {low:.2f} to {high:.2f}){often}")
         columns = "in .power (W, bands, probability of being on) and .energy (kWh of each day)"
         return "\n".join([*lines, f"  {columns}"])
 
