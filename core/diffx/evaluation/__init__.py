@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from diffx.evaluation.cases import Ranking, typical, worst
-from diffx.evaluation.figure import LEAST, Baseline, Figure, Goal, is_figure, judged, to_json
+from diffx.evaluation.figure import LEAST, Baseline, Better, Figure, Goal, is_figure, judged, to_json
 
 if TYPE_CHECKING:
     from diffx.evaluation.estimates import compare, estimate
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = [
     "LEAST",
     "Baseline",
+    "Better",
     "Figure",
     "Goal",
     "Ranking",

@@ -13,7 +13,7 @@ from diffx.plugins.manifest import WeightsEntry
 from diffx.plugins.packs import install_pack, packs
 from diffx.plugins.registry import canonical, discover, package_folders
 
-__all__ = ["Shipped", "newest_checkpoint", "resolve_weights", "shipped", "verify"]
+__all__ = ["Shipped", "check_safetensors", "newest_checkpoint", "resolve_weights", "shipped", "verify"]
 
 
 class Shipped(NamedTuple):

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from diffx.evaluation import Baseline, Figure, Goal
-from diffx.evaluation.figure import Better
+from diffx.evaluation import Baseline, Better, Figure, Goal
 
 from .trials import OURS
 
