@@ -70,7 +70,8 @@ class Installed:
         assert done.returncode == 0, done.stderr
 
     def python(self, *words: str) -> subprocess.CompletedProcess[str]:
-        environment = {**os.environ, "PYTHONPATH": str(self.site), "OMP_NUM_THREADS": "1", "COLUMNS": "160"}
+        path = os.pathsep.join(filter(None, [str(self.site), os.environ.get("PYTHONPATH")]))  # of the tree under test
+        environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "COLUMNS": "160"}
         return subprocess.run([sys.executable, *words], capture_output=True, text=True, env=environment, cwd=self.work)
 
 

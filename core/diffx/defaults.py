@@ -10,44 +10,58 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from diffx import tasks
 from diffx.condition import Conditioning
 from diffx.config import RunConfig
 from diffx.data.spec import Spec
 from diffx.io.files import atomic
 from diffx.nets import DiT, UNet
 from diffx.plan import SOLVERS, JointPlan, Plan
-from diffx.planning import plan_state
+from diffx.plugins import plugins_of
 from diffx.plugins.hookspecs import hookimpl
-from diffx.process import WEIGHTS, Gaussian
+from diffx.process import WEIGHTS, Gaussian, Process
+from diffx.sampling import Adaptive, Sampler, plan_for
 from diffx.schedule import SCHEDULES, lognormal, uniform_time
 from diffx.schedule.distribution import NoiseDistribution
 from diffx.state import each
+
+__all__ = [
+    "diffx_denoiser",
+    "diffx_metrics",
+    "diffx_networks",
+    "diffx_plan",
+    "diffx_process",
+    "diffx_report",
+    "diffx_samplers",
+    "diffx_schedules",
+    "diffx_write",
+    "dit",
+    "unet",
+]
 
 
 @hookimpl
 def diffx_denoiser(cfg: RunConfig, spec: Spec, conditioning: Conditioning) -> nn.Module:
     """The network ``net.name``; a U-Net by default."""
-    make = tasks.plugins_of(cfg).named("diffx_networks", "net.name", cfg.net.name)
+    make = plugins_of(cfg).named("diffx_networks", "net.name", cfg.net.name)
     return make(cfg=cfg, spec=spec, conditioning=conditioning)
 
 
 @hookimpl
 def diffx_process(cfg: RunConfig, spec: Spec) -> Gaussian:
-    """Gaussian diffusion on ``process.schedule``, with the levels and weights of ``process.*``."""
+    """Gaussian diffusion on ``process.schedule``, with the noise distribution and weights of ``process.*``."""
     options = cfg.process
-    make = tasks.plugins_of(cfg).named("diffx_schedules", "process.schedule", options.schedule)
+    make = plugins_of(cfg).named("diffx_schedules", "process.schedule", options.schedule)
     schedule = make(sigma_max=options.sigma_max) if "sigma_max" in signature(make).parameters else make()
-    levels: NoiseDistribution = uniform_time
-    if options.levels == "lognormal":
-        levels = lognormal(options.level_mean, options.level_std, options.level_tail)
-    return Gaussian(schedule, options.sigma_data, levels, WEIGHTS[options.weight](options.sigma_data, options.gamma))
+    spread: NoiseDistribution = uniform_time
+    if options.noise_distribution == "lognormal":
+        spread = lognormal(options.noise_mean, options.noise_std, options.noise_tail)
+    return Gaussian(schedule, options.sigma_data, spread, WEIGHTS[options.weight](options.sigma_data, options.gamma))
 
 
 @hookimpl
-def diffx_plan(cfg: RunConfig, process: Any) -> Plan | JointPlan:
+def diffx_plan(cfg: RunConfig, process: Process) -> Plan | JointPlan | Sampler:
     """What ``sample.*`` asks for, of all solvers loaded; all leaves of a mixed state in step."""
-    return plan_state(process, cfg.sample, tasks.plugins_of(cfg).table("diffx_samplers"))
+    return plan_for(process, cfg.sample, plugins_of(cfg).table("diffx_samplers"))
 
 
 @hookimpl
@@ -83,13 +97,8 @@ def diffx_report(cfg: RunConfig, run: Any) -> bool:
 
 
 @hookimpl
-def diffx_tasks() -> Mapping[str, Callable[[Any], None]]:
-    return {"train": tasks.train, "sample": tasks.sample, "average": tasks.average}
-
-
-@hookimpl
 def diffx_samplers() -> Mapping[str, Callable[..., Any]]:
-    return SOLVERS
+    return {**SOLVERS, "adaptive": Adaptive}
 
 
 @hookimpl

@@ -1,18 +1,18 @@
-"""Methods side by side in metered houses, and how honest the samples are about it."""
+"""Methods side by side in metered houses, and how well calibrated the samples are."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from diffx.metrics import central_interval
+from diffx.metrics import Reliability, central_interval, reliability_counts
 
 from .appliances import Appliance
 from .calibration import Energy
-from .digest import by_day
-from .result import Piece, dates, one_piece
+from .result import Piece, dates
 from .scores import Score
 
 OURS = "diffx"
@@ -43,27 +43,27 @@ class Trial:
         made.said, made.was = sum(t.said for t in trials), sum(t.was for t in trials)  # type: ignore[assignment]
         return made
 
-    def add(self, piece: Piece, a: int, rivals: Mapping[str, np.ndarray]) -> None:
-        """Count the next piece, in which it is the ``a``-th appliance and ``rivals`` say [T] W each.
+    def add(self, piece: Piece, a: int, baselines: Mapping[str, np.ndarray]) -> None:
+        """Count the next piece, in which it is the ``a``-th appliance and ``baselines`` say [T] W each.
 
         A period counts where the meter and every method know something.
         """
         members, truth = piece.members[:, a], piece.household.parts[self.appliance.key]
         good = np.isfinite(members).all(0) & np.isfinite(truth)
-        for power in rivals.values():
+        for power in baselines.values():
             good &= np.isfinite(power)
         truth = np.where(good, truth, np.nan)
         day = dates(piece.household).astype(np.int64)
         bounds = {level: (low[a], high[a]) for level, (low, high) in piece.bounds.items()}
         self._score(OURS).add(truth, members, day, bounds, None if piece.said is None else piece.said[a])
-        for name, power in rivals.items():
+        for name, power in baselines.items():
             self._score(name).add(truth, power, day)
-        self._honesty(members[:, good], truth[good])
+        self._count(members[:, good], truth[good])
 
     def _score(self, name: str) -> Score:
         return self.scores.setdefault(name, Score(self.appliance.threshold, self.period))
 
-    def _honesty(self, members: np.ndarray, truth: np.ndarray) -> None:
+    def _count(self, members: np.ndarray, truth: np.ndarray) -> None:
         threshold = self.appliance.threshold
         on, count = truth > threshold, (members > threshold).sum(0)
         self.said = self.said + np.bincount(count, minlength=len(members) + 1)
@@ -95,48 +95,15 @@ class Trial:
         """Level -> share of active periods that the members' own interval holds, where there are any."""
         return {level: inside / active for level, (active, inside) in self.raw.items() if active}
 
-    def curve(self, bins: int = 8) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Mean probability said, share observed and count of each bin of probabilities that holds any."""
-        said = np.arange(len(self.said)) / max(len(self.said) - 1, 1)
-        index = np.minimum((said * bins).astype(int), bins - 1)
-        count, hits, sums = (np.bincount(index, w, bins) for w in (self.said, self.was, self.said * said))
-        full = count > 0
-        return sums[full] / count[full], hits[full] / count[full], count[full]
+    def reliability(self, bins: int = 8) -> Reliability:
+        """Probabilities of being on, by shares of the members, against how often it was on."""
+        return reliability_counts(self.said, self.was, bins)
 
 
-class Worst:
-    """The days on which most energy was put where it was not; at most ``most`` of them are kept."""
+@dataclass(frozen=True)
+class Judged:
+    """A house, and how every method did in it by appliance; ``known``: days of known mains."""
 
-    def __init__(self, most: int = 3):
-        self.most = most
-        self._kept: list[tuple[float, Piece]] = []
-        self._open: list[Piece] = []
-
-    def add(self, piece: Piece) -> None:
-        """Look at the next piece of a house; pieces that share a day follow one another."""
-        for part in by_day(piece):
-            if self._open and not _same_day(self._open[-1], part):
-                self._close()
-            self._open.append(part)
-
-    def list(self) -> list[Piece]:
-        """Days, the worst first."""
-        self._close()
-        return [day for wrong, day in self._kept if wrong > 0]
-
-    def _close(self) -> None:
-        if self._open:
-            day = one_piece(self._open)
-            self._kept = sorted([*self._kept, (misplaced(day), day)], key=lambda one: -one[0])[: self.most]
-            self._open = []
-
-
-def misplaced(day: Piece) -> float:
-    """sum |median - metered| over the metered appliances, Wh."""
-    parts = day.household.parts
-    wrong = [np.abs(day.median[a] - parts[own.key]) for a, own in enumerate(day.appliances) if own.key in parts]
-    return float(np.nansum(wrong, dtype=np.float64)) * day.household.period / 3600
-
-
-def _same_day(one: Piece, other: Piece) -> bool:
-    return one.household.name == other.household.name and dates(one.household)[0] == dates(other.household)[0]
+    name: str
+    known: float
+    trials: Mapping[str, Trial]

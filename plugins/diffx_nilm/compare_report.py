@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from . import compare_charts, pictures
-from .compare import OURS, Trial, misplaced
+from .compare import OURS, Judged, Trial
+from .days import misplaced
+from .figures import TITLES
 from .result import Piece
-
-if TYPE_CHECKING:
-    from .tasks.evaluate import Judged
 
 Figures = Mapping[str, Mapping[str, Any]]  # method -> figure -> number
 
-TITLES = {OURS: "diffx", "always_off": "always off", "gbm": "gradient boosting", "seq2point": "seq2point"}
 COLUMNS = {
     "mae": "MAE (W)", "mae_interval": "MAE, 95 %", "f1": "F1", "f1_interval": "F1, 95 %", "precision": "precision",
     "recall": "recall", "sae": "SAE", "teca": "TECA", "nde": "NDE", "match_rate": "match rate", "crps": "CRPS (W)",
 }  # fmt: skip
 _TABLE = (
-    "Over {days} days with {n:,} metered periods of {period:g} s. MAE: mean absolute error of the median. F1, "
-    "precision, recall: on above {threshold:g} W. SAE: relative error of the total energy. TECA, match rate: the more "
-    "the better, to 1; NDE, CRPS: the less. 95 %: from resampled days, for these homes."
+    "{days} days with {n:,} metered periods of {period:g} s. MAE: mean absolute error of the median. F1, precision and "
+    "recall: on means above {threshold:g} W. SAE: relative error of the total energy. TECA and match rate: higher is "
+    "better, at most 1. NDE and CRPS: lower is better. The 95 % intervals come from resampled days of these homes."
 )
 
 
@@ -34,14 +32,14 @@ def write(
     each: Mapping[str, Mapping[str, Figures]],
     worst: Sequence[Piece],
 ) -> None:
-    """All sections: figures by appliance, honesty, the houses apart, the worst days."""
+    """All sections: figures by appliance, calibration, the houses apart, the worst days."""
     report = run.report
     report.facts(_headline(judged, figures) | {"samples": run.cfg.n})
     report.picture(
         "Beside the baselines",
-        compare_charts.methods(pooled, figures, TITLES),
-        "Mean absolute error (the less the better) and F1 (the more the better); lines are 95 % intervals from "
-        "resampled days. Always off has no F1.",
+        compare_charts.methods(pooled, figures),
+        "Mean absolute error (lower is better) and F1 (higher is better), with 95 % intervals from resampled days. "
+        "Always off has no F1.",
     )
     for key, trial in pooled.items():
         own = figures[key][OURS]
@@ -50,13 +48,11 @@ def write(
         )
         report.table(pictures.titled(trial.appliance), [_row(name, of) for name, of in figures[key].items()], caption)
     report.picture(
-        "Can the uncertainty be trusted?",
-        compare_charts.honesty(list(pooled.values()), [of[OURS] for of in figures.values()]),
-        "Left: of all the time that an appliance was called on with some probability, how often it was. Right: how "
-        "much of the metered power, where meter or interval is above the threshold, lies within intervals of a level: "
-        "those of the samples themselves (line), and calibrated (large). On the dashed line what is said comes true.",
+        "Reliability and interval coverage",
+        compare_charts.calibration(list(pooled.values()), [of[OURS] for of in figures.values()]),
+        CALIBRATION,
     )
-    report.table("Intervals", [_honest(pooled[key], of[OURS]) for key, of in figures.items()], _INTERVALS)
+    report.table("Intervals", [_held(pooled[key], of[OURS]) for key, of in figures.items()], _INTERVALS)
     if len(judged) > 1:
         rows = [_house(pooled[key], house, of) for house in judged for key, of in each[house.name].items()]
         report.table("House by house", rows, "The same figures of each house alone.")
@@ -67,12 +63,18 @@ def write(
         report.picture(f"{name}, {start:%A} {start.day} {start:%B %Y}", pictures.closeup(day), _CLOSEUP)
 
 
-_INTERVALS = (
-    "Share of the truth that calibrated intervals hold: of power, in periods where meter or interval is above the "
-    "threshold; of energy, of the days that are known for half at least."
+CALIBRATION = (
+    "Left, reliability: how often an appliance was on among all the times that the samples gave it some probability of "
+    "being on. Right, coverage: the share of the metered power inside intervals of each level, counted where the meter "
+    "or the interval is above the threshold. Small dots: the samples' own intervals; large dots: as widened by the "
+    "calibration of the weights. On the dashed line the calibration is perfect."
 )
-_WORST = "Energy that the medians put where, by the meters, it was not, or left out where it was."
-_CLOSEUP = "Household, and each appliance: median and bands above the line, what its meter said below."
+_INTERVALS = (
+    "Share of the truth inside the intervals: of power, in periods where the meter or the interval is above the "
+    "threshold; of energy, on the days of which at least half is known."
+)
+_WORST = "Misplaced energy: what the estimate gives to times when the meter shows less, and what it misses, added up."
+_CLOSEUP = "The household, and each appliance: the estimate with its bands above the line, the meter below it."
 
 
 def _headline(judged: Sequence[Judged], figures: Mapping[str, Figures]) -> dict[str, Any]:
@@ -100,7 +102,7 @@ def _row(name: str, figures: Mapping[str, Any]) -> dict[str, Any]:
     return row
 
 
-def _honest(trial: Trial, figures: Mapping[str, Any]) -> dict[str, Any]:
+def _held(trial: Trial, figures: Mapping[str, Any]) -> dict[str, Any]:
     raw = trial.coverage()
     return {
         "appliance": pictures.spoken(trial.appliance),
@@ -127,13 +129,13 @@ def _house(trial: Trial, house: Judged, figures: Figures) -> dict[str, Any]:
 
 def _day(day: Piece, judged: Sequence[Judged]) -> dict[str, Any]:
     row: dict[str, Any] = {"house": day.household.name} if len(judged) > 1 else {}
-    row |= {"day": f"{day.household.start:%Y-%m-%d}", "misplaced (kWh)": round(misplaced(day) / 1000, 2)}
+    row |= {"day": f"{day.household.start:%Y-%m-%d}", "misplaced energy (kWh)": round(misplaced(day) / 1000, 2)}
     hours = day.household.period / 3600
     for a, appliance in enumerate(day.appliances):
         if appliance.key in day.household.parts:
             known = day.household.parts[appliance.key] == day.household.parts[appliance.key]
             said, was = day.median[a][known], day.household.parts[appliance.key][known]
-            row[f"{pictures.spoken(appliance)}: said"] = round(float(said[said == said].sum()) * hours / 1000, 2)
+            row[f"{pictures.spoken(appliance)}: estimate"] = round(float(said[said == said].sum()) * hours / 1000, 2)
             row[f"{pictures.spoken(appliance)}: metered"] = round(float(was.sum()) * hours / 1000, 2)
     return row
 

@@ -49,7 +49,10 @@ def gather(pieces: Iterable[Piece]) -> dict[str, Evidence]:
 
 
 def calibrated(houses: Sequence[dict[str, Evidence]], appliances: Sequence[Appliance]) -> Calibration:
-    """The calibration that all houses together speak for; an appliance that none metered keeps the members' bands."""
+    """The calibration that all houses together speak for.
+
+    An appliance that none metered keeps the members' bands, and one without a whole day their intervals of energy.
+    """
     plain = Calibration.none(len(appliances))
     bands, energies, likely = list(plain.bands), list(plain.energies), list(plain.likely)
     for a, appliance in enumerate(appliances):
@@ -59,7 +62,13 @@ def calibrated(houses: Sequence[dict[str, Evidence]], appliances: Sequence[Appli
         pieces = [(each.members.astype(np.float32), each.truth) for each in own]
         likely[a] = fit_likely(pieces, appliance)
         bands[a] = {level: fit_band(pieces, appliance, level) for level in LEVELS}
-        energies[a] = fit_energy(
-            np.concatenate([each.energies for each in own], axis=1), np.concatenate([each.metered for each in own])
-        )
+        if has_days(own):
+            energies[a] = fit_energy(
+                np.concatenate([each.energies for each in own], axis=1), np.concatenate([each.metered for each in own])
+            )
     return Calibration(tuple(bands), tuple(energies), tuple(likely))
+
+
+def has_days(own: Iterable[Evidence]) -> bool:
+    """Whether any day of an appliance is known well enough to compare its energy."""
+    return any(len(each.metered) for each in own)

@@ -15,6 +15,7 @@ from string import Template
 
 from diffx.cli.words import Parser
 from diffx.errors import UsageError
+from diffx.io.home import expanded
 from diffx.plugins.manifest import API
 from diffx.plugins.registry import canonical, discover
 
@@ -30,7 +31,7 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("folder", nargs="?", help="to write; default ./NAME")
     given = parser.parse_args(list(words))
     name, package = names(given.name)
-    target = Path(given.folder or name).expanduser()
+    target = expanded(given.folder or name)
     write(name, package, target)
     print(
         f"wrote {target}\n\n"

@@ -9,17 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from diffx import plugins
-from diffx.build import restore
 from diffx.errors import DataError
-from diffx.plugins.weights import resolve_weights
-from diffx.train import export
+from diffx.evaluation import Baseline, Figure
+from diffx.pipeline import Pipeline
 
 from .. import pictures
 from ..codec import BrainCodec
 from ..pack import Packed
 from ..site import FEWEST, with_site
-from .config import SynthConfig
 from .data import prepare
 from .face import PLUGIN, WEIGHTS
 
@@ -31,16 +28,18 @@ def adapt(run: Any) -> None:
     Raises DataError where fewer than 4 scans are not held out.
     """
     cfg = replace(run.cfg, from_=run.cfg.from_ or WEIGHTS)
-    codec, packed = prepare(cfg, run.log, run.fail)
+    codec, packed = prepare(cfg, run.log, run.fail, run.flag)
     train, held = (unmirrored(packed, split) for split in ("train", "val"))
     if len(train) < FEWEST:
         raise DataError(f"{cfg.data.root}: {len(train)} scans to learn a scanner from; at least {FEWEST} are needed")
     path = run.checkpoints / "weights.safetensors"
-    site, spread = adapted(resolve_weights(cfg.from_, PLUGIN), codec, departures(packed, train, codec), path)
+    site, spread = adapted(cfg.from_, codec, departures(packed, train, codec), path)
     if held:
         own = departures(recoded(packed, codec, site), held, site)
         before, after = (departure(x, spread) for x in (departures(packed, held, codec), own))
-        run.metric("departure_held_out", {"value": after, "floor": 1.0, "baseline": before, "n": len(held)})
+        run.metric(
+            "departure_held_out", Figure(after, real_vs_real=1.0, baselines=[Baseline("before", before)], n=len(held))
+        )
         run.log(f"appearance of the held-out scans: {after:.2f} of what the network knows, {before:.2f} before")
     means = [c.decode(c.expected([None], [None]))[0] for c in (codec, site)]
     run.report.picture(
@@ -51,16 +50,16 @@ def adapt(run: Any) -> None:
     run.log(f"weights: {path}")
 
 
-def adapted(source: Path, codec: BrainCodec, x: Tensor, path: Path) -> tuple[BrainCodec, Tensor]:
+def adapted(source: str | Path, codec: BrainCodec, x: Tensor, path: Path) -> tuple[BrainCodec, Tensor]:
     """Write the weights of `source` with their codec moved to the site of latents x (`site.with_site`).
 
     That codec, and the root mean square [3+K, *grid] of what the network learned.
     """
-    model, _, _, _, _, meta = restore(plugins.load(PLUGIN), SynthConfig, source)
-    learned = getattr(model.denoiser, "spread", None)
+    pipeline = Pipeline.load(source, "cpu", plugin=PLUGIN)
+    learned = getattr(pipeline.model.denoiser, "element_sigma_data", None)
     spread = torch.ones(codec.shape) if learned is None else learned.float()
     tensors, facts = with_site(codec, x, spread).to_tensors()
-    export(path, model.state_dict(), {**{k: v for k, v in meta.items() if k != "sha256"}, "codec": facts}, tensors)
+    pipeline.save(path, {"codec": facts}, tensors)
     return BrainCodec.from_tensors(tensors, facts), spread
 
 

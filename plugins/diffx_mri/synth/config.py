@@ -9,6 +9,8 @@ from diffx.config import GRIDS, DataConfig, NetConfig, ProcessConfig, RunConfig,
 from .evaluate.config import EvaluateConfig
 from .restoring import BrainRestoring
 
+PLUGIN = "mri_synth"
+WEIGHTS = "mri-synth-ixi"  # shipped with the package
 AGES = (18, 90)  # years that the network can be told
 WIDEST = 3.0  # standard deviations of log ventricle volume from what is usual
 
@@ -17,12 +19,12 @@ WIDEST = 3.0  # standard deviations of log ventricle volume from what is usual
 class BrainData(DataConfig):
     """A BIDS folder of T1-weighted scans."""
 
-    root: str | None = option(None, help="BIDS folder with T1w scans; every task but sample reads it")
+    root: str | None = option(None, help="BIDS folder with T1w scans; every task but sample reads it", common=True)
     head: bool = option(False, help="keep skull and skin; by default the brain alone, by mask derivative or atlas mask")
     components: int = option(16, help="principal components of a 4x4x4 patch that a new codec keeps", min=4, max=64)
     cache: str | None = option(None, help="folder for the encoded scans; by default the user's cache folder")
-    file: str | None = option(None, help="inpaint, superres: a T1w scan to work on (NIfTI)")
-    mask: str | None = option(None, help="inpaint: what to fill in data.file, a mask in the scan's space")
+    file: str | None = option(None, help="inpaint, superres: a T1w scan to work on (NIfTI)", common=True)
+    mask: str | None = option(None, help="inpaint: what to fill in data.file, a mask in its space", common=True)
     brain: str | None = option(None, help="inpaint, superres: brain mask of data.file; by default made with the atlas")
     voxel: float = option(2.0, help="superres: longest edge of a voxel that is not divided", unit="mm", min=0.3, max=8)
     split: float = option(0.1, help="share held out where participants.tsv has no split column", min=0, max=0.5)
@@ -41,8 +43,8 @@ class BrainProcess(ProcessConfig):
     per_element: bool = option(True, help="measure it on the training data, for each element of the state by itself")
     # Head size moves thousands of elements together: it shows through noise in which no single element does.
     sigma_max: float = option(400.0, help="noise where sampling starts, for schedule edm", min=1)
-    level_mean: float = option(-0.5, help="mean of log(sigma/alpha) of the training noise")
-    level_tail: float = option(0.12, help="share of the training noise spread evenly up to the top", min=0, max=0.9)
+    noise_mean: float = option(-0.5, help="mean of log(sigma/alpha) of the training noise")
+    noise_tail: float = option(0.12, help="share of the training noise spread evenly up to the top", min=0, max=0.9)
 
 
 @dataclass
@@ -69,12 +71,16 @@ class BrainTraining(TrainConfig):
 class SynthConfig(RunConfig):
     """Whole brains on a 2 mm grid, conditioned on age, sex and the size of the ventricles."""
 
-    n: int = option(4, help="how many brains", min=1, max=100_000)
-    age: float | None = option(None, help="age of the person; not given: any", unit="years", min=AGES[0], max=AGES[1])
-    sex: str | None = option(None, help="sex of the person; not given: any", choices=("F", "M"))
+    n: int = option(
+        4, help="how many brains; translate: samples of each scan, 8 if not given", min=1, max=100_000, common=True
+    )
+    age: float | None = option(
+        None, help="age of the person; not given: any", unit="years", min=AGES[0], max=AGES[1], common=True
+    )
+    sex: str | None = option(None, help="sex of the person; not given: any", choices=("F", "M"), common=True)
     ventricles: float | None = option(
         None, help="size of the ventricles for the age and the sex, 0 is usual; not given: any",
-        unit="standard deviations", min=-WIDEST, max=WIDEST,
+        unit="standard deviations", min=-WIDEST, max=WIDEST, common=True,
     )  # fmt: skip
     source: str | None = option(None, help="translate: the contrast at hand, FLAIR, T1w, T1ce, T2w, ...")
     target: str | None = option(None, help="translate: the contrast to make of it; more: plugin=mri_translate")

@@ -7,7 +7,7 @@ image = BrainSynth.load().sample(age=70, sex="F", seed=1)   # a nibabel image
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,32 +17,22 @@ import numpy as np
 from scipy import ndimage
 from torch import Tensor
 
-from diffx import plugins
-from diffx.build import restore
 from diffx.errors import DataError, UsageError
-from diffx.nets.model import Model
 from diffx.noise import Noise
-from diffx.plugins.weights import resolve_weights
-from diffx.predict.selfcondition import clean
-from diffx.process import Gaussian
-from diffx.sampling import sample as run_plan
-from diffx.state import each
-from diffx.tasks import plan_of, predictor, ready
-from diffx.train.precision import pick_device
+from diffx.pipeline import Batch, Pipeline
+from diffx.predict import Predict
 
 from ..codec import BrainCodec
 from ..modes import with_modes
+from ..overlay import Say, warn
 from ..trend import somebody
 from ..ventricles import millilitres, to_tell
 from ..volume import Source
-from .config import WIDEST, BrainSampling, SynthConfig
-from .sharper import sharper, weak_model
+from .config import PLUGIN, WEIGHTS, WIDEST, BrainSampling
+from .guidance import guided_appearance, weak_pipeline
 
 if TYPE_CHECKING:
     from .restored import Restored
-
-PLUGIN = "mri_synth"
-WEIGHTS = "mri-synth-ixi"  # shipped with the package
 
 
 @dataclass(frozen=True)
@@ -94,26 +84,36 @@ def one_piece(data: np.ndarray) -> np.ndarray:
 
 
 class BrainSynth:
-    """A trained model of brains; made by :meth:`load`."""
+    """A trained model of brains; made by :meth:`load`.
 
-    def __init__(self, model: Model, process: Gaussian, codec: BrainCodec, config: SynthConfig, meta: dict):
-        self.model, self.process, self.codec, self.config, self.meta = model, process, codec, config, meta
-        self._weaker: dict[str, Model] = {}
+    Args:
+        pipeline: draws latents less their expectation.
+        codec: from latents to volumes.
+        meta: facts of the weights; None: those of the pipeline.
+    """
+
+    def __init__(self, pipeline: Pipeline, codec: BrainCodec, meta: Mapping[str, Any] | None = None):
+        self.pipeline, self.codec = pipeline, codec
+        self.meta = dict(pipeline.meta if meta is None else meta)
+        self._weaker: dict[str, Pipeline] = {}
 
     @classmethod
     def load(cls, source: str | Path | None = None, device: str = "auto", extensions: Sequence[str] = ()) -> BrainSynth:
-        """Shipped weights, or those of an id, a file or a run folder; extensions bring further samplers and networks.
+        """Shipped weights, or those of an id, a file or a run folder.
+
+        Args:
+            source: id, file or run folder; None: the shipped ones.
+            device: "auto", "cpu" or "cuda".
+            extensions: plugins that bring further samplers and networks.
 
         Raises:
             DataError: missing, damaged or foreign weights.
         """
-        path = resolve_weights(source or WEIGHTS, PLUGIN)
-        model, process, config, _, extra, meta = restore(plugins.load(PLUGIN, tuple(extensions)), SynthConfig, path)
-        if "codec" not in meta:
-            raise DataError(f"{path} has no brain codec; train with task=train of {PLUGIN}")
-        place = pick_device(device)
-        codec = BrainCodec.from_tensors(extra, meta["codec"]).to(place)
-        return cls(model.to(place), process, codec, replace(config, device=device), {**meta, "path": str(path)})
+        pipeline = Pipeline.load(source or WEIGHTS, device, plugin=PLUGIN, extensions=extensions)
+        if "codec" not in pipeline.meta:
+            raise DataError(f"{pipeline.path} has no brain codec; train with task=train of {PLUGIN}")
+        codec = BrainCodec.from_tensors(pipeline.extra, pipeline.meta["codec"]).to(pipeline.device)
+        return cls(pipeline, codec, {**pipeline.meta, "path": str(pipeline.path)})
 
     def somebody(self, person: Person) -> Person:
         """The person with what is left open drawn from the training population, by the seed.
@@ -137,8 +137,8 @@ class BrainSynth:
             size = round(float(noise["ventricles"].normal(1)[0, 0].clamp(-WIDEST, WIDEST)), 3)
         return replace(person, age=age, sex=sex, ventricles=size)
 
-    def weak(self, options: BrainSampling) -> Model | None:
-        """The weaker network that these options guide away from, ready: theirs, or what the weights name; else None.
+    def weak(self, options: BrainSampling) -> Pipeline | None:
+        """The weaker model that these options guide away from: theirs, or what the weights name; else None.
 
         Raises:
             UsageError: it was trained on other latents. DataError: it is missing or damaged.
@@ -147,8 +147,7 @@ class BrainSynth:
         if options.autoguidance == 1 or source is None:
             return None
         if source not in self._weaker:
-            self._weaker[source] = weak_model(source, self.codec)
-        ready(self._weaker[source], self.config.device)
+            self._weaker[source] = weak_pipeline(source, self.codec, str(self.pipeline.device))
         return self._weaker[source]
 
     def expected(self, people: Sequence[Person]) -> Tensor:
@@ -175,44 +174,42 @@ class BrainSynth:
         """Draw one brain a person, in order; each depends on its own person alone.
 
         Args:
+            people: whom to draw; what is left open is drawn by their seed.
             options: sampler, steps, guidance and how many to draw together.
             on_prediction: called with (step, predicted clean latents [B, C, *grid]) of the first batch.
 
         Raises:
             UsageError: an age, a sex or ventricles the weights do not know, an unknown sampler.
         """
-        config = replace(self.config, sample=options or BrainSampling())
-        plan = plan_of(plugins.load(PLUGIN, tuple(config.extensions)), self.process, config)
+        options, pipeline = options or BrainSampling(), self.pipeline
         people = [self.somebody(person) for person in people]
-        try:
-            values = self.model.conditioning.collate([{"age": p.age, "sex": p.sex} for p in people])
-        except ValueError as error:
-            raise UsageError(str(error)) from None
-        device = ready(self.model, config.device)
-        weak = self.weak(config.sample)
-        modes = self.codec.modes
-        for first in range(0, len(people), config.sample.batch):
-            chosen = slice(first, first + config.sample.batch)
-            part = people[chosen]
-            began = time.perf_counter()
-            told = each(lambda field, chosen=chosen: field[chosen], values)
-            predict, condition = predictor(self.model, told, config.sample.guidance)
+        records = [{"age": person.age, "sex": person.sex} for person in people]
+        pipeline.check(records)
+        weak, modes = self.weak(options), self.codec.modes
+
+        def expected(batch: Batch) -> Tensor:
+            return self.expected(people[batch.first : batch.first + len(batch)])
+
+        def guide(predict: Predict, batch: Batch) -> Predict:
             if weak is not None:
-                predict = sharper(predict, *predictor(weak, told, 1.0), config.sample.autoguidance)
-            expected = self.expected(part)
-
-            def tell(step: int, x: Tensor, prediction: Tensor, first: int = first, expected: Tensor = expected) -> None:
-                if on_prediction is not None and first == 0:
-                    on_prediction(step, prediction + expected)
-
-            seeds = [p.seed for p in part]
+                told = weak.condition(batch.records, batch.seeds)
+                predict = guided_appearance(predict, weak.model.denoiser, told, options.autoguidance)
             if len(modes):
-                predict = with_modes(predict, modes, Noise(seeds)["modes"].normal(len(modes)))
-            z = run_plan(predict, self.process, plan, self.codec.shape, seeds, condition, device=device, callback=tell)
-            decoded = self.codec.decode(clean(self.process, z) + expected).float().cpu().numpy()
-            seconds = (time.perf_counter() - began) / len(part)
-            for person, data in zip(part, decoded, strict=True):
-                yield Brain(person, one_piece(data), self.codec.affine, seconds)
+                predict = with_modes(predict, modes, batch.noise["modes"].normal(len(modes)))
+            return predict
+
+        def tell(batch: Batch, step: int, x: Tensor, prediction: Tensor) -> None:
+            if on_prediction is not None and batch.first == 0:
+                on_prediction(step, prediction + expected(batch))
+
+        began = time.perf_counter()
+        seeds = [person.seed for person in people]
+        for batch, z in pipeline.batches(records, seeds, options, guide, shape=self.codec.shape, callback=tell):
+            decoded = self.codec.decode(z + expected(batch)).float().cpu().numpy()
+            seconds = (time.perf_counter() - began) / len(batch)
+            for number, data in enumerate(decoded, batch.first):
+                yield Brain(people[number], one_piece(data), self.codec.affine, seconds)
+            began = time.perf_counter()
 
     def sample(
         self,
@@ -225,7 +222,8 @@ class BrainSynth:
         """One brain as a nibabel image.
 
         Args:
-            age: years, 18 to 90. sex: "F" or "M". None: drawn by the seed as the training set has it.
+            age: years, 18 to 90; None: drawn by the seed as the training set has it.
+            sex: "F" or "M"; None: drawn by the seed.
             seed: the same seed, age, sex and ventricles give the same brain.
             ventricles: their size as in :class:`Person`, 0 is usual for the age and the sex, 2 is large.
             options: steps, guidance, sampler, grid, eta, stop, as ``sample.*`` on the command line.
@@ -234,7 +232,7 @@ class BrainSynth:
 
     def fill(
         self, scan: Source, mask: Source, n: int = 4, seed: int = 0, age: float | None = None, sex: str | None = None,
-        brain: Source | None = None, **options: Any,
+        brain: Source | None = None, say: Say = warn, **options: Any,
     ) -> Restored:  # fmt: skip
         """A T1w scan with healthy tissue where `mask` is over 0.5: `n` samples, their mean and spread.
 
@@ -244,6 +242,7 @@ class BrainSynth:
             scan, mask, brain: NIfTI files or images of nibabel; masks on any grid of the scan's space. Without the
                 brain mask one is made with the atlas.
             n, seed: sample i has seed + i. age, sex: of the person, where they are known.
+            say: is told of a mask that has the scan's voxels but by its header lies elsewhere; by default a warning.
             options: steps, stop, margin, rim, ... as ``restore.*`` on the command line.
 
         Raises:
@@ -251,11 +250,11 @@ class BrainSynth:
         """
         from .restored import fill_scan
 
-        return fill_scan(self, scan, mask, n, seed, age, sex, brain, **options)
+        return fill_scan(self, scan, mask, n, seed, age, sex, brain, say, **options)
 
     def superres(
         self, scan: Source, voxel: float = 2.0, n: int = 4, seed: int = 0, age: float | None = None,
-        sex: str | None = None, brain: Source | None = None, **options: Any,
+        sex: str | None = None, brain: Source | None = None, say: Say = warn, **options: Any,
     ) -> Restored:  # fmt: skip
         """A T1w scan with every voxel edge over `voxel` mm divided: `n` samples, their mean and spread.
 
@@ -263,4 +262,4 @@ class BrainSynth:
         """
         from .restored import thin_scan
 
-        return thin_scan(self, scan, voxel, n, seed, age, sex, brain, **options)
+        return thin_scan(self, scan, voxel, n, seed, age, sex, brain, say, **options)

@@ -9,17 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from diffx import __version__
 from diffx.errors import DataError
-from diffx.io.files import write_json
 from diffx.run import Run
 
-from ..derivatives import BIDS_VERSION
+from .. import pictures
+from ..bids import Derivatives
 from ..volume import Volume
 from .config import SynthConfig
 from .face import WEIGHTS, BrainSynth
 from .inpaint import Filling
-from .montage import montage
 from .requests import Request, requests
 from .restored import Restored
 from .superres import Thin
@@ -30,12 +28,12 @@ _SHOWN = 4  # scans whose pictures the report holds
 def inpaint(run: Run) -> None:
     """Fill the lesions of ``data.file`` (mask ``data.mask``) or of a BIDS folder: ``n`` fillings, mean and spread."""
     cfg, synth = run.cfg, BrainSynth.load(run.cfg.from_, run.cfg.device, run.cfg.extensions)
-    _describe(run, "Lesions filled with healthy tissue")
+    Derivatives(run.samples, "Lesions filled with healthy tissue")
 
     def one(request: Request, number: int) -> dict[str, Any]:
         assert request.lesion is not None
         about = (cfg.n, cfg.seed, request.age, request.sex, request.brain)
-        made = synth.fill(request.path, request.lesion, *about, **asdict(cfg.restore))
+        made = synth.fill(request.path, request.lesion, *about, say=run.flag, **asdict(cfg.restore))
         done = made.done
         assert isinstance(done, Filling)
         _save(run, request, made, request.path.name, request.lesion.name)
@@ -47,18 +45,18 @@ def inpaint(run: Run) -> None:
             **_relative(done.spread[done.mask], made.scan.data[done.brain], cfg),
         }
 
-    rows = _all(run, requests(cfg, True, run.fail), "filling", one)
+    rows = _all(run, requests(cfg, True, run.fail, run.log), "filling", one)
     _finish(run, rows, "Filled", "Spread: mean standard deviation in the mask, in 99th percentiles of the brain.")
 
 
 def thin(run: Run) -> None:
     """Thick slices of ``data.file`` or of a BIDS folder to ``data.voxel`` mm: ``n`` samples, mean and spread."""
     cfg, synth = run.cfg, BrainSynth.load(run.cfg.from_, run.cfg.device, run.cfg.extensions)
-    _describe(run, "Thick slices divided into thin ones")
+    Derivatives(run.samples, "Thick slices divided into thin ones")
 
     def one(request: Request, number: int) -> dict[str, Any]:
         about = (cfg.n, cfg.seed, request.age, request.sex, request.brain)
-        made = synth.superres(request.path, cfg.data.voxel, *about, **asdict(cfg.restore))
+        made = synth.superres(request.path, cfg.data.voxel, *about, say=run.flag, **asdict(cfg.restore))
         done = made.done
         assert isinstance(done, Thin)
         _save(run, request, made, request.path.name, PartsOfAVoxel=done.factors)
@@ -72,7 +70,7 @@ def thin(run: Run) -> None:
             **_relative(done.spread[done.brain], done.cubic[done.brain], cfg),
         }
 
-    rows = _all(run, requests(cfg, False, run.fail), "dividing slices", one)
+    rows = _all(run, requests(cfg, False, run.fail, run.log), "dividing slices", one)
     _finish(run, rows, "Divided", "Departure: of the means over measured voxels, as a share of the scan's range.")
 
 
@@ -92,12 +90,6 @@ def _all(
         else:
             rows.append({"scan": request.path.name, **row, "seconds": round(time.perf_counter() - began, 1)})
     return rows
-
-
-def _describe(run: Run, name: str) -> None:
-    generated = [{"Name": "diffx", "Version": __version__, "Description": name}]
-    facts = {"Name": name, "BIDSVersion": BIDS_VERSION, "DatasetType": "derivative", "GeneratedBy": generated}
-    write_json(run.samples / "dataset_description.json", facts)
 
 
 def _save(run: Run, request: Request, made: Restored, *sources: str, **facts: Any) -> None:
@@ -126,7 +118,7 @@ def _show_filling(run: Run, request: Request, made: Restored, done: Filling) -> 
         columns |= {"mean": Volume(done.mean, affine), "spread": Volume(done.spread, affine)}
     through = lesion.world(np.argwhere(done.mask).mean(0))
     note = "What is inside the line is a model's guess at healthy tissue; the rest is the scan. Not for diagnosis."
-    run.report.picture(request.path.name, montage(columns, through, lesion, "spread"), note)
+    run.report.picture(request.path.name, pictures.montage(columns, through, lesion), note)
 
 
 def _show_thin(run: Run, request: Request, made: Restored, done: Thin) -> None:
@@ -136,7 +128,4 @@ def _show_thin(run: Run, request: Request, made: Restored, done: Thin) -> None:
         columns |= {"mean": Volume(done.mean, affine), "spread": Volume(done.spread, affine)}
     through = columns["cubic"].world(np.argwhere(done.brain).mean(0))
     note = "Averaged over each measured voxel, cubic, sample and mean all give the measurement; they differ within it."
-    run.report.picture(request.path.name, montage(columns, through, heat="spread"), note)
-
-
-TASKS: dict[str, Callable[[Run], None]] = {"inpaint": inpaint, "superres": thin}
+    run.report.picture(request.path.name, pictures.montage(columns, through), note)

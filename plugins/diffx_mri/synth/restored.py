@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,13 @@ import numpy as np
 
 from diffx import __version__
 from diffx.errors import DataError, UsageError
-from diffx.io.files import write_json
 
+from ..bids import Name, write_with_sidecar
+from ..overlay import Say, on_grid, warn
 from ..stored import Stored, as_read, write, write_int16
 from ..volume import Source, Volume, opened
 from .face import BrainSynth
 from .inpaint import Filling, fill
-from .requests import on_grid
 from .restoring import BrainRestoring
 from .superres import Thin, superres
 
@@ -49,6 +50,7 @@ class Restored:
     def save(self, folder: str | Path, stem: str, **facts: Any) -> list[Path]:
         """Write `<stem>_desc-filled1_T1w.nii.gz` (superres1), ..., mean and sd, with sidecars that also hold `facts`.
 
+        A `desc-` that the stem has gives way, and entities stand in the order of BIDS.
         Fillings keep their bits, which `nibabel.save` does not promise of a file that was stored with a scale. All else
         is int16 through scl_slope, off by half of max |value| / 32767 at most. Of one sample, `desc-filled` alone.
         """
@@ -56,12 +58,12 @@ class Restored:
         desc, text = ("filled", _FILLED) if filling else ("superres", _DIVIDED)
         put: Callable[[nib.Nifti1Image, Path], Path] = write if filling else write_int16
         one = len(self.samples) == 1
+        called = Name.of(stem.split("_"), "T1w", ".nii.gz")
         written = []
 
         def keep(name: str, image: nib.Nifti1Image, put: Callable[[nib.Nifti1Image, Path], Path], **said: Any) -> None:
-            path = Path(folder) / f"{stem}_desc-{name}_T1w.nii.gz"
-            written.append(put(image, path))
-            write_json(path.with_name(path.name.removesuffix(".nii.gz") + ".json"), {**said, **facts})
+            path = Path(folder) / str(called.but(desc=name))
+            written.append(write_with_sidecar(path, partial(put, image), {**said, **facts}))
 
         for number, (image, seed) in enumerate(zip(self.samples, self.seeds, strict=True), 1):
             keep(desc if one else f"{desc}{number}", image, put, Description=text, Seed=seed)
@@ -73,13 +75,13 @@ class Restored:
 
 def fill_scan(
     synth: BrainSynth, scan: Source, mask: Source, n: int, seed: int, age: float | None, sex: str | None,
-    brain: Source | None, **options: Any,
+    brain: Source | None, say: Say = warn, **options: Any,
 ) -> Restored:  # fmt: skip
     """`BrainSynth.fill`: `inpaint.fill` of files or images."""
     seeds = _seeds(n, seed)
     stored = Stored.read(scan)
     volume = stored.volume
-    lesion, head = on_grid(mask, volume), None if brain is None else on_grid(brain, volume)
+    lesion, head = on_grid(mask, volume, say), None if brain is None else on_grid(brain, volume, say)
     with _naming(scan):
         done = fill(synth, volume, lesion.data, head, seeds, age, sex, BrainRestoring(**options))
 
@@ -92,13 +94,13 @@ def fill_scan(
 
 def thin_scan(
     synth: BrainSynth, scan: Source, voxel: float, n: int, seed: int, age: float | None, sex: str | None,
-    brain: Source | None, **options: Any,
+    brain: Source | None, say: Say = warn, **options: Any,
 ) -> Restored:  # fmt: skip
     """`BrainSynth.superres`: `superres.superres` of files or images."""
     seeds = _seeds(n, seed)
     stored = Stored.read(scan)
     volume = stored.volume
-    head = None if brain is None else on_grid(brain, volume)
+    head = None if brain is None else on_grid(brain, volume, say)
     with _naming(scan):
         done = superres(synth, volume, head, voxel, seeds, age, sex, BrainRestoring(**options))
 

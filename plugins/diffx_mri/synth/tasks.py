@@ -16,7 +16,7 @@ from ..derivatives import DerivativesWriter
 from ..volume import Volume
 from .data import Latents, prepare
 from .face import WEIGHTS, Brain, BrainSynth, Person
-from .measured import ventricle_meter
+from .volumetry import ventricle_meter
 
 SPACE = "diffxbrain"
 SPACE_SAID = (
@@ -24,6 +24,7 @@ SPACE_SAID = (
     "RAS+, so it lies roughly where MNI152 does, but head size is the person's own."
 )
 LITRES = (0.7, 2.1)  # brain volumes outside have not been seen in healthy adults
+SHOWN = 8  # brains whose pictures the report holds
 LIKENESS = 0.7  # correlation with the mean brain below which a sample is no brain; training brains have over 0.9
 
 
@@ -38,13 +39,14 @@ def sample(run: Run) -> None:
         run.flag(f"age {cfg.age:g} lies outside the ages of the training set, {known[0]:.0f} to {known[1]:.0f} years")
     way: list[tuple[int, Tensor]] = []
     out = DerivativesWriter(run.samples, "Synthetic T1-weighted brains", SPACE, SPACE_SAID)
-    brains: list[Brain] = []
+    shown: list[Brain] = []  # the others are on the disk alone
+    rows: list[dict[str, Any]] = []
+    seconds, litres = [], []
     read = ventricle_meter(synth.codec, run.log_only)
-    volumes: list[float | None] = []
     with run.progress(len(people), "drawing brains", unit="brain") as bar:
         for brain in synth.brains(people, cfg.sample, lambda step, z: way.append((step, z[:1].cpu()))):
             check(run, synth, brain)
-            label, person = f"synth{len(brains) + 1:03d}", brain.person
+            label, person = f"synth{len(rows) + 1:03d}", brain.person
             made = {
                 "SkullStripped": not synth.codec.whole_head,
                 "Weights": cfg.from_ or WEIGHTS,
@@ -52,14 +54,33 @@ def sample(run: Run) -> None:
             }
             volume = Volume(brain.data, brain.affine)
             path = out.write(label, volume, made, person.age, person.sex, person.seed, person.ventricles)
-            run.log_only(f"{path.name}: seed {brain.person.seed}, {brain.litres:.2f} l, {brain.seconds:.1f} s")
-            brains.append(brain)
-            volumes.append(round(read(brain.data), 1) if read else None)
+            run.log_only(f"{path.name}: seed {person.seed}, {brain.litres:.2f} l, {brain.seconds:.1f} s")
+            rows.append(row(f"sub-{label}", synth, brain, round(read(brain.data), 1) if read else None))
+            seconds.append(brain.seconds)
+            litres.append(brain.litres)
+            if len(shown) < SHOWN:
+                shown.append(brain)
             bar.advance()
-    seconds = float(np.mean([b.seconds for b in brains]))
-    run.metric("seconds_per_volume", seconds)
-    run.metric("brain_volume_litres", float(np.mean([b.litres for b in brains])))
-    report(run, synth, brains, volumes, way, seconds)
+    run.metric("seconds_per_volume", float(np.mean(seconds)))
+    run.metric("brain_volume_litres", float(np.mean(litres)))
+    report(run, synth, shown, rows, way, run.metrics["seconds_per_volume"])
+
+
+def row(name: str, synth: BrainSynth, brain: Brain, measured: float | None) -> dict[str, Any]:
+    """A line of the report; `measured`: ml of ventricle."""
+    person = brain.person
+    asked = synth.millilitres(person)
+    return {
+        "file": name,
+        "age asked": person.age,
+        "sex asked": person.sex,
+        "ventricles asked (sd)": person.ventricles,
+        "asked (ml)": None if asked is None else round(asked, 1),
+        "measured (ml)": measured,
+        "seed": person.seed,
+        "brain volume (l)": round(brain.litres, 3),
+        "seconds": round(brain.seconds, 1),
+    }
 
 
 def check(run: Run, synth: BrainSynth, brain: Brain) -> None:
@@ -86,18 +107,17 @@ def caption(person: Person) -> str:
 
 
 def report(
-    run: Run, synth: BrainSynth, brains: list[Brain], volumes: list[float | None], way: list[tuple[int, Tensor]],
+    run: Run, synth: BrainSynth, shown: list[Brain], rows: list[dict[str, Any]], way: list[tuple[int, Tensor]],
     seconds: float,
 ) -> None:  # fmt: skip
-    """Pictures, what was asked for, and how it was made; `volumes` of the ventricles in ml."""
+    """Pictures of the brains `shown`, what was asked for of all, and how it was made."""
     cfg = run.cfg
-    affine = brains[0].affine
-    shown = brains[:8]
+    affine = shown[0].affine
     run.report.facts(
         {
-            "brains": len(brains),
+            "brains": len(rows),
             "asked for": caption_of_request(cfg),
-            "grid": " x ".join(map(str, brains[0].data.shape)) + f" at {synth.codec.geometry.spacing:g} mm",
+            "grid": " x ".join(map(str, shown[0].data.shape)) + f" at {synth.codec.geometry.spacing:g} mm",
             "seconds a brain": round(seconds, 1),
         }
     )
@@ -117,20 +137,7 @@ def report(
     )
     run.report.table(
         "Brains",
-        [
-            {
-                "file": f"sub-synth{i + 1:03d}",
-                "age asked": b.person.age,
-                "sex asked": b.person.sex,
-                "ventricles asked (sd)": b.person.ventricles,
-                "asked (ml)": None if (asked := synth.millilitres(b.person)) is None else round(asked, 1),
-                "measured (ml)": measured,
-                "seed": b.person.seed,
-                "brain volume (l)": round(b.litres, 3),
-                "seconds": round(b.seconds, 1),
-            }
-            for i, (b, measured) in enumerate(zip(brains, volumes, strict=True))
-        ],
+        rows,
         "What was asked for, drawn by the seed where it was left open. Ventricles: standard deviations from what is "
         "usual for the age and sex, the volume that makes, and what the segmenter of task=evaluate finds. Brain "
         "volume: voxels that are not background; skull-stripped T1w includes inner fluid spaces.",
@@ -154,7 +161,7 @@ def caption_of_request(cfg: Any) -> str:
 def train(run: Run) -> None:
     """Encode the scans of ``data.root`` and train on them; with ``from=`` go on from other weights with their codec."""
     cfg = run.cfg
-    codec, packed = prepare(cfg, run.log, run.fail)
+    codec, packed = prepare(cfg, run.log, run.fail, run.flag)
     rows = [packed.rows[i] for i in packed.select("train")]
     ages = [row["age"] for row in rows if row["age"] is not None]
     run.report.facts({"training scans": len({(r["subject"], r["session"]) for r in rows})})

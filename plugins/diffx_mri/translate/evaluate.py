@@ -8,20 +8,22 @@ from typing import Any
 
 import numpy as np
 
-from diffx.metrics import bootstrap
+from diffx.evaluation import Baseline, Figure, estimate
+from diffx.metrics import ause, rank_correlation, spread_skill
 
+from ..pictures import Row
 from .config import SliceSampling
 from .face import Translator
 from .intensity import head_mask, matched
 from .pack import Slices
-from .pictures import Row
 from .regressor import Stack
-from .scores import ause, mae, peak, psnr, rank_correlation, spread_skill, ssim
+from .scores import mae, peak, psnr, ssim
 from .summary import estimated, spread_of
 
 Measure = Callable[[np.ndarray, np.ndarray, np.ndarray, float], float]
 VALUE = "synthetic"  # what is written, whichever estimate that is
 IMAGE_SCORES: dict[str, Measure] = {"psnr": psnr, "ssim": ssim, "mae": mae}
+COPY = "copy"  # the trivial baseline: the source with the intensities of the contrast wanted
 
 
 @dataclass(frozen=True)
@@ -62,9 +64,9 @@ def _case(
     methods = {
         VALUE: middle,
         "regression": expected,
-        "mean": drawn.mean(0),
-        "one_sample": drawn[0],
-        "copy": matched(source, translator.quantiles[given], translator.quantiles[wanted]),
+        "mean of samples": drawn.mean(0),
+        "one sample": drawn[0],
+        COPY: matched(source, translator.quantiles[given], translator.quantiles[wanted]),
     }
     top = peak(truth, scored)
     scores = {
@@ -90,40 +92,30 @@ def _case(
             "spread_skill": spread_skill(spread[scored], (drawn.mean(0) - truth)[scored], n),
         }
         columns["uncertainty"] = spread
-    note = f"{row['subject']}, slice {shown + 1} of {row['count']}, {scores[VALUE]['psnr']:.1f} dB"
+    note = f"{row['subject']}, slice {shown + 1} of {row['count']}: {scores[VALUE]['psnr']:.1f} dB"
     return Case(row["subject"], scores, known, Row(note, {name: image[shown] for name, image in columns.items()}))
 
 
-def figures(found: list[Case]) -> dict[str, Any]:
-    """Means over the cases: psnr, ssim and mae with 95 % interval (bootstrap over subjects), copy and rivals; and what
-    the uncertainty is worth, beside the brightness of the image itself as a trivial guess at where errors are."""
-    out: dict[str, Any] = {}
+def figures(found: list[Case]) -> dict[str, Figure]:
+    """Means over the cases, with 95 % intervals by resampling subjects: psnr, ssim and mae beside a copy and the other
+    estimates; and what the uncertainty is worth, beside the brightness of the image as a trivial guess at it."""
+    out: dict[str, Figure] = {}
     for name in IMAGE_SCORES:
-        of = {method: [case.scores[method][name] for case in found] for method in found[0].scores}
-        rest = {method: float(np.mean(values)) for method, values in of.items()}
-        out[name] = {
-            "value": rest.pop(VALUE),
-            "interval": _interval(of[VALUE]),
-            "baseline": rest.pop("copy"),
-            **rest,
-            "n": len(found),
-        }
-    known = {name: float(np.mean([case.uncertainty[name] for case in found])) for name in found[0].uncertainty}
-    for name in ("rank_correlation", "ause"):
+        methods = [COPY, *(method for method in found[0].scores if method not in (COPY, VALUE))]
+        others = [Baseline(m, float(np.mean([case.scores[m][name] for case in found]))) for m in methods]
+        better = "lower" if name == "mae" else "higher"
+        unit = "dB" if name == "psnr" else ""
+        out[name] = _mean(found, [c.scores[VALUE][name] for c in found], baselines=others, better=better, unit=unit)
+    known = {name: [case.uncertainty[name] for case in found] for name in found[0].uncertainty}
+    for name, better in (("rank_correlation", "higher"), ("ause", "lower")):
         if name in known:
-            values = [case.uncertainty[name] for case in found]
-            out[f"uncertainty_{name}"] = {
-                "value": known[name],
-                "interval": _interval(values),
-                "baseline": known[f"{name}_of_brightness"],
-            }
-    if "spread_skill" in known:
-        out["uncertainty_spread_skill"] = known["spread_skill"]
+            trivial = [Baseline("brightness", float(np.mean(known[f"{name}_of_brightness"])))]
+            out[f"uncertainty_{name}"] = _mean(found, known[name], baselines=trivial, better=better)
+    if "spread_skill" in known:  # 1 is what members drawn as the truth is would get
+        out["uncertainty_spread_skill"] = _mean(found, known["spread_skill"], real_vs_real=1.0)
     return out
 
 
-def _interval(values: list[float]) -> list[float] | None:
-    if len(values) < 3:
-        return None
-    found = bootstrap(lambda sample: float(sample.mean()), np.array(values))
-    return [found.low, found.high]
+def _mean(found: list[Case], values: list[float], **facts: Any) -> Figure:
+    subjects = [case.subject for case in found]
+    return estimate(lambda sample: float(sample.mean()), np.array(values), groups=subjects, **facts)

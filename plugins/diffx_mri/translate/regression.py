@@ -1,4 +1,4 @@
-"""The rival of a diffusion model: the same network, shown no noise, trained by absolute error."""
+"""The baseline of a diffusion model: the same network, shown no noise, trained by absolute error."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from diffx.noise import Noise
+from diffx.plan import Plan, Row
 from diffx.process import Gaussian, Noisy
 
 
@@ -19,6 +20,11 @@ class Regression(Gaussian):
     So a denoiser of the same size, with the same condition, the same data and the same training, becomes a regression
     of the conditional median. Its answer is its prediction for ``prior`` at ``schedule.t_max``.
     """
+
+    @property
+    def answer(self) -> Plan:
+        """The plan of one evaluation, whose prediction is the answer."""
+        return Plan("regression", (Row(float(self.schedule.t_max), 0.0, a=0.0, b=(1.0,)),))
 
     def prior(self, shape: tuple[int, ...], noise: Noise, t: float | None = None) -> Tensor:
         """Nothing: zeros [B, *shape]."""

@@ -8,25 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from diffx import plugins
-from diffx.build import build, recorded, restore
-from diffx.data.spec import Spec
 from diffx.errors import DataError
-from diffx.io import checkpoint
-from diffx.nets.model import Model
-from diffx.noise import Noise
-from diffx.state import each
-from diffx.tasks import ready
+from diffx.pipeline import Pipeline
 
-from .config import TranslateConfig
+from .config import PLUGIN, SliceSampling
 from .grid import SliceGrid, heights
 from .intensity import to_state
 from .regression import Regression
-
-PLUGIN = "mri_translate"
 
 
 @dataclass(frozen=True)
@@ -52,46 +42,43 @@ class Stack:
 class Regressor:
     """The conditional median of each slice. Made by :meth:`load` from a file, by :meth:`from_tensors` from inside one.
 
-    ``meta``: the header it came with.
+    Args:
+        pipeline: of a :class:`Regression`.
     """
 
-    def __init__(self, model: Model, process: Regression, config: TranslateConfig, meta: Mapping[str, Any]):
-        self.model, self.process, self.config, self.meta = model, process, config, dict(meta)
+    def __init__(self, pipeline: Pipeline):
+        self.pipeline, self.config, self.meta = pipeline, pipeline.config, pipeline.meta
 
     @classmethod
-    def load(cls, path: Path) -> Regressor:
+    def load(cls, source: str | Path, device: str = "auto") -> Regressor:
         """Raises DataError where the file holds no regression."""
-        model, process, config, _, _, meta = restore(plugins.load(PLUGIN, ()), TranslateConfig, path)
-        if not isinstance(process, Regression):
-            raise DataError(f"{path} holds no regression; train one with regression=true")
-        return cls(model, process, config, meta)
+        pipeline = Pipeline.load(source, device, plugin=PLUGIN)
+        if not isinstance(pipeline.process, Regression):
+            raise DataError(f"{pipeline.path} holds no regression; train one with regression=true")
+        return cls(pipeline)
 
     @classmethod
-    def from_tensors(cls, tensors: Mapping[str, Tensor], meta: Mapping[str, Any], path: Path) -> Regressor:
+    def from_tensors(
+        cls, tensors: Mapping[str, Tensor], meta: Mapping[str, Any], path: Path, device: str = "auto"
+    ) -> Regressor:
         """Inverse of :meth:`to_tensors`; ``path`` is named in errors."""
-        config = recorded(TranslateConfig, dict(meta), path)
-        model, process = build(plugins.load(PLUGIN, ()), config, Spec.from_json(meta["spec"]))
-        checkpoint.load_into(model, tensors, path)
-        return cls(model.eval(), process, config, meta)
+        return cls(Pipeline.from_checkpoint(tensors, meta, path, device=device, plugin=PLUGIN))
 
     def to_tensors(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Parameters in fp16, and what :meth:`from_tensors` has to know of them, JSON-able."""
-        parameters = {name: value.cpu().half() for name, value in self.model.state_dict().items()}
+        parameters = {name: value.cpu().half() for name, value in self.pipeline.model.state_dict().items()}
         return parameters, {key: self.meta[key] for key in ("plugin", "config", "spec", "step", "sha256")}
 
-    @torch.no_grad()
-    def __call__(
-        self, stack: Stack, grid: SliceGrid, given: str, wanted: str, batch: int = 16, device: str = "auto"
-    ) -> np.ndarray:
+    def __call__(self, stack: Stack, grid: SliceGrid, given: str, wanted: str, batch: int = 16) -> np.ndarray:
         """The contrast wanted, as the network's state [Z, size, size] float32; slices without head are air."""
-        place = ready(self.model, device)
-        values = self.model.conditioning.collate(stack.records(grid, given, wanted))
+        records, filled = stack.records(grid, given, wanted), stack.filled
+        answers = self.pipeline.draw(
+            [records[k] for k in filled],
+            [0] * len(filled),
+            SliceSampling(batch=batch, guidance=1.0),
+            shape=(1, *stack.slices.shape[1:]),
+        )
         out = np.full(stack.slices.shape, to_state(np.zeros(1))[0], np.float32)
-        filled = stack.filled
-        for first in range(0, len(filled), batch):
-            chosen = filled[first : first + batch]
-            condition = self.model.conditioning(each(lambda field, chosen=chosen: field[chosen], values))
-            x = self.process.prior((1, *stack.slices.shape[1:]), Noise([0] * len(chosen), place))
-            answer = self.model.denoiser(x, self.process.schedule.t_max, condition)
-            out[chosen] = answer[:, 0].float().cpu().numpy()
+        for k, answer in zip(filled, answers, strict=True):
+            out[k] = answer[0].float().numpy()
         return out

@@ -1,10 +1,9 @@
-"""How near a synthetic contrast is to the truth, and whether its uncertainty knows where it is not."""
+"""How near a synthetic contrast is to the truth."""
 
 from __future__ import annotations
 
 import numpy as np
 from scipy import ndimage
-from scipy.stats import rankdata
 
 _SIGMA, _K1, _K2 = 1.5, 0.01, 0.03  # of Wang et al. 2004, sec. III-B and III-C
 _RADIUS = 5  # an 11 x 11 window
@@ -41,34 +40,3 @@ def ssim(image: np.ndarray, truth: np.ndarray, mask: np.ndarray, top: float) -> 
     c1, c2 = (_K1 * top) ** 2, (_K2 * top) ** 2
     similarity = (2 * a * b + c1) * (2 * cov + c2) / ((a**2 + b**2 + c1) * (var_a + var_b + c2))
     return float(similarity[mask].mean())
-
-
-def rank_correlation(uncertainty: np.ndarray, error: np.ndarray) -> float:
-    """Spearman's rho of two arrays: 1 where the uncertain voxels are the wrong ones, 0 where it knows nothing."""
-    a, b = rankdata(uncertainty.ravel()), rankdata(error.ravel())
-    return float(np.corrcoef(a, b)[0, 1])
-
-
-def ause(uncertainty: np.ndarray, error: np.ndarray, steps: int = 100) -> float:
-    """Area under the sparsification error (Ilg et al. 2018, sec. 4), as a share of the mean error.
-
-    The most uncertain voxels are taken away, a hundredth at a time, and the mean error of the rest is followed; the
-    area between that curve and the one by the error itself. 0: it ranks as well as the truth would.
-    """
-    error, uncertainty = error.ravel(), uncertainty.ravel()
-
-    def curve(order: np.ndarray) -> np.ndarray:
-        mean = np.cumsum(error[order]) / np.arange(1, len(order) + 1)  # of the most certain so many
-        return mean[[max(1, round(len(order) * (1 - k / steps))) - 1 for k in range(steps)]]
-
-    by_uncertainty, by_error = (curve(np.argsort(by, kind="stable")) for by in (uncertainty, error))
-    return float((by_uncertainty - by_error).mean() / error.mean())
-
-
-def spread_skill(uncertainty: np.ndarray, error: np.ndarray, n: int) -> float:
-    """Root mean square of the samples' spread over that of the error of their mean; 1 where the spread is right.
-
-    Truth and samples of one distribution differ from the mean of n samples by (1 + 1/n) of its variance (Fortin et al.
-    2014, eq. 15), which is allowed for.
-    """
-    return float(np.sqrt((1 + 1 / n) * np.square(uncertainty).mean() / np.square(error).mean()))

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 from itertools import permutations
-from typing import Any
 
 import numpy as np
 
 from diffx import tasks as core
-from diffx.errors import DataError, UsageError
+from diffx.errors import DataError
+from diffx.evaluation import Figure, typical, worst
 from diffx.run import Run
 
-from .contrast import Contrast, contrasts_in, find_contrast
+from ..pictures import Row
+from ..pictures import slices as picture_of
+from .contrast import Contrast, find_contrast
 from .data import grid_of, prepare
-from .evaluate import IMAGE_SCORES, VALUE, cases, figures
+from .evaluate import IMAGE_SCORES, VALUE, Case, cases, figures
 from .face import WEIGHTS, Translation, Translator
+from .inputs import check_inputs
 from .intensity import head_mask
 from .pack import pack as write_slices
-from .pictures import Row, sheet
 from .training import training_data
 from .write import TranslationWriter
 
@@ -47,8 +49,7 @@ def train(run: Run) -> None:
 def pack(run: Run) -> None:
     """Write the slices of ``data.root`` as one file in the run folder, for ``data.root=`` of another machine."""
     cfg = run.cfg
-    if not cfg.data.root:
-        raise UsageError("data.root= says which BIDS folder to pack")
+    check_inputs(cfg)
     file = run.samples / "slices.safetensors"
     write_slices(cfg.data.root, file, cfg.data.contrasts, grid_of(cfg), run.log, run.fail)
     run.log(f"{file}: data.root= takes it")
@@ -57,17 +58,10 @@ def pack(run: Run) -> None:
 def translate(run: Run) -> None:
     """``target`` for each subject of ``data.root`` that has ``source``, as a BIDS-derivatives folder."""
     cfg = run.cfg
-    for name in ("source", "target"):
-        if not getattr(cfg, name):
-            raise UsageError(f"{name}= says which contrast, as in source=FLAIR target=T1ce")
-    if not cfg.data.root:
-        raise UsageError("data.root= says which BIDS folder holds the scans")
+    check_inputs(cfg)
     translator = Translator.load(cfg.from_, cfg.device, cfg.extensions, run.log)
     given, wanted = translator.check(cfg.source, cfg.target)
-    scans = find_contrast(cfg.data.root, Contrast.of(given))
-    if not scans:
-        found = ", ".join(contrasts_in(cfg.data.root)) or "no NIfTI file"
-        raise DataError(f"{cfg.data.root}: no {given} scan in it (found: {found})")
+    scans = find_contrast(cfg.data.root, Contrast.of(given), run.log)
     out = TranslationWriter(run.samples, given, wanted, translator.licence)
     made = {"Weights": cfg.from_ or WEIGHTS, "Samples": cfg.n, "Seed": cfg.seed, "Estimate": cfg.estimate}
     if translator.licence:
@@ -94,10 +88,10 @@ def translate(run: Run) -> None:
     run.report.facts({"volumes": len(seconds), "source": given, "target": wanted, "samples of each": cfg.n})
     run.report.picture(
         f"{wanted} made of {given}",
-        sheet(rows),
-        "Middle slices. The synthetic image is no measurement: what the source does not show - uptake of a contrast "
-        "agent, say - is guessed from other heads, a lesion may be missing, and the uncertainty need not tell. Not for "
-        "diagnosis.",
+        picture_of(rows, translator.config.data.spacing),
+        "Middle slices. The synthetic image is not a measurement. What the source does not show, such as the uptake of "
+        "a contrast agent, is guessed from other heads: a lesion may be missing without the uncertainty being large. "
+        "Not for diagnosis.",
     )
 
 
@@ -120,17 +114,16 @@ def _middle_slice(name: str, result: Translation) -> Row:
 def evaluate(run: Run) -> None:
     """Held-out subjects of ``data.root`` in each direction: the figures of ``metrics.json`` under ``translate``."""
     cfg = run.cfg
+    check_inputs(cfg)
     translator = Translator.load(cfg.from_, cfg.device, cfg.extensions, run.log)
     cfg.data.contrasts, cfg.data.size = translator.config.data.contrasts, translator.config.data.size
     cfg.data.spacing, cfg.data.gap = translator.config.data.spacing, translator.config.data.gap
     slices = prepare(cfg, run.log, run.fail)
-    if cfg.source or cfg.target:
-        if not (cfg.source and cfg.target):
-            raise UsageError("give both source= and target=, or neither for every direction")
+    if cfg.source and cfg.target:
         directions = [translator.check(cfg.source, cfg.target)]
     else:
         directions = list(permutations(translator.contrasts, 2))
-    metrics: dict[str, Any] = {}
+    metrics: dict[str, dict[str, Figure]] = {}
     for given, wanted in directions:
         scans = [r for r in slices.select("val") if given in r["has"] and wanted in r["has"]]
         if not scans:
@@ -142,20 +135,30 @@ def evaluate(run: Run) -> None:
             for case in todo:
                 found.append(case)
                 bar.advance()
-        found.sort(key=lambda case: case.scores[VALUE]["psnr"])
+        found = worst(found, lambda case: -case.scores[VALUE]["psnr"])
         metrics[f"{given}_to_{wanted}"] = figures(found)
         run.metric("translate", metrics)
         run.report.picture(
             f"{given} to {wanted}, worst first",
-            sheet([case.row for case in found[:_SHOWN]]),
-            f"Held-out subjects, the slice with the largest lesion where its mask is known. Synthetic: "
-            f"{_ESTIMATES[cfg.estimate]}; one sample: of {cfg.n}. Error: |synthetic - truth|; uncertainty: standard "
-            "deviation over the samples; both of a row on one scale.",
+            picture_of(_shown(found), slices.grid.spacing),
+            "Held-out subjects, the lowest PSNR first and a typical one last; the slice with the largest lesion "
+            f"where its mask is known. Synthetic: {_ESTIMATES[cfg.estimate]}; one sample: of {cfg.n}. Error: "
+            "|synthetic - truth|; uncertainty: standard deviation over the samples; both on one scale in each row.",
         )
         table = [
             {"subject": c.subject, **{f"{m} {s}": c.scores[m][s] for s in IMAGE_SCORES for m in c.scores}}
             for c in found
         ]
-        run.report.table(f"{given} to {wanted}", table, "psnr in dB; mae as a share of the truth's 99.5th percentile.")
+        run.report.table(
+            f"{given} to {wanted}", table, "Worst first. psnr in dB; mae as a share of the truth's 99.5th percentile."
+        )
     if not metrics:
         raise DataError(f"{cfg.data.root}: no held-out subject has two of {', '.join(translator.contrasts)}")
+
+
+def _shown(found: list[Case]) -> list[Row]:
+    """The pictures of the worst cases and of a typical one, of cases sorted so."""
+    if len(found) <= _SHOWN:
+        return [case.row for case in found]
+    middle = typical(found, lambda case: -case.scores[VALUE]["psnr"])
+    return [*(case.row for case in found[: _SHOWN - 1]), replace(middle.row, note=f"typical: {middle.row.note}")]

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from diffx.build import build, describe, recorded
 from diffx.condition import Conditioning
 from diffx.config import RunConfig, resolve
 from diffx.data.spec import Spec
-from diffx.errors import DiffxError
+from diffx.errors import DiffxError, in_one_line
 from diffx.io import checkpoint
 from diffx.plugins.loader import config_type, load
 from diffx.plugins.registry import find, manifest_of
@@ -76,13 +77,33 @@ class Domain:
         for name in fields:
             if not any(name in item for item in items):
                 yield f"diffx_conditioning names {name!r}, which no item of {split!r} has (they have {spec.fields})"
-            own_sample = "sample" in self.plugins.own("diffx_tasks")
-            if not (own_sample or hasattr(self.cfg, name)):
+            if not ("sample" in self.plugins.own_tasks() or hasattr(self.cfg, name)):
                 yield f"diffx_conditioning names {name!r}, but there is no option {name}= to ask for it"
         try:
             conditioning.collate([{name: item.get(name) for name in fields} for item in items])
         except ValueError as error:
             yield f"diffx_data, {split!r}: {error}"
+
+    def saving(self) -> Iterator[str]:
+        """The weights and the options in their header can be written and read back: no training is lost at its end."""
+        spec = Spec.of(self.plugins.call("diffx_data", cfg=self.cfg, split="train"))
+        model, _ = build(self.plugins, self.cfg, spec)
+        tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+        path = self.folder / "saved.safetensors"
+        try:
+            checkpoint.save(path, tensors, describe(self.cfg, spec))
+            found, facts = checkpoint.load(path)
+            again = recorded(type(self.cfg), facts, path)
+        except Exception as error:  # whatever it is, it would come after hours of training
+            yield f"what it trains cannot be saved: {in_one_line(error)}"
+            return
+        yield from (
+            f"{name} is read back as another tensor" for name in tensors if not _same(found[name], tensors[name])
+        )
+        now = describe(again, spec)["config"]
+        for key, value in facts["config"].items():
+            if now.get(key) != value:
+                yield f"the option {key}={value} is read back from the weights as {now.get(key)}"
 
     def training(self) -> Iterator[str]:
         """Three steps end with weights and a loss that is finite."""
@@ -167,7 +188,7 @@ class Domain:
             yield "task=train leaves no weights (checkpoints/*.safetensors in the run's folder)"
 
     def _task(self, name: str) -> Callable[[Run], Any]:
-        return self.plugins.tasks()[name]
+        return self.plugins.task(name)
 
     def _configure(self, *words: str) -> RunConfig:
         return resolve(

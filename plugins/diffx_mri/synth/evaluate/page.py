@@ -1,8 +1,8 @@
-"""The report of an evaluation: the goals, the pictures, what they show."""
+"""The pictures of an evaluation, and what they show; goals and figures come from metrics.json by themselves."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -10,11 +10,9 @@ from torch import Tensor
 from ... import pictures
 from ..face import BrainSynth
 from . import sheets
+from .drawing import SWEEP, Drawn
 from .figures import Brains
 from .scans import STEP, Posed
-
-if TYPE_CHECKING:
-    from .task import Drawn
 
 
 def pages(
@@ -26,13 +24,15 @@ def pages(
     train: Posed,
     known: Tensor,
 ) -> None:
-    """Headline, goals and pictures. `known`: pixels of the training scans and of their mirror images."""
-    from .task import SWEEP
-
+    """Headline and pictures, the worst first. `known`: pixels of the training scans and of their mirror images."""
     affine = held_out.affine
-    run.report.facts({"synthetic": len(drawn.people), "held out": len(held_out), "others": len(train)})
-    run.report.table(
-        "Goals", goals(run.metrics), "Real against real is the floor. A goal missed is a goal missed: see the figures."
+    run.report.facts(
+        {"synthetic brains": len(drawn.people), "held-out scans": len(held_out), "other scans": len(train)}
+    )
+    run.report.picture(
+        "Worst cases",
+        sheets.worst_and_typical(drawn.images, drawn.people, sets["synthetic"], affine),
+        "The synthetic brains whose age is read most wrongly by an independent regression, and a typical one.",
     )
     run.report.picture(
         "One synthetic brain",
@@ -52,7 +52,8 @@ def pages(
     run.report.picture(
         "Age",
         sheets.scatter(sets["train"], sets["held out"], sets["synthetic"]),
-        "Volumes by the segmenter, the age by a regression that never saw these brains. The line is a perfect reading.",
+        "Ventricle volumes as the segmenter measures them, and ages as read by a regression that was not trained on "
+        "these brains. The line is where the age read is the age given.",
     )
     if drawn.way:
         steps = [drawn.way[i] for i in sorted({round(x) for x in np.linspace(0, len(drawn.way) - 1, 6)})]
@@ -65,48 +66,11 @@ def pages(
     run.report.picture(
         "Nearest training scans",
         sheets.neighbours(drawn.images, drawn.people, train, sets["synthetic"].pixels, known),
-        "The synthetic brains nearest to a training scan or its mirror image, in the image smoothed at 8 mm. Copies "
-        "would have the same folds.",
+        "The synthetic brains nearest to a training scan or its mirror image, by distance between images smoothed at "
+        "8 mm. A copy would have the same folds.",
     )
     run.report.picture(
         "Spectrum",
         sheets.spectra(sets["held out"], sets["synthetic"]),
-        "Too little power at the right is blur, too much is grain.",
+        "Power at each spatial frequency. Too little at the right means blur, too much means grain.",
     )
-
-
-def goals(metrics: dict[str, Any]) -> list[dict[str, Any]]:
-    """The goals of the domain that these figures speak to: what, goal, value, met."""
-
-    def of(name: str) -> float | None:
-        figure = metrics.get(name)
-        value = figure.get("value") if isinstance(figure, dict) else figure
-        return None if value is None else float(value)
-
-    rows: list[dict[str, Any]] = []
-
-    def goal(what: str, text: str, value: float | None, met: bool) -> None:
-        rows.append({"goal": what, "wanted": text, "value": value, "met": "yes" if met else "no"})
-
-    frechet, floor = of("frechet"), of("frechet_floor")
-    if frechet is not None and floor:
-        goal("Fréchet distance over its floor", "at most 1.5", frechet / floor, frechet <= 1.5 * floor)
-    synthetic, real = of("age_mae_synth"), of("age_mae_real")
-    if synthetic is not None and real:
-        goal(
-            "error of the age read back, over that of real scans",
-            "at most 1.25",
-            synthetic / real,
-            synthetic <= 1.25 * real,
-        )
-    r, truth = of("ventricle_age_r_synth"), metrics.get("ventricle_age_r_real")
-    if r is not None and truth:
-        low, high = truth["interval"]
-        goal("correlation of ventricles with age", f"{low:.2f} to {high:.2f}", r, low <= r <= high)
-    copies = [of(name) for name in ("memorisation_copies", "memorisation_pixel_copies") if name in metrics]
-    if copies:
-        goal("memorised brains", "none", max(c or 0.0 for c in copies), not any(copies))
-    seconds = of("seconds_per_volume")
-    if seconds is not None:
-        goal("seconds a volume", "under 20 on 2 cores", seconds, seconds < 20)
-    return rows

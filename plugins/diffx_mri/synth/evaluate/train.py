@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from diffx.errors import DataError
+from diffx.evaluation import Baseline, Figure
 from diffx.noise import derive
 from diffx.plugins.weights import resolve_weights
 
@@ -19,7 +20,7 @@ from .encoder import Lessons, Tutor
 from .fitting import fit
 from .measures import Measures
 from .scans import Posed
-from .sets import parts, read_scans
+from .sets import check_folder, parts, read_scans
 from .tissues import CLASSES
 
 RATE = 2e-3
@@ -32,6 +33,7 @@ def train_measures(run: Any) -> None:
     ``resume=true`` to the same weights. Raises DataError where maps or ages are missing.
     """
     cfg = run.cfg
+    check_folder(cfg)
     posed = read_scans(run, BrainCodec.of_weights(resolve_weights(cfg.from_ or WEIGHTS, "mri_synth")))
     train, held_out, _ = parts(posed.scans, cfg.seed)
     training, testing = posed[train], posed[held_out]
@@ -88,7 +90,10 @@ def finish(
     path = run.checkpoints / "measures.safetensors"
     measures.save(path, kind="weights", step=run.cfg.evaluate.segmenter_steps + run.cfg.evaluate.encoder_steps)
     measures = Measures.load(path)  # as it will be used: in half precision
-    run.metric("age_mae_left_out", {"value": facts["age_mae_left_out"], "n": int(known.sum()), "split": "train"})
+    run.metric(
+        "age_mae_left_out",
+        Figure(float(regression.errors.abs().mean()), n=int(known.sum()), unit="years", better="lower"),
+    )
     run.metric("encoder_sha256", measures.encoder_sha256)
     report(run, measures, training, testing, float(ages[known].mean()))
     run.log(f"measures: {path}")
@@ -96,17 +101,15 @@ def finish(
 
 def report(run: Any, measures: Measures, training: Posed, testing: Posed, middle: float) -> None:
     """Dice and volumes of the segmenter, and the error of the age regression, on the held-out scans."""
-    found = measures.measure(testing.images, testing.affine)
+    found = measures.read(testing.images, testing.affine)
     ages = torch.tensor([np.nan if s.age is None else s.age for s in testing.scans], dtype=torch.float64)
     known = ages.isfinite()
     if known.any():
+        error, trivial = ((x - ages)[known].abs().mean() for x in (found.years, torch.full_like(ages, middle)))
+        mean = [Baseline("mean age", float(trivial))]
         run.metric(
             "age_mae_held_out",
-            {
-                "value": float((found.years - ages)[known].abs().mean()),
-                "baseline": float((ages[known] - middle).abs().mean()),
-                "n": int(known.sum()),
-            },
+            Figure(float(error), baselines=mean, n=int(known.sum()), unit="years", better="lower"),
         )
     labelled = np.flatnonzero(testing.labelled)
     if not len(labelled):
@@ -115,21 +118,24 @@ def report(run: Any, measures: Measures, training: Posed, testing: Posed, middle
     typical = training.tissues[training.labelled]
     common = np.stack([(typical == k).mean(0) for k in range(len(CLASSES))]).argmax(0)  # the vote of the training maps
     scores = np.array([segment.dice(found.tissues[i], testing.tissues[i]) for i in labelled])
-    trivial = np.array([segment.dice(common, testing.tissues[i]) for i in labelled])
+    common_scores = np.array([segment.dice(common, testing.tissues[i]) for i in labelled])
     truth = np.array([segment.litres(testing.tissues[i], testing.affine) for i in labelled])
     rows = []
     for k, name in enumerate(CLASSES[1:]):
         key = name.replace(" ", "_")
         volume = found.litres[labelled, k].numpy()
         r = float(np.corrcoef(volume, truth[:, k])[0, 1]) if len(labelled) > 2 else None
-        run.metric(f"dice_{key}", {"value": float(scores[:, k].mean()), "baseline": float(trivial[:, k].mean())})
-        run.metric(f"volume_r_{key}", {"value": r, "n": len(labelled)})
+        run.metric(f"dice_{key}", Figure(
+            float(scores[:, k].mean()), baselines=[Baseline("mean map", float(common_scores[:, k].mean()))],
+            n=len(labelled), better="higher",
+        ))  # fmt: skip
+        run.metric(f"volume_r_{key}", Figure(r, n=len(labelled), better="higher"))
         rows.append(
             {
                 "tissue": name,
                 "Dice": float(scores[:, k].mean()),
                 "worst Dice": float(scores[:, k].min()),
-                "Dice of the mean map": float(trivial[:, k].mean()),
+                "Dice of the mean map": float(common_scores[:, k].mean()),
                 "volume (l)": float(volume.mean()),
                 "volume by the maps (l)": float(truth[:, k].mean()),
                 "correlation of volumes": r,
