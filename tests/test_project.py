@@ -71,7 +71,7 @@ def test_the_citation_is_valid_and_of_this_version() -> None:
     assert f"## [{diffx.__version__}] - {cff['date-released']}" in changes and "## [Unreleased]" in changes
 
 
-PAGES = sorted(path.relative_to(ROOT).as_posix() for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")))
+PAGES = sorted(path.relative_to(ROOT).as_posix() for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")))
 
 
 @pytest.mark.parametrize("page", PAGES)
