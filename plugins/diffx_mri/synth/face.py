@@ -141,7 +141,8 @@ class BrainSynth:
         """The weaker model that these options guide away from: theirs, or what the weights name; else None.
 
         Raises:
-            UsageError: it was trained on other latents. DataError: it is missing or damaged.
+            UsageError: it was trained on other latents.
+            DataError: it is missing or damaged.
         """
         source = options.weak or self.meta.get("weak")
         if options.autoguidance == 1 or source is None:
@@ -236,17 +237,22 @@ class BrainSynth:
     ) -> Restored:  # fmt: skip
         """A T1w scan with healthy tissue where `mask` is over 0.5: `n` samples, their mean and spread.
 
-        Outside the mask every voxel keeps its bits; what stood inside has no say. See :mod:`diffx_mri.synth.inpaint`.
+        Outside the mask every voxel keeps its bits; the voxels inside are ignored. See :mod:`diffx_mri.synth.inpaint`.
 
         Args:
-            scan, mask, brain: NIfTI files or images of nibabel; masks on any grid of the scan's space. Without the
-                brain mask one is made with the atlas.
-            n, seed: sample i has seed + i. age, sex: of the person, where they are known.
+            scan: NIfTI file or nibabel image.
+            mask: of the region to fill, likewise, on any grid of the scan's space.
+            n: number of samples.
+            seed: sample i has seed + i.
+            age: of the person in years, where it is known.
+            sex: "F" or "M", where it is known.
+            brain: brain mask, on any grid of the scan's space; without it one is made with the atlas.
             say: is told of a mask that has the scan's voxels but by its header lies elsewhere; by default a warning.
             options: steps, stop, margin, rim, ... as ``restore.*`` on the command line.
 
         Raises:
-            DataError: a file that cannot be used, a mask that is empty or too large. UsageError: age or sex unknown.
+            DataError: a file that cannot be used, a mask that is empty or too large.
+            UsageError: an age or a sex the weights do not know.
         """
         from .restored import fill_scan
 
