@@ -25,7 +25,7 @@ test: $(READY)
 
 docs: $(DOCS_READY)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
-	@echo "site: build/site/index.html"
+	@echo "site: build/site/index.html; with search: $(BIN)/python -m http.server -d build/site"
 
 peers: $(BENCH_READY)
 	$(BENCH)/bin/python -m pytest -q tests/test_peers.py

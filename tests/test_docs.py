@@ -43,7 +43,8 @@ def test_a_page_is_found_by_its_path_or_its_last_part(name: str, page: str, caps
 
 def test_all_pages_but_those_made_from_docstrings_are_listed(capsys) -> None:
     assert main(["docs"]) == 0
-    listed = [line.split()[0] for line in capsys.readouterr().out.splitlines() if line.strip()]
+    lines = capsys.readouterr().out.splitlines()
+    listed = [line.split()[0] for line in lines if line[:1].strip()]  # a title that is too long goes on, indented
     here = {path.relative_to(DOCS.parent).with_suffix("").as_posix() for path in DOCS.parent.glob("**/*.md")}
     assert listed == list(pages()) and set(listed) == {
         page for page in here if "reference/" not in page or page == "reference/hooks"
