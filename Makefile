@@ -1,15 +1,16 @@
-# make demo, make test: each sets everything up on a fresh machine and does its one job.
+# make demo, make test, make docs: each sets everything up on a fresh machine and does its one job.
 # make peers, make bench: the same beside diffusers, k-diffusion, MONAI and azula, in an environment of their own,
 # since what they ask for (NumPy 1) is not what we do.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.diffx-ready
+DOCS_READY := $(VENV)/.diffx-docs-ready
 
 BENCH := .venv-bench
 BENCH_READY := $(BENCH)/.diffx-ready
 
-.PHONY: demo test peers bench
+.PHONY: demo test docs peers bench
 .DELETE_ON_ERROR:
 
 demo: $(READY)
@@ -22,6 +23,10 @@ test: $(READY)
 	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist loadfile
 
+docs: $(DOCS_READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo "site: build/site/index.html; with search: $(BIN)/python -m http.server -d build/site"
+
 peers: $(BENCH_READY)
 	$(BENCH)/bin/python -m pytest -q tests/test_peers.py
 
@@ -31,6 +36,10 @@ bench: $(BENCH_READY)
 $(BENCH_READY): pyproject.toml
 	test -x $(BENCH)/bin/python || $(PYTHON) -m venv $(BENCH)
 	$(BENCH)/bin/python -m pip install -q --disable-pip-version-check -e '.[mri,bench]' pytest
+	@touch $@
+
+$(DOCS_READY): $(READY)
+	$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[docs]'
 	@touch $@
 
 $(READY): pyproject.toml hatch_build.py weights/diffx-weights-research/pyproject.toml

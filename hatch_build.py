@@ -24,5 +24,8 @@ class RegistryHook(BuildHookInterface):
             raise ValueError(f"{source}: no mapping 'plugins'")
         if version == "standard":
             build_data["force_include"][str(source)] = "diffx/registry.yaml"
-            for page in (Path(self.root) / "docs").glob("*.md"):
-                build_data["force_include"][str(page)] = f"diffx/docs/{page.name}"
+            docs = Path(self.root) / "docs"
+            for page in docs.glob("**/*.md"):
+                name = page.relative_to(docs).as_posix()
+                if name == "reference/hooks.md" or not name.startswith("reference/"):  # the others are for the site
+                    build_data["force_include"][str(page)] = f"diffx/docs/{name}"

@@ -5,7 +5,7 @@ python benchmarks/mri_restore.py ROOT MASKS --scans 4 --samples 4 --out restore
 ROOT: a BIDS folder with T1w scans, brain masks and a column split in participants.tsv (val is used). MASKS: a folder of
 lesion masks in MNI space, of which moderate ones (8 to 60 ml) are brought into the scans. A scan's figures are written
 when they are there, and not made again for the same weights and number of samples. Ends with the tables of
-docs/mri_synth.md. About 80 s of CPU a scan with 4 samples.
+docs/results/mri_synth.md. About 80 s of CPU a scan with 4 samples.
 """
 
 from __future__ import annotations

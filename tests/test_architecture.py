@@ -82,7 +82,7 @@ def private(file: Path) -> Iterator[str]:
 
 
 def test_plugins_and_examples_use_public_names_only() -> None:
-    """docs/api.md: public is what a module's `__all__` names."""
+    """docs/guides/api.md: public is what a module's `__all__` names."""
     files = [file for package in PLUGINS for file in (ROOT / "plugins" / package).rglob("*.py")]
     files += [file for file in (ROOT / "examples").rglob("*.py") if "/src/" in file.as_posix()]
     assert len(files) > 100

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from conftest import CONFIG, MANIFEST, PLUGIN, ROOT, Fresh, build_wheels
 
-PAGE = (ROOT / "docs/plugins.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs/guides/plugins.md").read_text(encoding="utf-8")
 PYPROJECT = """
 [build-system]
 requires = ["hatchling"]

@@ -529,9 +529,10 @@ def test_a_broken_scan_is_named_and_the_rest_goes_on(trained, bids, tmp_path, ca
     assert "sub-01_FLAIR.nii.gz" in json.loads((tmp_path / "r/status.json").read_text())["failures"][0]["reason"]
 
 
-def test_every_diffx_line_of_the_page_resolves():
-    page = (Path(__file__).parents[1] / "docs/mri_translate.md").read_text(encoding="utf-8")
-    lines = re.findall(r"^diffx run (plugin=mri_translate.*)$", page, re.M)
+def test_every_diffx_line_of_the_pages_resolves():
+    pages = (Path(__file__).parents[1] / "docs").glob("*/mri_translate.md")
+    text = "\n".join(page.read_text(encoding="utf-8") for page in pages)
+    lines = re.findall(r"^diffx run (plugin=mri_translate.*)$", text, re.M)
     assert len(lines) >= 5
     for line in lines:
         words = [re.sub(r"[<>]", "", word) for word in line.split() if "=" in word]

@@ -377,14 +377,14 @@ def test_a_hook_may_say_in_its_own_words_what_is_wrong(strangers: Strangers) -> 
 
 
 def test_the_reference_is_that_of_the_hooks() -> None:
-    page = (DOCS / "hooks.md").read_text(encoding="utf-8")
-    assert page == reference(), "diffx plugins hooks > docs/hooks.md"
+    page = (DOCS / "reference/hooks.md").read_text(encoding="utf-8")
+    assert page == reference(), "diffx plugins hooks > docs/reference/hooks.md"
     for name, hook in hookspecs.HOOKS.items():
         assert f"    {name}{inspect.signature(hook)}".replace("'", "") in page
         assert (inspect.getdoc(hook) or "?") in page
 
 
-@pytest.mark.parametrize("page", ["plugins.md", "hooks.md"])
+@pytest.mark.parametrize("page", ["guides/plugins.md", "reference/hooks.md"])
 def test_the_docs_name_no_hook_that_is_gone(page: str) -> None:
     named = set(re.findall(r"\b(diffx_[a-z]+)\b", (DOCS / page).read_text(encoding="utf-8")))
     assert named - {"diffx_mri"} <= set(hookspecs.HOOKS)

@@ -58,7 +58,7 @@ def test_all_is_what_the_shipped_plugins_use() -> None:
     used = {row["extra"] for row in rows().values()}
     (everything,) = extras["all"]
     assert set(re.fullmatch(r"diffx-suite\[(.*)\]", everything)[1].split(",")) == used
-    assert set(extras) - used == {"all", "dev", "bench", "research"}
+    assert set(extras) - used == {"all", "dev", "docs", "bench", "research"}
 
 
 def test_the_citation_is_valid_and_of_this_version() -> None:
@@ -71,7 +71,7 @@ def test_the_citation_is_valid_and_of_this_version() -> None:
     assert f"## [{diffx.__version__}] - {cff['date-released']}" in changes and "## [Unreleased]" in changes
 
 
-PAGES = sorted(path.relative_to(ROOT).as_posix() for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")))
+PAGES = sorted(path.relative_to(ROOT).as_posix() for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")))
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -97,7 +97,7 @@ def test_continuous_integration_hands_the_real_data_on(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
         return done.stdout.splitlines()
 
-    assert run() == ["test none", "peers none"]
+    assert run() == ["test none", "docs none", "peers none"]
     (tmp_path / "shared/data").mkdir(parents=True)
-    assert run() == [f"test {tmp_path}/shared/data", f"peers {tmp_path}/shared/data"]
+    assert run() == [f"{target} {tmp_path}/shared/data" for target in ("test", "docs", "peers")]
     assert run(DIFFX_DATA="/mine")[0] == "test /mine"

@@ -15,6 +15,7 @@ import pytest
 import yaml
 from conftest import Strangers
 
+from diffx.cli.docs import pages
 from diffx.io.yamltext import read_mapping
 from diffx.plugins import registry
 from diffx.plugins.manifest import parse_manifest
@@ -43,7 +44,8 @@ def test_a_wheel_carries_the_catalogue_and_works_from_it(tmp_path: Path) -> None
         assert {"diffx/__init__.py", "diffx_mri/__init__.py", "diffx/run/report.html.j2"} <= names
         assert not [n for n in names if n.startswith(("core/", "plugins/", "tests/", "weights/"))]
         assert not [n for n in names if "mri-translate-lgg" in n or "research" in n]
-        assert {f"diffx/docs/{page.name}" for page in (ROOT / "docs").glob("*.md")} <= names
+        shipped = {name.removeprefix("diffx/docs/").removesuffix(".md") for name in names if name.endswith(".md")}
+        assert shipped == set(pages())
         (info,) = {n.partition("/")[0] for n in names if ".dist-info/" in n}
         for name in ("LICENSE", "NOTICE"):
             assert file.read(f"{info}/licenses/{name}") == (ROOT / name).read_bytes()
@@ -60,13 +62,14 @@ def test_a_wheel_carries_the_catalogue_and_works_from_it(tmp_path: Path) -> None
     assert errors == "[]"
     assert strangers.diffx("config", "show", "plugin=mri_synth").returncode == 0
     texts = list(said_to_users(tmp_path / "site"))
-    cited = {page for text in texts for page in re.findall(r"diffx docs ([a-z_]+)", text)}
-    assert cited == {"plugins", "weights", "nilm"}
+    cited = {page for text in texts for page in re.findall(r"diffx docs ([a-z_/]+)", text)}
+    assert cited == {"plugins", "weights", "results/nilm"}
     for page in cited:
         shown = strangers.diffx("docs", page, "--path")
-        assert Path(shown.stdout.strip()).parent == tmp_path / "site/diffx/docs", shown.stderr
-        assert strangers.diffx("docs", page).stdout == (ROOT / f"docs/{page}.md").read_text(encoding="utf-8")
-    assert not [text for text in texts if re.search(r"\bdocs/\w+\.md", text)]  # in a checkout only
+        assert Path(shown.stdout.strip()).is_relative_to(tmp_path / "site/diffx/docs"), shown.stderr
+        path = pages().get(page) or pages()[f"guides/{page}"]
+        assert strangers.diffx("docs", page).stdout == path.read_text(encoding="utf-8")
+    assert not [text for text in texts if re.search(r"\bdocs/[\w/]+\.md", text)]  # in a checkout only
 
 
 def said_to_users(site: Path) -> Iterator[str]:

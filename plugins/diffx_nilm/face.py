@@ -39,7 +39,7 @@ Source: TypeAlias = str | Path | pd.DataFrame | pd.Series | Household
 
 @dataclass(frozen=True)
 class Opened:
-    """A household that was looked over: ``usage`` in activations a day, stretches as often as they are wanted, ``days``."""
+    """A household that was read once: ``usage`` in activations a day, stretches as often as wanted, ``days``."""
 
     usage: Mapping[str, float]
     households: Callable[[], Iterator[Household]]
@@ -87,7 +87,8 @@ class Disaggregator:
         Args:
             source: CSV, TSV, Parquet, REFIT, UK-DALE or REDD, NILMTK HDF5; a DataFrame of times and mains in W, or a
                 Series of mains with a time index.
-            n: samples; the bands and medians are theirs. seed: the same seed gives the same result.
+            n: number of samples, from which medians and bands are computed.
+            seed: the same seed gives the same result.
             usage: activations a day of appliances, where they are known; the others are learnt from the mains.
             reading: how to read the source: ``time``, ``mains``, ``unit``, ``power``, ``timezone``, ... of
                 :class:`diffx_nilm.read.Options`.

@@ -56,7 +56,9 @@ class Mixture:
     often each is used), and is not tied to the habits of the few homes that it was trained on.
 
     Args:
-        width: T, in periods. period: seconds. count: how many items the set has; each is another.
+        width: T, in periods.
+        period: seconds.
+        count: how many items the set has; all differ.
 
     Raises DataError where a house has no ``width`` known periods in a row, or nobody has an activation of an appliance.
     """

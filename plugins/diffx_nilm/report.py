@@ -19,7 +19,7 @@ BANDS = (
 RAW = "The intervals are not calibrated: see the notes at the top."
 SIMULATED = (
     "No data.file was given, so this household is simulated, with its appliances and habits. The figures show what a "
-    "report looks like, not how good the estimate is in real homes; diffx docs nilm gives those figures."
+    "report looks like, not how good the estimate is in real homes; diffx docs results/nilm gives those figures."
 )
 
 
@@ -69,7 +69,7 @@ def write(
 
 _FIGURES = (
     "MAE: mean absolute error. F1: balance of the periods on that are found and those that are false. Coverage: share "
-    "of active periods, and of days' energies, inside the 90 % interval. diffx docs nilm defines all of them."
+    "of active periods, and of days' energies, inside the 90 % interval. diffx docs results/nilm defines all of them."
 )
 
 

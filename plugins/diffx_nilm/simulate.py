@@ -78,8 +78,12 @@ def simulate(
     """A household of the four default appliances and all that hides them; see the module for what is in it.
 
     Args:
-        days: how many, from midnight of ``start``. seed: which home. period: seconds, a multiple of 6.
-        timezone: of ``start``; naive without one. missing: share of the time that the mains meter does not know.
+        days: how many, from midnight of ``start``.
+        seed: which home.
+        start: first day.
+        period: seconds, a multiple of 6.
+        timezone: of ``start``; naive without one.
+        missing: share of the time for which the mains meter has no value.
     """
     if period % STEP or not 0 < days <= 3660 or not 0 <= missing < 1:
         raise UsageError(f"days from 0 to 3660, period a multiple of {STEP} s and missing from 0 to 1 are simulated")

@@ -9,7 +9,7 @@ from diffx.plugins.hookspecs import HOOKS, MUST
 
 HEAD = """# Hooks
 
-Made from `core/diffx/plugins/hookspecs.py` by `diffx plugins hooks`; [plugins](plugins.md) explains how to use them.
+Made from `core/diffx/plugins/hookspecs.py` by `diffx plugins hooks`; [plugins](../guides/plugins.md) explains how to use them.
 
 A plugin is a module with functions of these names, each marked `@diffx.hookimpl`. A function may leave out arguments
 that it does not need. Names that begin with `diffx_` are kept for hooks; one that does not exist is refused with the
@@ -21,7 +21,7 @@ a hook becomes one line with the plugin, its distribution and version, the hook 
 
 
 def reference() -> str:
-    """The page docs/hooks.md."""
+    """The page docs/reference/hooks.md."""
     first = [name for name, hook in HOOKS.items() if hook.diffx_spec["firstresult"] and name not in MUST]
     collected = [name for name in HOOKS if name not in MUST and name not in first]
     sections = (

@@ -1,4 +1,4 @@
-"""A figure and all that it takes to judge it: the one schema of metrics.json (docs/evaluation.md)."""
+"""A figure and all that it takes to judge it: the one schema of metrics.json (docs/guides/evaluation.md)."""
 
 from __future__ import annotations
 

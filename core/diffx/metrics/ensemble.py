@@ -33,7 +33,8 @@ def crps_each(ensemble: Array, observed: Array, fair: bool = True) -> Tensor:
     """Score of each position, float64 [...]: E|X - y| - E|X - X'| / 2 (Gneiting and Raftery 2007, eq. 21).
 
     Args:
-        ensemble: m members [m, ...]. observed: [...].
+        ensemble: m members [m, ...].
+        observed: [...].
         fair: average |X - X'| over the m (m - 1) pairs of different members (Ferro 2014): unbiased for the
             distribution that the members are drawn from, so that ensembles of different size compare. Otherwise over
             all m^2 pairs: the score of the members' own empirical distribution, and |x - y| where there is one.

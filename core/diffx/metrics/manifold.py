@@ -42,7 +42,8 @@ def prdc(real: Array, fake: Array, k: int = 5, chunk: int = 1024) -> PRDC:
     count as well. Exact; memory is that of ``chunk`` rows of distances.
 
     Args:
-        real, fake: features [n, d] and [m, d] of more than k samples each.
+        real: features [n, d] of more than k samples.
+        fake: features [m, d] of more than k samples.
         k: 5 for density and coverage (Naeem et al.); 3 is usual for precision and recall.
 
     What to compare with: precision, recall and coverage stay below 1 for equal distributions

@@ -90,9 +90,11 @@ def audit(
     """Compare how near synthetic and held-out samples lie to the training set.
 
     Args:
-        synthetic, train, held_out: features [n, d] (of an image its embedding or its low-resolution pixels; of a
-            molecule its descriptors), scaled so that Euclidean distance means something. ``held_out`` is drawn as
-            ``train`` was and unseen in training, without further samples of a training subject.
+        synthetic: features [n, d] (of an image its embedding or its low-resolution pixels; of a molecule its
+            descriptors), scaled so that Euclidean distance means something.
+        train: features of the training set, likewise.
+        held_out: features of samples that are drawn as ``train`` was and unseen in training, without further samples
+            of a training subject.
         quantile: of the held-out distances, the bound of "near"; never fewer than the two nearest.
         alpha: rate of false alarms, for both tests together.
 

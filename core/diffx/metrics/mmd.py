@@ -71,7 +71,8 @@ def mmd2(real: Array, fake: Array, kernel: Kernel | None = None, unbiased: bool 
     """MMD^2 = E k(x, x') + E k(y, y') - 2 E k(x, y) (Gretton et al. 2012, eq. 3 unbiased, eq. 5 biased).
 
     Args:
-        real, fake: [n, d] and [m, d], three samples of each at least.
+        real: [n, d], at least three samples.
+        fake: [m, d], at least three samples.
         kernel: ``rbf(median_distance(real, fake))`` by default.
         unbiased: leave out the pairs of a sample with itself: zero in expectation for equal distributions, and
             then below zero about half of the time. The biased one is never negative.

@@ -108,8 +108,8 @@ class Run:
         """Set a final figure; metrics.json is rewritten at once, so that a kill loses none.
 
         `value` is a number, a `diffx.evaluation.Figure`, or a dict. A dict with `value` is a figure in the form of
-        docs/evaluation.md (`interval`, `baseline`, `floor`, `n`, `goal`, ...); any other dict is a group of metrics. A
-        figure that is not finite becomes null and a flag.
+        docs/guides/evaluation.md (`interval`, `baseline`, `floor`, `n`, `goal`, ...); any other dict is a group of
+        metrics. A figure that is not finite becomes null and a flag.
         """
         self.begin()
         value = to_json(value)

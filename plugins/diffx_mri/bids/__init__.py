@@ -1,7 +1,7 @@
 """BIDS, read and written: the one place that knows what files are called, where they lie and whose they are.
 
-Weightless: neither torch nor nibabel is imported, so that a mistyped folder is said at once. Why there is no pybids
-here stands in docs/bids.md.
+Weightless: neither torch nor nibabel is imported, so that a mistyped folder is said at once. docs/experiments/bids.md
+says why pybids is not used.
 """
 
 from .name import Name

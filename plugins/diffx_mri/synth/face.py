@@ -46,22 +46,22 @@ class BrainSynth(BrainModel):
     ) -> Reconstruction:  # fmt: skip
         """A T1w scan with healthy tissue where `mask` is over 0.5: `n` samples, their mean and spread.
 
-        Outside the mask every voxel keeps its bits; what stood inside has no say. See :mod:`diffx_mri.synth.inpaint`.
+        Outside the mask every voxel keeps its bits; the voxels inside are ignored. See :mod:`diffx_mri.synth.inpaint`.
 
         Args:
-            scan: a NIfTI file or an image of nibabel.
-            mask: the lesion, the same, on any grid of the scan's space.
-            n: samples.
+            scan: NIfTI file or nibabel image.
+            mask: of the region to fill, likewise, on any grid of the scan's space.
+            n: number of samples.
             seed: sample i has seed + i.
-            age: of the person, where it is known.
-            sex: of the person, where it is known.
-            brain: the brain mask, as the lesion; without it one is made with the atlas.
+            age: of the person in years, where it is known.
+            sex: "F" or "M", where it is known.
+            brain: brain mask, on any grid of the scan's space; without it one is made with the atlas.
             say: is told of a mask that has the scan's voxels but by its header lies elsewhere; by default a warning.
             options: steps, stop, margin, rim, ... as ``restore.*`` on the command line.
 
         Raises:
             DataError: a file that cannot be used, a mask that is empty or too large.
-            UsageError: an age or a sex that the weights do not know.
+            UsageError: an age or a sex the weights do not know.
         """
         return fill_scan(self, scan, mask, n, seed, age, sex, brain, say, **options)
 

@@ -31,7 +31,8 @@ def weak_pipeline(source: str | Path, codec: BrainCodec, device: str = "auto") -
         device: where they are to run.
 
     Raises:
-        UsageError: they move others. DataError: missing, damaged or foreign weights.
+        UsageError: weights of other latents.
+        DataError: missing, damaged or foreign weights.
     """
     weak = Pipeline.load(source, device, plugin="mri_synth")
     theirs = BrainCodec.from_tensors(weak.extra, weak.meta.get("codec", {}))

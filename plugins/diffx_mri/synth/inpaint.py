@@ -70,7 +70,8 @@ def fill(
 
     Args:
         brain: mask of the brain on the scan's grid; without one it is made with the codec's atlas.
-        age: years; sex: "F" or "M"; where they are known the prior is asked for such a person.
+        age: of the person in years, where it is known.
+        sex: "F" or "M", where it is known.
 
     Raises:
         DataError: a mask that is empty, has another shape or covers too much; a scan that cannot be aligned.

@@ -132,7 +132,8 @@ class BrainModel:
         """The weaker model that these options guide away from: theirs, or what the weights name; else None.
 
         Raises:
-            UsageError: it was trained on other latents. DataError: it is missing or damaged.
+            UsageError: it was trained on other latents.
+            DataError: it is missing or damaged.
         """
         source = options.weak or self.meta.get("weak")
         if options.autoguidance == 1 or source is None:

@@ -137,7 +137,8 @@ class Translator:
             options: steps, sampler, grid, eta, batch, as ``sample.*`` on the command line.
 
         Raises:
-            UsageError: contrasts the weights do not know, an unknown sampler. DataError: a file that cannot be used.
+            UsageError: contrasts the weights do not know, an unknown sampler.
+            DataError: a file that cannot be used.
         """
         began = time.perf_counter()
         given, wanted = self.check(source, target)

@@ -67,7 +67,8 @@ def pack(
     ``fail(item, reason)`` and left out.
 
     Raises:
-        DataError: no folder, or no session with two of the contrasts. UsageError: fewer than two contrasts.
+        DataError: no folder, or no session with two of the contrasts.
+        UsageError: fewer than two contrasts.
     """
     kinds = [Contrast.of(name) for name in contrasts]
     if len({kind.name for kind in kinds}) < 2:

@@ -48,7 +48,8 @@ def regression_of(cfg: TranslateConfig) -> tuple[MeanModel, bool]:
     """The regression that ``from=`` names, or the one inside the diffusion that it names (then True).
 
     Raises:
-        UsageError: no ``from=``. DataError: weights of other contrasts or another grid.
+        UsageError: no ``from=``.
+        DataError: weights of other contrasts or another grid.
     """
     if not cfg.from_:
         raise UsageError("from= names the regression whose residual to learn: train one first, with regression=true")

@@ -46,7 +46,8 @@ class Score:
     """Figures of one appliance.
 
     Args:
-        threshold: W above which it is on. period: seconds.
+        threshold: W above which it is on.
+        period: seconds.
         least: share of a day's periods that has to be known for its energy to count.
     """
 
@@ -77,8 +78,9 @@ class Score:
         """Count a stretch.
 
         Args:
-            truth: [T], W; NaN is not counted. predicted: a point prediction [T], or members [M, T]; where any is NaN
-                the period is not counted. day: number of the day that each period lies in, int [T].
+            truth: [T], W; NaN is not counted.
+            predicted: a point prediction [T], or members [M, T]; where any is NaN the period is not counted.
+            day: number of the day that each period lies in, int [T].
             bounds: ends of the intervals of the levels 0.5 and 0.9 where they are not those of the members (because
                 they were calibrated).
             said: where it is said to be on, bool [T]; where p is above the threshold unless given.

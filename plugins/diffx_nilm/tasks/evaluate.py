@@ -35,8 +35,9 @@ def evaluate(run: Any) -> None:
 
     ``metrics.json``: ``appliances -> kettle -> diffx | always_off | gbm | seq2point -> figure`` over all houses, and
     ``houses -> name -> appliances -> ...`` of each; the figures are those of :mod:`diffx_nilm.evaluate.scores`.
-    ``scores -> kettle -> figure`` holds ours over all houses in the form of docs/evaluation.md, with baselines and
-    goals. A house that cannot be read, or where no appliance was metered, is listed as failed, and the others are done.
+    ``scores -> kettle -> figure`` holds ours over all houses in the form of docs/guides/evaluation.md, with baselines
+    and goals. A house that cannot be read, or where no appliance was metered, is listed as failed, and the others are
+    done.
     """
     cfg = run.cfg
     face = Disaggregator.load(cfg.from_, cfg.device, cfg.extensions)

@@ -16,7 +16,9 @@ class MLP(nn.Module):
     """A residual perceptron over the flattened state: for small states whose positions all mean something else.
 
     Args:
-        size: numbers in a state. width: of the hidden layers. depth: their number.
+        size: numbers in a state.
+        width: of the hidden layers.
+        depth: number of hidden layers.
         vector: width of ``Condition.vector``, 0 for none.
     """
 

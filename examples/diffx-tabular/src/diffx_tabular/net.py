@@ -17,8 +17,11 @@ class TableNet(nn.Module):
     """Numbers and embedded categories of a row in, the same columns' raw predictions out.
 
     Args:
-        numbers: N. categories: C, each a token of ``tokens`` values in the input, ``levels`` logits in the output.
-        width, depth: of the residual blocks. vector: width of ``Condition.vector``, 0 for none.
+        numbers: N.
+        categories: C, each a token of ``tokens`` values in the input, ``levels`` logits in the output.
+        width: of the residual blocks.
+        depth: number of residual blocks.
+        vector: width of ``Condition.vector``, 0 for none.
     """
 
     frequencies: Tensor
