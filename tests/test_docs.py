@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -59,3 +61,36 @@ def test_an_unknown_page_gets_the_nearest_name(capsys) -> None:
     assert "diffx docs nlim: no such page; did you mean 'nilm'?" in capsys.readouterr().err
     assert main(["docs", "results/nlim"]) == 2
     assert "did you mean 'results/nilm'?" in capsys.readouterr().err
+
+
+def crowded(code: str) -> Iterator[str]:
+    """Lines of an `Args:` section, in any docstring, on which a second argument of the function or class begins."""
+    for node in ast.walk(ast.parse(code)):
+        if not isinstance(node, ast.FunctionDef | ast.ClassDef):
+            continue
+        section = re.search(r"^Args:\n((?: {4}.*\n?|\n)+)", ast.get_docstring(node) or "", re.M)
+        arguments = {one.arg for one in ast.walk(node) if isinstance(one, ast.arg)}
+        arguments |= {
+            one.target.id
+            for one in ast.walk(node)
+            if isinstance(one, ast.AnnAssign) and isinstance(one.target, ast.Name)
+        }
+        for line in section[1].splitlines() if section else ():
+            second = re.findall(r"(?:[.;,] | {5,})(\w+)(?=(?:, \w+)*: )", line)
+            if arguments & set(second):
+                yield line.strip()
+
+
+def test_docstrings_have_one_argument_a_line() -> None:
+    root = DOCS.parents[1]
+    files = [file for folder in ("core", "plugins", "examples") for file in (root / folder).rglob("*.py")]
+    assert len(files) > 200
+    found = {str(file.relative_to(root)): list(crowded(file.read_text(encoding="utf-8"))) for file in files}
+    assert not {file: lines for file, lines in found.items() if lines}
+
+
+@pytest.mark.parametrize("line", ["a, b: both.", "a: one. b: the other.", "a: one; b: the other."])
+def test_two_arguments_on_a_line_are_found(line: str) -> None:
+    code = 'def f(a, b):\n    """What it does.\n\n    Args:\n        {}\n    """\n'
+    assert list(crowded(code.format(line))) == [line]
+    assert not list(crowded(code.format("a: one, with b.\n        b: the other: both.")))

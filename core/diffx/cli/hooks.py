@@ -9,7 +9,8 @@ from diffx.plugins.hookspecs import HOOKS, MUST
 
 HEAD = """# Hooks
 
-Made from `core/diffx/plugins/hookspecs.py` by `diffx plugins hooks`; [plugins](../guides/plugins.md) explains how to use them.
+Made from `core/diffx/plugins/hookspecs.py` by `diffx plugins hooks`. [Plugins](../guides/plugins.md) explains how to
+use them.
 
 A plugin is a module with functions of these names, each marked `@diffx.hookimpl`. A function may leave out arguments
 that it does not need. Names that begin with `diffx_` are kept for hooks; one that does not exist is refused with the
