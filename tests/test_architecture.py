@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -30,6 +32,18 @@ def test_the_contracts_of_pyproject_hold() -> None:
     assert linter, "import-linter is not installed: pip install -e '.[dev]'"
     done = subprocess.run([linter, "--no-cache"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
+
+
+def test_the_page_of_the_architecture_has_the_layers_of_pyproject() -> None:
+    tools = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]
+    contracts = tools["importlinter"]["contracts"]
+    layers = next(one["layers"] for one in contracts if one.get("containers") == ["diffx"])
+    page = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    section = page.partition("## The layers")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| [a-z ]*\| (`[a-z`, ]+) \|", section, re.M)
+    assert [set(re.findall(r"\w+", row)) for row in rows] == [
+        set(re.findall(r"\w+", layer)) for layer in layers if layer != "version"
+    ]
 
 
 def test_every_plugin_package_is_under_the_contracts() -> None:
