@@ -14,9 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
+from diffx.data import is_held_out
 from diffx.io.files import write_json
 from diffx_mri import Translator
-from diffx_mri.bids import derived, held_out, is_lesion_mask, known
+from diffx_mri.bids import derived, is_lesion_mask, known
 from diffx_mri.translate.contrast import Contrast, find_contrast
 from diffx_mri.translate.intensity import normalise
 from diffx_mri.volume import load
@@ -35,7 +36,7 @@ def main() -> None:
     rows = []
     for session in both:
         masks = [path for path, name in lesions.get(session, []) if is_lesion_mask(name)]
-        if not held_out(people[session]["split"]) or not masks:
+        if not is_held_out(people[session]["split"]) or not masks:
             continue
         lesion = load(masks[0])
         for given, wanted in (translator.contrasts, translator.contrasts[::-1]):

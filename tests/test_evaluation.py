@@ -143,8 +143,10 @@ def test_a_cache_key_changes_with_options_and_files(tmp_path):
     assert key != cache_key("v2", {"size": 2}, files=[file]) != cache_key("v1", {"size": 3}, files=[file])
     file.write_text("ab")
     assert key != cache_key("v1", {"size": 2}, files=[file])
-    with pytest.raises(FileNotFoundError):
-        cache_key(files=[tmp_path / "no"])
+    later = tmp_path / "later"  # as a link whose content git-annex has not fetched
+    absent = cache_key(files=[later])
+    later.write_text("here")
+    assert absent != cache_key(files=[later]) != cache_key(files=[tmp_path / "never"])
 
 
 def test_packed_arrays_come_back_mapped_and_checked(tmp_path):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from diffx.data import cache_key, is_held_out
 from diffx.errors import DataError
 from diffx_mri.bids import (
     Derivatives,
@@ -19,8 +20,6 @@ from diffx_mri.bids import (
     find_lesions,
     find_scans,
     find_segmentations,
-    fingerprint,
-    held_out,
     images,
     sessions,
 )  # fmt: skip
@@ -312,9 +311,9 @@ def test_content_that_was_not_fetched_is_told_from_a_missing_file(tmp_path):
 def test_what_is_cached_changes_when_a_link_gets_its_content(tmp_path):
     link = tmp_path / "a.nii.gz"
     link.symlink_to("content")
-    before = fingerprint([link, None])
+    before = cache_key(files=[link, None])
     (tmp_path / "content").write_text("x")
-    assert fingerprint([link, None]) not in (before, "")
+    assert cache_key(files=[link, None]) != before
 
 
 # -- participants.tsv ------------------------------------------------------------------------------------------------
@@ -512,7 +511,7 @@ def test_a_table_that_was_not_fetched(tmp_path, link):
 
 @pytest.mark.parametrize("split", ["val", "dev", "Dev", "holdout", "hold-out", "held_out", "test", "Validation"])
 def test_what_is_held_out_by_any_word_is_not_trained_on(tmp_path, split):
-    assert held_out(split)
+    assert is_held_out(split)
     tree(tmp_path, T1W)
     (tmp_path / "participants.tsv").write_text(f"participant_id\tsplit\nsub-01\t{split}\n")
     scans, said = find_scans(tmp_path)
@@ -520,11 +519,12 @@ def test_what_is_held_out_by_any_word_is_not_trained_on(tmp_path, split):
 
 
 def test_a_split_of_an_unknown_name_is_held_out_and_said(tmp_path):
-    assert not held_out("train") and not held_out("Training") and not held_out(None)
+    assert not is_held_out("train") and not is_held_out("Training") and not is_held_out(None)
     tree(tmp_path, T1W)
     (tmp_path / "participants.tsv").write_text("participant_id\tsplit\nsub-01\tfold3\n")
     scans, said = find_scans(tmp_path)
-    assert held_out(scans[0].split) and any("'fold3' is not called train, so it is held out" in line for line in said)
+    assert is_held_out(scans[0].split)
+    assert any("'fold3' is not called train, so it is held out" in line for line in said)
 
 
 def test_packed_scans_and_slices_are_chosen_by_the_same_words():

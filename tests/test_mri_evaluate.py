@@ -21,13 +21,14 @@ from diffx.noise import Noise
 from diffx_mri.bids import Scan
 from diffx_mri.synth import face
 from diffx_mri.synth.data import shipped_codec
-from diffx_mri.synth.evaluate import drawing, figures, page, scans, segment, similarity, task, tissues
+from diffx_mri.synth.evaluate import drawing, figures, report, scans, segment, similarity, tissues
 from diffx_mri.synth.evaluate.ages import anatomy, fit_ages
 from diffx_mri.synth.evaluate.encoder import BANDS, Encoder, Lessons, seen, vary
 from diffx_mri.synth.evaluate.figures import Brains
 from diffx_mri.synth.evaluate.fitting import fit
 from diffx_mri.synth.evaluate.measures import Measures, Readings
 from diffx_mri.synth.evaluate.sets import parts, people
+from diffx_mri.synth.tasks import evaluate as task
 
 AFFINE = np.diag([2.0, 2.0, 2.0, 1.0])
 
@@ -469,7 +470,7 @@ def test_evaluate_writes_every_figure_and_the_pictures(tmp_path, monkeypatch):
     monkeypatch.setattr(task.BrainSynth, "load", lambda *args: Generator(codec))
     monkeypatch.setattr(task.Measures, "load", lambda source: Volumes())
     monkeypatch.setattr(task, "PAIRS", 2)
-    for module in (drawing, page):
+    for module in (drawing, report):
         monkeypatch.setattr(module, "SWEEP", (30.0, 70.0))
     assert main(["run", "plugin=mri_synth", "task=evaluate", "data.root=x", f"out={tmp_path}/run"]) == 0
     found = json.loads((tmp_path / "run/metrics.json").read_text())

@@ -106,7 +106,7 @@ def words(tmp_path_factory, synth) -> list[str]:
     ]
     folder = cache_folder(resolve(SynthConfig, overrides=words))
     expected = codec.expected([p["age"] for p in people], [p["sex"] for p in people])
-    learned = synth.pipeline.model.denoiser.spread.float()
+    learned = synth.pipeline.model.denoiser.element_sigma_data.float()
     z = (expected + site(6, codec, 1.5 * torch.ones(codec.shape), 0.5, learned)).half()
     rows = [{**p, "session": None, "flipped": flipped} for flipped in (False, True) for p in people]
     folder.mkdir(parents=True)
@@ -117,7 +117,7 @@ def words(tmp_path_factory, synth) -> list[str]:
 
 
 def test_the_command_line_moves_the_codec_and_nothing_else(synth, words, tmp_path):
-    codec, spread = synth.codec, synth.pipeline.model.denoiser.spread.float()
+    codec, spread = synth.codec, synth.pipeline.model.denoiser.element_sigma_data.float()
     assert main(["run", *words, "task=adapt", f"out={tmp_path}"]) == 0
     told = json.loads((tmp_path / "metrics.json").read_text())["departure_held_out"]
     assert told["baseline"] > 2 and told["value"] < 1.5 and told["n"] == 1
@@ -140,4 +140,4 @@ def test_adapters_trained_on_five_scans_are_of_their_rank_and_leave_the_trend(sy
     name = "denoiser.net.conv_in.weight"
     values = torch.linalg.svdvals((after[name] - before[name]).flatten(1).double())
     assert values[0] > 1e-4 and (values[2:] < 0.1 * values[0]).all()  # what is left is rounding to half precision
-    assert torch.equal(before["denoiser.spread"], after["denoiser.spread"])
+    assert torch.equal(before["denoiser.element_sigma_data"], after["denoiser.element_sigma_data"])

@@ -26,10 +26,11 @@ from diffx.noise import Noise
 from diffx.pipeline import pipeline
 from diffx.schedule import EDM
 from diffx_mri.stored import Stored, write_int16
-from diffx_mri.translate import intensity, scores
+from diffx_mri.translate import intensity
 from diffx_mri.translate.config import SliceData, SliceSampling, TranslateConfig
 from diffx_mri.translate.contrast import Contrast, find_contrast
 from diffx_mri.translate.data import Pairs, prepare
+from diffx_mri.translate.evaluate import scores
 from diffx_mri.translate.face import Translator
 from diffx_mri.translate.grid import SliceGrid, heights
 from diffx_mri.translate.mean_model import MeanModel, Stack
@@ -500,7 +501,7 @@ def test_a_trained_network_beats_the_copy_in_both_directions(trained, bids, tmp_
         (["source=FLAIR", "target=FLAIR"], 2, "source and target are both FLAIR"),
         (["source=FLAIR"], 2, "target= says which contrast"),
         (["source=FLAIR", "target=T1ce", "data.root=EMPTY"], 5, "no FLAIR scan in it (found: T2w)"),
-        (["source=FLAIR", "target=T1ce", "data.root=NOWHERE"], 5, "no such folder"),
+        (["source=FLAIR", "target=T1ce", "data.root=NOWHERE"], 5, "no such file or folder"),
     ],
 )
 def test_errors_are_one_line(trained, bids, tmp_path, capsys, given, code, says):

@@ -24,10 +24,11 @@ from matplotlib.colors import to_rgb
 from nilm_fake import Fake, piece
 
 from diffx.run import figures
-from diffx_nilm import charts, compare_charts, pictures
+from diffx_nilm import charts, pictures
 from diffx_nilm.appliances import DEFAULT, DISHWASHER, KETTLE
 from diffx_nilm.calibration import Calibration, Energy, uncalibrated
 from diffx_nilm.digest import Digest, Habits, Metered
+from diffx_nilm.evaluate import charts as compare_charts
 from diffx_nilm.evaluate.days import Days, by_day, telling
 from diffx_nilm.household import Household
 from diffx_nilm.read import Options, read

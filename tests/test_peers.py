@@ -73,6 +73,12 @@ class Tabulated(Schedule):
     def sigma(self, t):
         return np.sqrt(1 - self.bars[np.asarray(t).astype(int)])
 
+    def rates(self, t):
+        raise AssertionError("a table of steps has no rates, and no plan here may ask for them")
+
+    def time(self, ratio):
+        raise AssertionError("a table of steps has no times between them, and no plan here may ask for them")
+
     def times(self, steps) -> tuple[float, ...]:
         return (*(float(k) + 1 for k in steps), 0.0)
 
