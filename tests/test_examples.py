@@ -24,7 +24,7 @@ from diffx.schedule import EDM, Cosine, Linear, RectifiedFlow
 
 EXAMPLES = ROOT / "examples"
 EXTENSIONS = ("addons", "tensorboard", "mlflow")
-OURS = ["train.steps=40", "train.log_every=10", "train.checkpoint_every=20", "train.val_every=40", "data.length=16"]
+OURS = ["train.steps=40", "train.log_every=10", "train.checkpoint_every=20", "train.val_every=40", "data.edge=16"]
 
 sys.path.insert(0, str(EXAMPLES / "diffx-addons/src"))
 from diffx_addons.kutta import kutta3  # noqa: E402

@@ -234,7 +234,10 @@ def test_what_was_installed_survives_a_rebuild(fresh: Fresh) -> None:
 
 
 def test_weights_for_research_are_installed_by_themselves(fresh: Fresh) -> None:
-    asked = ["run", "plugin=mri_translate", f"data.root={fresh.work}", "source=FLAIR", "target=T1ce"]
+    scan = fresh.work / "bids/sub-01/anat/sub-01_FLAIR.nii.gz"
+    scan.parent.mkdir(parents=True)
+    scan.write_bytes(b"never read: the weights are looked for first")
+    asked = ["run", "plugin=mri_translate", f"data.root={fresh.work}/bids", "source=FLAIR", "target=T1ce"]
     lacking = fresh.diffx(*asked)
     assert lacking.returncode == 5, lacking.stderr
     line = "diffx: error: weights 'mri-translate-lgg': not installed: pip install diffx-weights-research"

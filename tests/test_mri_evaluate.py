@@ -472,7 +472,10 @@ def test_evaluate_writes_every_figure_and_the_pictures(tmp_path, monkeypatch):
     monkeypatch.setattr(task, "PAIRS", 2)
     for module in (drawing, report):
         monkeypatch.setattr(module, "SWEEP", (30.0, 70.0))
-    assert main(["run", "plugin=mri_synth", "task=evaluate", "data.root=x", f"out={tmp_path}/run"]) == 0
+    (tmp_path / "bids/sub-00/anat").mkdir(parents=True)
+    (tmp_path / "bids/sub-00/anat/sub-00_T1w.nii.gz").write_bytes(b"never read")
+    words = ["run", "plugin=mri_synth", "task=evaluate", f"data.root={tmp_path}/bids", f"out={tmp_path}/run"]
+    assert main(words) == 0
     found = json.loads((tmp_path / "run/metrics.json").read_text())
     assert found["encoder_sha256"] == "abc"
     for name in NAMES.split():

@@ -25,9 +25,8 @@ from diffx_nilm.baselines.seq2point import Net
 from diffx_nilm.calibration import Calibration
 from diffx_nilm.config import PowerConfig
 from diffx_nilm.evaluate import charts as compare_charts
-from diffx_nilm.evaluate import trials
 from diffx_nilm.evaluate.days import Days, misplaced
-from diffx_nilm.evaluate.trials import Trial
+from diffx_nilm.evaluate.trials import RAW, Trial
 from diffx_nilm.face import Opened
 from diffx_nilm.household import Household
 from diffx_nilm.result import Piece
@@ -274,7 +273,7 @@ def test_probabilities_are_counted_beside_what_happened():
     house = Household("h", pd.Timestamp("2024-01-01"), 30.0, np.ones(14_000), {"kettle": truth})
     made = Trial(KETTLE, 30.0)
     made.add(Piece(house, (KETTLE,), wide[:, None], dict.fromkeys((0.5, 0.9), (wide[:1], wide[:1]))), 0, {})
-    assert made.coverage() == pytest.approx({level: level for level in trials.RAW}, abs=0.025)
+    assert made.coverage() == pytest.approx({level: level for level in RAW}, abs=0.025)
 
 
 def test_all_methods_are_judged_by_the_same_periods_and_houses_are_pooled():
@@ -292,7 +291,7 @@ def test_all_methods_are_judged_by_the_same_periods_and_houses_are_pooled():
         assert figures["baseline"]["n_samples"] == figures["diffx"]["n_samples"] == known
     pooled = Trial.pooled(trials)
     assert pooled.said.tolist() == [4380 - 400, 0, 400, 0] and pooled.was.tolist() == [0, 0, 400, 0]
-    assert pooled.coverage() == dict.fromkeys(trials.RAW, 1.0)
+    assert pooled.coverage() == dict.fromkeys(RAW, 1.0)
     found = pooled.reliability(3)
     assert found.predicted == pytest.approx([0, 2 / 3]) and found.observed == (0, 1) and found.count == (3980, 400)
 

@@ -44,7 +44,13 @@ def main(words: Sequence[str]) -> int:
     )
     parser.add_argument("name", help="of the distribution, such as tidal-curves")
     parser.add_argument("folder", nargs="?", help="to write; default ./NAME")
-    parser.add_argument("--state", choices=STATES, default="signal", help="what the data are; default signal")
+    parser.add_argument(
+        "--state",
+        metavar="KIND",
+        choices=STATES,
+        default="signal",
+        help=f"what the data are: {', '.join(STATES)}; default signal",
+    )
     given = parser.parse_args(list(words))
     name, package = names(given.name)
     target = expanded(given.folder or name)
