@@ -1,0 +1,249 @@
+"""Ligands: molecules in any of chemistry's usual forms, a fresh conformer, and the bonds about which it may turn."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from rdkit import Chem, RDLogger
+from rdkit.Chem import AllChem, rdDistGeom
+
+from diffx.errors import DataError
+from diffx.noise import derive
+
+from .atoms import METALS, Types, ligand_types
+
+MOST_ATOMS = 150  # heavy ones; what is larger is a peptide or a polymer, which torsions alone do not fold
+# Single bonds outside rings, between two atoms that each have another heavy neighbour; amides and their like keep the
+# form that the conformer has, as do bonds beside a triple bond.
+_TURNS = Chem.MolFromSmarts("[!D1;!$([D2]#*);!$([D3](-[#1])#*)]-&!@[!D1;!$([D2]#*)]")
+_STIFF = [Chem.MolFromSmarts(s) for s in ("[NX3;!$(N(-*)(-*)-S)]-[CX3]=[O,S,N]",)]
+
+
+@dataclass(frozen=True)
+class Torsion:
+    """A bond about which atoms turn: the atoms `moved` [n] (a mask), about the axis from atom `a` to atom `b`."""
+
+    a: int
+    b: int
+    moved: np.ndarray
+
+
+@dataclass(frozen=True)
+class Ligand:
+    """A molecule of n heavy atoms ready to be docked.
+
+    mol: RDKit molecule without hydrogens, with stereochemistry; its one conformer is `positions` float64 [n, 3] in Å,
+    centred. types: Vina's. torsions: from the centre of the molecule outwards, so that each moves what hangs on it.
+    pairs: int [p, 2], atoms over three bonds apart whose distance some torsion changes.
+    rotors: Vina's count of rotors, in which a terminal OH or NH2 counts one half. notes: what was changed, in words.
+    """
+
+    name: str
+    mol: Chem.Mol
+    positions: np.ndarray
+    types: Types
+    torsions: tuple[Torsion, ...]
+    pairs: np.ndarray
+    rotors: float
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def posed(self, positions: np.ndarray) -> Chem.Mol:
+        """The molecule with these positions [n, 3]."""
+        mol = Chem.Mol(self.mol)
+        conformer = mol.GetConformer()
+        for i, point in enumerate(np.asarray(positions, dtype=float)):
+            conformer.SetAtomPosition(i, point.tolist())
+        return mol
+
+
+def from_smiles(text: str, name: str = "") -> Chem.Mol:
+    """The molecule of a SMILES. Raises DataError where RDKit cannot read it."""
+    with _quiet():
+        mol = Chem.MolFromSmiles(text.strip())
+    if mol is None or not mol.GetNumAtoms():
+        raise DataError(f"{name or text!r}: RDKit cannot read this SMILES")
+    return mol
+
+
+def read_ligands(path: str | Path) -> list[tuple[str, Chem.Mol | DataError]]:
+    """(name, molecule) of each entry of an SDF, MOL, MOL2 or SMILES file; an error in place of one that is unreadable.
+
+    Raises:
+        DataError: no file, another format, no entry.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise DataError(f"{path}: there is no such file")
+    readers = {".sdf": _sdf, ".mol": _sdf, ".mol2": _mol2, ".smi": _smi, ".smiles": _smi}
+    if path.suffix.lower() not in readers:
+        raise DataError(f"{path}: a ligand is a SMILES or a file .sdf, .mol, .mol2 or .smi")
+    with _quiet():
+        found = readers[path.suffix.lower()](path)
+    if not found:
+        raise DataError(f"{path}: no molecule in it")
+    return found
+
+
+def prepare(mol: Chem.Mol, name: str, seed: int = 0) -> Ligand:
+    """A ligand with a fresh conformer, whatever coordinates the molecule came with.
+
+    The largest part of a salt or a mixture is taken. The conformer is ETKDG's (Wang et al. 2020), relaxed by MMFF94
+    where that knows the atoms; the same seed gives the same one.
+
+    Raises:
+        DataError: metals, too many atoms, no conformer.
+    """
+    mol, notes = _largest(mol, name)
+    heavy = mol.GetNumHeavyAtoms()
+    metals = sorted({a.GetSymbol() for a in mol.GetAtoms()} & {*METALS, "Pt", "Pd", "Ru", "Rh", "Ir", "Au", "Ag"})
+    if metals:
+        raise DataError(f"{name}: it holds {', '.join(metals)}; molecules with metals cannot be docked")
+    if heavy > MOST_ATOMS:
+        raise DataError(f"{name}: {heavy} heavy atoms; at most {MOST_ATOMS} can be docked")
+    if any(len(ring) > 9 for ring in mol.GetRingInfo().AtomRings()):
+        notes.append("a macrocycle: its ring keeps the form of the conformer")
+    full = _embedded(Chem.AddHs(mol), name, seed)
+    bare = Chem.RemoveHs(full, sanitize=True)
+    positions = bare.GetConformer().GetPositions()
+    positions = positions - positions.mean(0)
+    torsions = _torsions(bare, positions)
+    ligand = Ligand(
+        name, bare, positions, ligand_types(full), torsions, _pairs(bare, torsions), _rotors(full), tuple(notes)
+    )
+    return Ligand(**{**vars(ligand), "mol": ligand.posed(positions)})
+
+
+def _largest(mol: Chem.Mol, name: str) -> tuple[Chem.Mol, list[str]]:
+    parts = Chem.GetMolFrags(mol, asMols=True)
+    if len(parts) == 1:
+        return Chem.RemoveHs(mol), []
+    largest = max(parts, key=lambda part: part.GetNumHeavyAtoms())
+    return Chem.RemoveHs(largest), [f"{len(parts)} parts: the largest, {Chem.MolToSmiles(largest)}, is docked"]
+
+
+def _embedded(mol: Chem.Mol, name: str, seed: int) -> Chem.Mol:
+    options = rdDistGeom.ETKDGv3()
+    options.randomSeed = derive(seed, "conformer") % 2**31
+    options.useSmallRingTorsions = True
+    with _quiet():
+        done = rdDistGeom.EmbedMolecule(mol, options)
+        if done < 0:
+            options.useRandomCoords = True
+            options.maxIterations = 1000
+            done = rdDistGeom.EmbedMolecule(mol, options)
+        if done < 0:
+            raise DataError(f"{name}: RDKit finds no conformer of it")
+        if AllChem.MMFFHasAllMoleculeParams(mol):
+            AllChem.MMFFOptimizeMolecule(mol, maxIters=500)
+    return mol
+
+
+def _torsions(mol: Chem.Mol, positions: np.ndarray) -> tuple[Torsion, ...]:
+    """From the atom nearest the middle outwards, the larger part stays."""
+    stiff = {frozenset(match[:2]) for rule in _STIFF for match in mol.GetSubstructMatches(rule, maxMatches=10_000)}
+    bonds = {frozenset(pair) for pair in mol.GetSubstructMatches(_TURNS, maxMatches=10_000)} - stiff
+    neighbours = [[n.GetIdx() for n in atom.GetNeighbors()] for atom in mol.GetAtoms()]
+    root, order = int(np.linalg.norm(positions - positions.mean(0), axis=1).argmin()), []
+    seen, queue = {root}, deque([root])
+    while queue:
+        here = queue.popleft()
+        for there in neighbours[here]:
+            if frozenset((here, there)) in bonds and there not in seen:
+                order.append((here, there))
+            if there not in seen:
+                seen.add(there)
+                queue.append(there)
+    return tuple(Torsion(a, b, _beyond(neighbours, a, b)) for a, b in order)
+
+
+def _beyond(neighbours: list[list[int]], a: int, b: int) -> np.ndarray:
+    """Atoms on b's side of the bond, b itself apart: it lies on the axis."""
+    moved = np.zeros(len(neighbours), bool)
+    queue = deque([b])
+    seen = {a, b}
+    while queue:
+        for there in neighbours[queue.popleft()]:
+            if there not in seen:
+                seen.add(there)
+                moved[there] = True
+                queue.append(there)
+    return moved
+
+
+def _pairs(mol: Chem.Mol, torsions: tuple[Torsion, ...]) -> np.ndarray:
+    apart = Chem.GetDistanceMatrix(mol) > 3
+    moves = np.zeros_like(apart)
+    for torsion in torsions:
+        fixed = ~torsion.moved
+        fixed[[torsion.a, torsion.b]] = False
+        moves |= torsion.moved[:, None] & fixed[None]
+    return np.argwhere(np.triu(apart & (moves | moves.T)))
+
+
+def _rotors(mol: Chem.Mol) -> float:
+    """Vina's number of rotors of a molecule with hydrogens."""
+    bare_degree = {a.GetIdx(): sum(n.GetAtomicNum() > 1 for n in a.GetNeighbors()) for a in mol.GetAtoms()}
+    stiff = {frozenset(match[:2]) for rule in _STIFF for match in mol.GetSubstructMatches(rule, maxMatches=10_000)}
+    total = 0.0
+    for bond in mol.GetBonds():
+        ends = (bond.GetBeginAtom(), bond.GetEndAtom())
+        if bond.GetBondType() != Chem.BondType.SINGLE or bond.IsInRing() or any(e.GetAtomicNum() == 1 for e in ends):
+            continue
+        if frozenset(e.GetIdx() for e in ends) in stiff:
+            continue
+        # an end that is a single atom turns nothing unless it carries a polar hydrogen
+        if any(bare_degree[e.GetIdx()] == 1 and not (e.GetTotalNumHs(True) and e.GetAtomicNum() != 6) for e in ends):
+            continue
+        total += sum(0.5 for e in ends if bare_degree[e.GetIdx()] > 1)
+    return total
+
+
+def _sdf(path: Path) -> list[tuple[str, Chem.Mol | DataError]]:
+    found: list[tuple[str, Chem.Mol | DataError]] = []
+    for number, mol in enumerate(Chem.SDMolSupplier(str(path), removeHs=False), start=1):
+        entry = path.stem if number == 1 else f"{path.stem}-{number}"
+        if mol is None or not mol.GetNumAtoms():
+            found.append((entry, DataError(f"{path}, entry {number}: RDKit cannot read it")))
+        else:
+            title = mol.GetProp("_Name").strip() if mol.HasProp("_Name") else ""
+            found.append((title or entry, mol))
+    return found
+
+
+def _mol2(path: Path) -> list[tuple[str, Chem.Mol | DataError]]:
+    blocks = path.read_text(encoding="utf-8", errors="replace").split("@<TRIPOS>MOLECULE")[1:]
+    found: list[tuple[str, Chem.Mol | DataError]] = []
+    for number, block in enumerate(blocks, start=1):
+        name = block.strip().splitlines()[0].strip() if block.strip() else ""
+        mol = Chem.MolFromMol2Block("@<TRIPOS>MOLECULE" + block, removeHs=False)
+        entry = name or (path.stem if len(blocks) == 1 else f"{path.stem}-{number}")
+        found.append((entry, mol or DataError(f"{path}, entry {number}: RDKit cannot read it")))
+    return found
+
+
+def _smi(path: Path) -> list[tuple[str, Chem.Mol | DataError]]:
+    found: list[tuple[str, Chem.Mol | DataError]] = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        words = line.split(maxsplit=1)
+        if not words or line.startswith("#"):
+            continue
+        name = words[1].strip() if len(words) > 1 else f"{path.stem}-{number}"
+        mol = Chem.MolFromSmiles(words[0])
+        found.append((name, mol or DataError(f"{path}, line {number}: RDKit cannot read {words[0]!r}")))
+    return found
+
+
+class _quiet:
+    """RDKit's own messages off: what is wrong is said once, by us."""
+
+    def __enter__(self) -> None:
+        RDLogger.DisableLog("rdApp.*")
+
+    def __exit__(self, *_: object) -> None:
+        RDLogger.EnableLog("rdApp.error")
