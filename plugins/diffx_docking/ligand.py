@@ -16,10 +16,12 @@ from diffx.noise import derive
 from .atoms import METALS, Types, ligand_types
 
 MOST_ATOMS = 150  # heavy ones; what is larger is a peptide or a polymer, which torsions alone do not fold
-# Single bonds outside rings, between two atoms that each have another heavy neighbour; amides and their like keep the
-# form that the conformer has, as do bonds beside a triple bond.
-_TURNS = Chem.MolFromSmarts("[!D1;!$([D2]#*);!$([D3](-[#1])#*)]-&!@[!D1;!$([D2]#*)]")
-_STIFF = [Chem.MolFromSmarts(s) for s in ("[NX3;!$(N(-*)(-*)-S)]-[CX3]=[O,S,N]",)]
+# Single bonds outside rings, between two atoms that each have another heavy neighbour and no triple bond.
+_TURNS = Chem.MolFromSmarts("[!D1;!$([D2]#*)]-&!@[!D1;!$([D2]#*)]")
+# Amides, amidines and thioamides keep the form of the conformer; where the nitrogen carries two different substituents,
+# both forms occur, and the bond may turn (AutoDock's rule).
+_AMIDE = Chem.MolFromSmarts("[NX3]-[CX3]=[O,N,SX1]")
+_TERTIARY = Chem.MolFromSmarts("[NX3]([!#1])([!#1])-[CX3]=[O,N,SX1]")
 
 
 @dataclass(frozen=True)
@@ -146,8 +148,7 @@ def _embedded(mol: Chem.Mol, name: str, seed: int) -> Chem.Mol:
 
 def _torsions(mol: Chem.Mol, positions: np.ndarray) -> tuple[Torsion, ...]:
     """From the atom nearest the middle outwards, the larger part stays."""
-    stiff = {frozenset(match[:2]) for rule in _STIFF for match in mol.GetSubstructMatches(rule, maxMatches=10_000)}
-    bonds = {frozenset(pair) for pair in mol.GetSubstructMatches(_TURNS, maxMatches=10_000)} - stiff
+    bonds = {frozenset(pair) for pair in mol.GetSubstructMatches(_TURNS, maxMatches=10_000)} - _stiff(mol)
     neighbours = [[n.GetIdx() for n in atom.GetNeighbors()] for atom in mol.GetAtoms()]
     root, order = int(np.linalg.norm(positions - positions.mean(0), axis=1).argmin()), []
     seen, queue = {root}, deque([root])
@@ -160,6 +161,16 @@ def _torsions(mol: Chem.Mol, positions: np.ndarray) -> tuple[Torsion, ...]:
                 seen.add(there)
                 queue.append(there)
     return tuple(Torsion(a, b, _beyond(neighbours, a, b)) for a, b in order)
+
+
+def _stiff(mol: Chem.Mol) -> set[frozenset[int]]:
+    """Bonds of amides that do not turn."""
+    stiff = {frozenset(match[:2]) for match in mol.GetSubstructMatches(_AMIDE, maxMatches=10_000)}
+    rank = list(Chem.CanonicalRankAtoms(mol, breakTies=False))
+    for n, one, other, c, _ in mol.GetSubstructMatches(_TERTIARY, uniquify=False, maxMatches=10_000):
+        if rank[one] != rank[other]:
+            stiff.discard(frozenset((n, c)))
+    return stiff
 
 
 def _beyond(neighbours: list[list[int]], a: int, b: int) -> np.ndarray:
@@ -187,21 +198,25 @@ def _pairs(mol: Chem.Mol, torsions: tuple[Torsion, ...]) -> np.ndarray:
 
 
 def _rotors(mol: Chem.Mol) -> float:
-    """Vina's number of rotors of a molecule with hydrogens."""
-    bare_degree = {a.GetIdx(): sum(n.GetAtomicNum() > 1 for n in a.GetNeighbors()) for a in mol.GetAtoms()}
-    stiff = {frozenset(match[:2]) for rule in _STIFF for match in mol.GetSubstructMatches(rule, maxMatches=10_000)}
-    total = 0.0
+    """Vina's number of rotors of a molecule with hydrogens: one half for each end that has further neighbours."""
+    stiff, total = _stiff(mol), 0.0
     for bond in mol.GetBonds():
         ends = (bond.GetBeginAtom(), bond.GetEndAtom())
-        if bond.GetBondType() != Chem.BondType.SINGLE or bond.IsInRing() or any(e.GetAtomicNum() == 1 for e in ends):
-            continue
-        if frozenset(e.GetIdx() for e in ends) in stiff:
-            continue
-        # an end that is a single atom turns nothing unless it carries a polar hydrogen
-        if any(bare_degree[e.GetIdx()] == 1 and not (e.GetTotalNumHs(True) and e.GetAtomicNum() != 6) for e in ends):
-            continue
-        total += sum(0.5 for e in ends if bare_degree[e.GetIdx()] > 1)
+        single = bond.GetBondType() == Chem.BondType.SINGLE and not bond.IsInRing()
+        if single and all(map(_turns, ends)) and frozenset(end.GetIdx() for end in ends) not in stiff:
+            total += sum(0.5 for end in ends if _bare_degree(end) > 1)
     return total
+
+
+def _turns(atom: Chem.Atom) -> bool:
+    """Whether a bond to this atom can be a rotor: a lone atom turns nothing unless it carries a polar hydrogen."""
+    if atom.GetAtomicNum() == 1 or any(b.GetBondType() == Chem.BondType.TRIPLE for b in atom.GetBonds()):
+        return False
+    return _bare_degree(atom) > 1 or (atom.GetAtomicNum() != 6 and atom.GetTotalNumHs(True) > 0)
+
+
+def _bare_degree(atom: Chem.Atom) -> int:
+    return sum(n.GetAtomicNum() > 1 for n in atom.GetNeighbors())
 
 
 def _sdf(path: Path) -> list[tuple[str, Chem.Mol | DataError]]:
