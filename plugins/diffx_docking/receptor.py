@@ -48,6 +48,11 @@ class Receptor:
         maybe[maybe] = (gaps <= within).any(1)
         return maybe
 
+    def near_box(self, low: np.ndarray, high: np.ndarray, within: float) -> np.ndarray:
+        """Mask [n] of the atoms at most `within` Å from a box with corners low and high [3]."""
+        gap = np.maximum(np.maximum(low - self.positions, self.positions - high), 0.0)
+        return np.linalg.norm(gap, axis=1) <= within
+
     def whole_residues(self, mask: np.ndarray) -> np.ndarray:
         """The mask widened to all atoms of the residues it touches."""
         touched = {self.residues[i] for i in np.flatnonzero(mask)}

@@ -45,6 +45,17 @@ def pair_energy(distance: Tensor, radii: Tensor, hydrophobic: Tensor, hydrogen: 
     return energy.where(distance < CUTOFF, 0.0)
 
 
+def pair_slope(distance: Tensor, radii: Tensor, hydrophobic: Tensor, hydrogen: Tensor) -> Tensor:
+    """Derivative of :func:`pair_energy` with respect to the distance, kcal/mol/Å."""
+    surface = distance - radii
+    slope = -8 * GAUSS1 * surface * (-(surface / 0.5).square()).exp()
+    slope = slope - 0.5 * GAUSS2 * (surface - 3) * (-((surface - 3) / 2).square()).exp()
+    slope = slope + 2 * REPULSION * surface.clamp(max=0)
+    slope = slope - HYDROPHOBIC * hydrophobic * ((surface > 0.5) & (surface < 1.5))
+    slope = slope - HYDROGEN / 0.7 * hydrogen * ((surface > -0.7) & (surface < 0))
+    return slope.where(distance < CUTOFF, 0.0)
+
+
 class Vina:
     """Score of a ligand's poses in a receptor.
 
@@ -63,13 +74,23 @@ class Vina:
 
     def between(self, positions: Tensor) -> Tensor:
         """Energy between ligand and receptor of positions [B, n, 3]: [B], kcal/mol."""
-        distance = torch.cdist(positions, self.points.expand(len(positions), -1, -1), compute_mode="donot_use_mm_for_euclid_dist")
+        points = self.points.expand(len(positions), -1, -1)
+        distance = torch.cdist(positions, points, compute_mode="donot_use_mm_for_euclid_dist")
         return self.pairing.energy(distance).sum((-1, -2))
 
     def within(self, positions: Tensor) -> Tensor:
         """Energy of the pairs inside the ligand, [B]."""
         distance = torch.linalg.vector_norm(positions[:, self.first] - positions[:, self.second], dim=-1)
         return pair_energy(distance, *self._inside).sum(-1)
+
+    def within_and_force(self, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """:meth:`within` [B], and the forces [B, n, 3] that it makes."""
+        gap = positions[:, self.first] - positions[:, self.second]
+        distance = torch.linalg.vector_norm(gap, dim=-1).clamp_min(1e-3)
+        pull = (-pair_slope(distance, *self._inside) / distance)[..., None] * gap
+        force = torch.zeros_like(positions)
+        force.index_add_(1, self.first, pull).index_add_(1, self.second, -pull)
+        return pair_energy(distance, *self._inside).sum(-1), force
 
     def affinity(self, positions: Tensor) -> Tensor:
         """What Vina reports as the affinity of a pose, [B]: the energy between, divided by a term for the rotors."""

@@ -1,0 +1,60 @@
+"""Minimisation of many poses at once, each by BFGS of its own, in the degrees of freedom of a pose."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+
+from diffx.process.rotation import exp, orthogonal
+
+Pose = Mapping[str, Tensor]
+Energy = Callable[[Pose], tuple[Tensor, Tensor]]  # pose -> energies [B], gradients [B, 6 + m]
+_ARMIJO, _SHRINK, _MOST = 1e-4, 0.35, 0.5  # least decrease, step if it fails, longest step in Å or radians
+
+
+def moved(pose: Pose, step: Tensor) -> dict[str, Tensor]:
+    """The pose after a tangent step [B, 6 + m]: translation, rotation vector in the world's frame, torsions."""
+    shift, turn, twist = step[:, :3], step[:, 3:6], step[:, 6:]
+    rotation = orthogonal(exp(turn) @ pose["rotation"])
+    return {"translation": pose["translation"] + shift, "rotation": rotation, "torsion": pose["torsion"] + twist}
+
+
+def minimise(energy: Energy, pose: Pose, steps: int = 20) -> tuple[dict[str, Tensor], Tensor]:
+    """Poses of less energy, and their energies [B].
+
+    BFGS with backtracking (Nocedal and Wright 2006, algorithm 6.1), all poses in step; one whose trial step does not
+    lower its energy stays where it is, and tries a shorter one next.
+    """
+    here = dict(pose)
+    value, gradient = energy(here)
+    batch, size = gradient.shape
+    unit = torch.eye(size, dtype=gradient.dtype)
+    inverse = unit.expand(batch, size, size).clone()
+    length = torch.ones(batch, 1, dtype=gradient.dtype)
+    for _ in range(steps):
+        direction = -(inverse @ gradient[..., None])[..., 0]
+        slope = (direction * gradient).sum(-1, keepdim=True)
+        uphill = slope >= 0
+        direction, slope = direction.where(~uphill, -gradient), slope.where(~uphill, -gradient.square().sum(-1, True))
+        step = direction * length
+        step = step * (_MOST / step.abs().amax(-1, keepdim=True).clamp_min(1e-9)).clamp(max=1.0)
+        there = moved(here, step)
+        new_value, new_gradient = energy(there)
+        better = (new_value[:, None] <= value[:, None] + _ARMIJO * length * slope)[:, 0]
+        inverse = _updated(inverse, step, new_gradient - gradient, better, unit)
+        here = {k: there[k].where(better.view(-1, *(1,) * (there[k].ndim - 1)), here[k]) for k in here}
+        value, gradient = new_value.where(better, value), new_gradient.where(better[:, None], gradient)
+        length = torch.ones_like(length).where(better[:, None], length * _SHRINK)
+    return here, value
+
+
+def _updated(inverse: Tensor, step: Tensor, change: Tensor, better: Tensor, unit: Tensor) -> Tensor:
+    """The inverse Hessian after a step, where the curvature along it is positive."""
+    curvature = (step * change).sum(-1)
+    usable = better & (curvature > 1e-8)
+    rho = (1 / curvature.where(usable, 1.0))[:, None, None]
+    left = unit - rho * step[:, :, None] * change[:, None]
+    new = left @ inverse @ left.transpose(-1, -2) + rho * step[:, :, None] * step[:, None]
+    return new.where(usable[:, None, None], inverse)
