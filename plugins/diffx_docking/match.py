@@ -1,0 +1,80 @@
+"""The pose of a fresh conformer that comes nearest to a known one: what a network can be asked to find."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from rdkit import Chem
+from torch import Tensor
+
+from diffx.errors import DataError
+from diffx.noise import Noise
+from diffx.process.rotation import from_quaternion
+
+from .ligand import Ligand
+from .pose import Body
+from .relax import minimise
+
+_MOST = 512  # symmetry equivalent numberings that are tried
+
+
+def numberings(ligand: Ligand, reference: Chem.Mol) -> np.ndarray:
+    """For each symmetry of the molecule, which atom of the reference is which of the ligand: int [s, n].
+
+    Raises:
+        DataError: the two are not the same molecule.
+    """
+    bare = Chem.RemoveHs(reference)
+    found = bare.GetSubstructMatches(ligand.mol, uniquify=False, useChirality=False, maxMatches=_MOST)
+    if not found:
+        # bond orders and charges of a file may differ from those of the SMILES; the skeleton does not
+        found = _skeleton(bare).GetSubstructMatches(_skeleton(ligand.mol), uniquify=False, maxMatches=_MOST)
+    if not found or bare.GetNumAtoms() != len(ligand):
+        raise DataError(f"{ligand.name}: the reference is another molecule than the ligand")
+    return np.array(found)
+
+
+def rmsd(positions: np.ndarray, reference: np.ndarray, orders: np.ndarray) -> np.ndarray:
+    """Symmetry-corrected RMSD [B] in Å of positions [B, n, 3] to reference [n, 3], without superposition."""
+    gaps = [((positions - reference[order]) ** 2).sum(-1).mean(-1) for order in orders]
+    return np.sqrt(np.min(gaps, axis=0))
+
+
+def match(ligand: Ligand, target: np.ndarray, seed: int = 0, starts: int = 64) -> tuple[dict[str, Tensor], float]:
+    """The pose (of one, [1, ...]) whose positions are nearest to target [n, 3], and its RMSD in Å.
+
+    Bond lengths, angles and rings are the conformer's, so the RMSD is not 0; a few tenths is usual.
+    """
+    body, m = Body(ligand, torch.float64), len(ligand.torsions)
+    goal = torch.as_tensor(target, dtype=torch.float64)
+    noise = Noise([seed])["match"]
+    pose = {
+        "translation": goal.mean(0).expand(starts, 3).clone(),
+        "rotation": from_quaternion(noise["turn"].normal(starts, 4)[0].double()),
+        "torsion": np.pi * (2 * noise["twist"].uniform(starts, m)[0].double() - 1),
+    }
+
+    def energy(pose: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        positions = body.positions(pose)
+        gap = positions - goal
+        return gap.square().sum((-1, -2)), -torch.cat(list(body.forces(positions, -2 * gap).values()), -1)
+
+    pose, value = minimise(energy, pose, steps=150)
+    best = int(value.argmin())
+    return {k: v[best : best + 1] for k, v in pose.items()}, float((value[best] / len(goal)).sqrt())
+
+
+def _skeleton(mol: Chem.Mol) -> Chem.Mol:
+    plain = Chem.RWMol(mol)
+    for bond in plain.GetBonds():
+        bond.SetBondType(Chem.BondType.SINGLE)
+        bond.SetIsAromatic(False)
+    for atom in plain.GetAtoms():
+        atom.SetIsAromatic(False)
+        atom.SetFormalCharge(0)
+        atom.SetNoImplicit(True)
+        atom.SetNumExplicitHs(0)
+        atom.SetChiralTag(Chem.ChiralType.CHI_UNSPECIFIED)
+    return plain.GetMol()
