@@ -33,9 +33,9 @@ $(BENCH_READY): pyproject.toml
 	$(BENCH)/bin/python -m pip install -q --disable-pip-version-check -e '.[mri,bench]' pytest
 	@touch $@
 
-$(READY): pyproject.toml hatch_build.py
+$(READY): pyproject.toml hatch_build.py weights/diffx-weights-research/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "diffx needs Python 3.11 or newer: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[all,dev]'
+	$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[all,dev]' -e ./weights/diffx-weights-research
 	@touch $@

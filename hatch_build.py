@@ -1,6 +1,6 @@
-"""Build hook: ships registry.yaml inside the wheel as diffx/registry.yaml.
+"""Build hook: ships registry.yaml and the pages of docs/ inside the wheel, as diffx/registry.yaml and diffx/docs/.
 
-An editable install reads the checkout's own file, so that editing the catalogue needs no reinstall.
+An editable install reads the checkout's own files, so that editing them needs no reinstall.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 
 class RegistryHook(BuildHookInterface):
-    """Force-include the catalogue in standard wheels; refuse to build with one that does not parse."""
+    """Force-include catalogue and pages in standard wheels; refuse to build with a catalogue that does not parse."""
 
     PLUGIN_NAME = "custom"
 
@@ -24,3 +24,5 @@ class RegistryHook(BuildHookInterface):
             raise ValueError(f"{source}: no mapping 'plugins'")
         if version == "standard":
             build_data["force_include"][str(source)] = "diffx/registry.yaml"
+            for page in (Path(self.root) / "docs").glob("*.md"):
+                build_data["force_include"][str(page)] = f"diffx/docs/{page.name}"

@@ -41,9 +41,9 @@ def equal_error(rows: list[solvers.Error], ours: str, at: int) -> dict[str, floa
 
 def brains(quick: bool) -> list[solvers.Error]:
     """Errors on the shipped network of mri_synth, unguided and as it is used."""
-    from precision import load
+    from diffx.pipeline import Pipeline
 
-    model, process, shape = load()
+    pipeline = Pipeline.load("mri-synth-ixi", "cpu")
     records = [{"age": 30.0, "sex": "F"}, {"age": 70.0, "sex": "M"}]
     counts, reference = ((10, 20), 40) if quick else ((5, 8, 10, 15, 20, 30, 50), 120)
     rows = []
@@ -51,7 +51,7 @@ def brains(quick: bool) -> list[solvers.Error]:
         if quick and guidance != 1.0:
             continue
         chosen = solvers.SHORT if quick else solvers.CANDIDATES
-        rows += solvers.trained(counts, model, process, shape, records, name, reference, guidance, stop, chosen)
+        rows += solvers.trained(counts, pipeline, pipeline.spec.shape, records, name, reference, guidance, stop, chosen)
     return rows
 
 

@@ -3,9 +3,9 @@
 python benchmarks/mri_encoder.py ROOT
 
 ROOT: a BIDS folder with T1w scans, brain masks and a column split in participants.tsv. Every set of held-out scans is
-compared with 40 random sets of as many training scans; undisturbed, that is the floor, and all else is given in floors.
-Mean brains of the same ages and sexes are compared with the held-out scans themselves, as task=evaluate does. About a
-minute of one core, and a second and a half a scan where the scans are not in the cache.
+compared with 40 random sets of as many training scans; undisturbed, that is real against real, and all else is given
+in units of it. Mean brains of the same ages and sexes are compared with the held-out scans themselves, as task=evaluate
+does. About a minute of one core, and a second and a half a scan where the scans are not in the cache.
 """
 
 from __future__ import annotations
@@ -92,9 +92,9 @@ def main() -> None:
         features = measures.features(images)
         return np.array([frechet_distance(features, subset) for subset in subsets])
 
-    floors = against_training(real.images)
-    low, high = np.quantile(floors, [0.025, 0.975])
-    print(f"floor, n = {len(held)}: {floors.mean():.2f}; 95 % of {SUBSETS} training sets {low:.2f} to {high:.2f}")
+    undisturbed = against_training(real.images)
+    low, high = np.quantile(undisturbed, [0.025, 0.975])
+    print(f"real against real, n = {len(held)}: {undisturbed.mean():.2f}; 95 % of {SUBSETS}: {low:.2f} to {high:.2f}")
     sets: dict[str, list[np.ndarray]] = {}
     for i, brain in enumerate(real.images.astype(np.float32) / 170):
         for name, made in changes(brain, i).items():
@@ -102,11 +102,12 @@ def main() -> None:
                 made = np.where(brain > 0, np.maximum(made, 1 / 170), 0)
             sets.setdefault(name, []).append(np.rint(np.clip(made * 170, 0, 255)).astype(np.uint8))
     for name, images in sets.items():
-        print(f"{name}: {against_training(np.stack(images)).mean() / floors.mean():.2f} floors", flush=True)
+        share = against_training(np.stack(images)).mean() / undisturbed.mean()
+        print(f"{name}: {share:.2f} times real against real", flush=True)
     with torch.no_grad():
         means = torch.cat([codec.decode(codec.expected([s.age], [s.sex])) for s in real.scans])
     distance = frechet_distance(measures.features(real.images), measures.features(to_bytes(means.float().numpy())))
-    print(f"mean brains of their ages and sexes: {distance / floors.mean():.2f} floors")
+    print(f"mean brains of their ages and sexes: {distance / undisturbed.mean():.2f} times real against real")
 
 
 if __name__ == "__main__":

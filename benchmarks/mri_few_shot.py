@@ -34,13 +34,13 @@ from diffx_mri.align import read_mask
 from diffx_mri.bids import Scan, find_scans
 from diffx_mri.codec import BrainCodec
 from diffx_mri.pack import Packed
-from diffx_mri.synth.adapt import adapted, departures, recoded, unmirrored
 from diffx_mri.synth.config import BrainSampling, SynthConfig
 from diffx_mri.synth.data import Latents, prepare
 from diffx_mri.synth.evaluate import similarity
 from diffx_mri.synth.evaluate.measures import SHIPPED, Measures
 from diffx_mri.synth.evaluate.scans import read_posed, to_bytes
 from diffx_mri.synth.evaluate.sets import people
+from diffx_mri.synth.tasks.adapt import adapted, departures, recoded, unmirrored
 from diffx_mri.volume import Volume, load, save
 
 GAMMA = 0.65  # less contrast between grey and white matter, brighter fluid

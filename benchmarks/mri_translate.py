@@ -16,7 +16,7 @@ import numpy as np
 
 from diffx.io.files import write_json
 from diffx_mri import Translator
-from diffx_mri.bids import participants
+from diffx_mri.bids import derived, held_out, is_lesion_mask, known
 from diffx_mri.translate.contrast import Contrast, find_contrast
 from diffx_mri.translate.intensity import normalise
 from diffx_mri.volume import load
@@ -30,11 +30,12 @@ def main() -> None:
     asked = parser.parse_args()
     translator = Translator.load()
     scans = {name: find_contrast(asked.root, Contrast.of(name)) for name in translator.contrasts}
-    people, _ = participants(asked.root / "participants.tsv")
+    both = sorted(set.intersection(*map(set, scans.values())))
+    (people, _), lesions = known(asked.root, both), derived(asked.root, ("mask",))
     rows = []
-    for session in sorted(set.intersection(*map(set, scans.values()))):
-        masks = sorted((asked.root / "derivatives/lesion" / session[0]).rglob("*lesion*mask.nii*"))
-        if people[session[0]].get("split") != "val" or not masks:
+    for session in both:
+        masks = [path for path, name in lesions.get(session, []) if is_lesion_mask(name)]
+        if not held_out(people[session]["split"]) or not masks:
             continue
         lesion = load(masks[0])
         for given, wanted in (translator.contrasts, translator.contrasts[::-1]):

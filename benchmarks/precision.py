@@ -16,32 +16,22 @@ from typing import Any
 
 import torch
 
-from diffx import plugins
-from diffx.build import restore
 from diffx.config import TrainConfig
+from diffx.pipeline import Pipeline
 from diffx.plan import make_plan
-from diffx.plugins.weights import resolve_weights
 from diffx.sampling import sample
-from diffx.tasks import predictor, ready
-from diffx.train import fit
+from diffx.train import Monitor, fit
 
-
-def load() -> tuple[Any, Any, tuple[int, ...]]:
-    """(model, process, shape) of the shipped brains."""
-    from diffx_mri.synth.config import SynthConfig
-
-    path = resolve_weights("mri-synth-ixi", "mri_synth")
-    model, process, _, spec, _, _ = restore(plugins.load("mri_synth", ()), SynthConfig, path)
-    return model, process, spec.shape
+WEIGHTS = "mri-synth-ixi"
 
 
 def sampling(device: str, batch: int = 2) -> list[dict[str, Any]]:
     """Relative RMS error against fp32 of 24 steps from the same noise, and seconds."""
-    model, process, shape = load()
+    pipeline = Pipeline.load(WEIGHTS, device)
+    model, process, shape = pipeline.model, pipeline.process, pipeline.spec.shape
     plan = make_plan(process.schedule, "dpmpp_2m", 24)
-    ready(model, device)
-    values = model.conditioning.collate([{"age": 30.0 + 10 * i, "sex": "F"} for i in range(batch)])
-    predict, condition = predictor(model, values, 1.0)
+    predict = model.denoiser
+    condition = pipeline.condition([{"age": 30.0 + 10 * i, "sex": "F"} for i in range(batch)], range(batch))
     rows, truth = [], None
     kinds: list[tuple[str, torch.dtype | None, bool]] = [("fp32", None, False), ("bf16", torch.bfloat16, False)]
     if device == "cuda":
@@ -59,28 +49,20 @@ def sampling(device: str, batch: int = 2) -> list[dict[str, Any]]:
     return rows
 
 
-class _Curve:
+class _Curve(Monitor):
     """A monitor that keeps the losses."""
 
     def __init__(self) -> None:
         self.losses: list[float] = []
 
-    def log(self, text: str) -> None:
-        """Nothing to say."""
-
     def record(self, step: int, **values: float) -> None:
         self.losses += [values["loss"]] if "loss" in values else []
-
-    def progress(self, items: int, label: str, done: int = 0) -> Any:
-        from contextlib import nullcontext
-        from types import SimpleNamespace
-
-        return nullcontext(SimpleNamespace(advance=lambda *a, **k: None))
 
 
 def training(device: str, steps: int) -> list[dict[str, Any]]:
     """Final losses and steps a second of the same training in each precision, on states drawn from the model."""
-    model, process, shape = load()
+    pipeline = Pipeline.load(WEIGHTS, device)
+    model, process, shape = pipeline.model, pipeline.process, pipeline.spec.shape
     rows = []
     data = [{"x": torch.randn(shape, generator=torch.Generator().manual_seed(i))} for i in range(16)]
     start = {k: v.clone() for k, v in model.state_dict().items()}
@@ -92,7 +74,7 @@ def training(device: str, steps: int) -> list[dict[str, Any]]:
         config = TrainConfig(steps=steps, batch=2, precision=precision, compile=compiled, log_every=1, val_every=0)
         with tempfile.TemporaryDirectory() as folder:
             began = time.perf_counter()
-            fit(model, process, data, config, seed=0, folder=Path(folder), monitor=curve, meta={}, device=device)
+            fit(model, process, data, config, folder=folder, monitor=curve, device=device)
             seconds = time.perf_counter() - began
         name = precision + (" compiled" if compiled else "")
         last = curve.losses[-max(steps // 5, 1) :]

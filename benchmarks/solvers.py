@@ -114,15 +114,15 @@ def _peers(denoise: Callable[[np.ndarray, float], np.ndarray], start: np.ndarray
     return {"k_diffusion dpmpp_2m karras": k_diffusion, "diffusers DPM++2M linspace": diffusers}
 
 
-def trained(counts: tuple[int, ...], model: Any, process: Any, shape: tuple[int, ...], records: list[dict[str, Any]],
-            name: str, reference: int, guidance: float = 1.0, stop: float = 0.0,
+def trained(counts: tuple[int, ...], pipeline: Any, shape: tuple[int, ...], records: list[dict[str, Any]], name: str,
+            reference: int, guidance: float = 1.0, stop: float = 0.0,
             chosen: tuple[tuple[str, str], ...] = CANDIDATES) -> list[Error]:  # fmt: skip
     """Relative RMS distance to where the probability flow ends, of the same starts: ||x_n - x*|| / ||x*||."""
-    from diffx.tasks import predictor, ready
+    from diffx.guide import cfg
 
-    seeds = range(len(records))
-    ready(model, "cpu")
-    predict, condition = predictor(model, model.conditioning.collate(records), guidance)
+    seeds, process = range(len(records)), pipeline.process
+    condition, null = (pipeline.condition(told, seeds) for told in (records, [{}] * len(records)))
+    predict = cfg(pipeline.model.denoiser, guidance, null)
     sigma_data = process.sigma_data
 
     def run(plan: Plan) -> torch.Tensor:

@@ -33,10 +33,13 @@ def diffx_conditioning(cfg, spec):
 
 def greet(run):
     run.metric("size", run.cfg.size)
+"""
 
+# tasks as strangers brought them before the manifest named their functions
+FORMER = """
 @diffx.hookimpl
 def diffx_tasks():
-    return {{"greet": greet}}
+    return {"greet": greet}
 """
 
 CONFIG = """
@@ -58,7 +61,7 @@ plugins:
     config: stranger_{name}.config:Config
     api: 1.0
     default_task: greet
-    tasks: {{greet: say hello}}
+    tasks: {{greet: {{run: "stranger_{name}.plugin:greet", help: say hello}}}}
     presets:
       big: {{size: 9, train: {{steps: 7}}}}
 """
@@ -87,11 +90,16 @@ class Strangers:
         (info / "entry_points.txt").write_text(f"[diffx]\n{name} = stranger_{name}.plugin\n")
         return package
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """These distributions, and whatever was on the path before: the diffx that is tested may be found there."""
+        path = os.pathsep.join(filter(None, [str(self.folder), os.environ.get("PYTHONPATH")]))
+        mine = {"PYTHONPATH": path, "DIFFX_CONFIG": f"{self.folder}-choices", "COLUMNS": "120"}
+        return {**os.environ, **mine}
+
     def python(self, *words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-        mine = {"PYTHONPATH": str(self.folder), "DIFFX_CONFIG": f"{self.folder}-choices", "COLUMNS": "120"}
-        environment = {**os.environ, **mine}
         command = [sys.executable, *words]
-        return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=cwd or self.folder)
+        return subprocess.run(command, capture_output=True, text=True, env=self.environment, cwd=cwd or self.folder)
 
     def diffx(self, *words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
         return self.python("-m", "diffx", *words, cwd=cwd)
@@ -148,6 +156,11 @@ class Fresh:
     def run(self, *command: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
         where = cwd or self.work
         return subprocess.run(command, capture_output=True, text=True, env=self.environment, cwd=where)
+
+    @property
+    def path(self) -> str:
+        """PYTHONPATH: this folder, then whatever was there already."""
+        return os.pathsep.join(filter(None, [str(self.folder), os.environ.get("PYTHONPATH")]))
 
     def python(self, *words: str) -> subprocess.CompletedProcess[str]:
         return self.run(str(self.bin / "python"), *words)

@@ -81,7 +81,7 @@ def execute(plan: Plan, denoise, x: np.ndarray, noise=None) -> np.ndarray:
     anchor = None
     for number, row in enumerate(plan.rows):
         if row.evaluate:
-            p, q = row.keep
+            p, q = row.output
             outputs.insert(0, p * x + q * denoise(x, row.t))
         if row.hold:
             anchor = x

@@ -1,4 +1,4 @@
-"""The KL autoencoder: closed forms, a reach that is what it says, windows that change nothing, and a fit."""
+"""The KL autoencoder: closed forms, a receptive field that is what it says, windows that change nothing, and a fit."""
 
 from __future__ import annotations
 
@@ -73,14 +73,14 @@ def test_blocks_start_at_the_identity() -> None:
     assert torch.equal(LocalBlock(1, 4)(x), x)
 
 
-# ------------------------------------------------------------------------------------------------------ reach, windows
+# -------------------------------------------------------------------------------------------- receptive field, windows
 
 
 @shapes
 def test_it_sees_as_far_as_it_says(shape) -> None:
     """The farthest element with a gradient, on both sides, over every place in a cell."""
     net = build(shape)
-    dims, f, (encoding, decoding) = shape[0], net.factor, net.reach
+    dims, f, (encoding, decoding) = shape[0], net.factor, net.receptive_field
     cells = 2 * max(decoding, -(-encoding // f)) + 3
     middle = cells // 2
     z = torch.randn(1, 3, *(cells,) * dims, requires_grad=True)
@@ -101,7 +101,7 @@ def test_it_sees_as_far_as_it_says(shape) -> None:
 @shapes
 def test_windows_that_share_three_reaches_change_nothing(shape) -> None:
     net = build(shape)
-    dims, f, (encoding, decoding) = shape[0], net.factor, net.reach
+    dims, f, (encoding, decoding) = shape[0], net.factor, net.receptive_field
     with torch.no_grad():
         overlap = 3 * decoding
         z = torch.randn(2, 3, *(overlap + 17, overlap + 9)[:dims])
@@ -160,7 +160,7 @@ def test_calibrated_latents_have_unit_variance_a_channel() -> None:
     torch.testing.assert_close(net.latent_std, z.std(1, correction=0), rtol=1e-4, atol=1e-5)
     one = net.encode(batches[1]).mode
     torch.testing.assert_close(net.normalise(one)[0, 1], (one[0, 1] - z.mean(1)[1]) / z.std(1, correction=0)[1])
-    torch.testing.assert_close(net.restore(net.normalise(one)), one, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(net.denormalise(net.normalise(one)), one, rtol=1e-4, atol=1e-5)
     assert {"latent_mean", "latent_std"} <= net.state_dict().keys()
     with pytest.raises(ValueError, match="no data"):
         net.calibrate([])

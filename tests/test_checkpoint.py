@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
+import datetime
+import enum
 import json
 import pickle
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from diffx.errors import DataError
+from diffx.errors import DataError, PluginError
 from diffx.io import checkpoint
 
 TENSORS = {
@@ -127,9 +132,77 @@ def test_a_write_that_fails_leaves_the_old_file(path, monkeypatch, when) -> None
     assert [p.name for p in path.parent.iterdir()] == [path.name]
 
 
-def test_what_json_cannot_say_is_refused_before_anything_is_written(tmp_path) -> None:
-    with pytest.raises(TypeError):
-        checkpoint.save(tmp_path / "x.safetensors", {}, {"path": tmp_path})
+def test_what_no_file_can_hold_is_refused_before_anything_is_written(tmp_path) -> None:
+    path = tmp_path / "x.safetensors"
+    with pytest.raises(PluginError, match="the fact 'codec' of the weights cannot be saved: cannot write object"):
+        checkpoint.save(path, {}, {"codec": {"deep": [object()]}})
+    with pytest.raises(PluginError, match=r"'extra\.name' of the weights cannot be saved"):
+        checkpoint.save(path, {"extra.name": "text"}, {})  # type: ignore[dict-item]
+    assert not list(tmp_path.iterdir())
+
+
+class Colour(enum.Enum):
+    RED = "red"
+
+
+class Size(enum.IntEnum):
+    LARGE = 3
+
+
+@dataclasses.dataclass
+class Fact:
+    where: Path
+    count: int
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        (Path("a/b"), "a/b"),
+        ((1, (2, 3)), [1, [2, 3]]),
+        ({"b", "a"}, ["a", "b"]),
+        (Colour.RED, "red"),
+        (Size.LARGE, 3),
+        (np.float32(0.5), 0.5),
+        (np.float64(0.1), 0.1),
+        (np.int64(7), 7),
+        (np.bool_(True), True),
+        (np.arange(3), [0, 1, 2]),
+        (torch.tensor([1.5, 2.5]), [1.5, 2.5]),
+        (datetime.date(2024, 2, 29), "2024-02-29"),
+        (datetime.datetime(2024, 2, 29, 12, 30), "2024-02-29T12:30:00"),
+        (datetime.timedelta(minutes=2), 120.0),
+        (Fact(Path("x"), 2), {"where": "x", "count": 2}),
+        ({Colour.RED: 1, 2: "two", np.int64(4): 3}, {"red": 1, "2": "two", "4": 3}),
+        (float("inf"), float("inf")),
+    ],
+)
+def test_facts_of_every_kind_are_read_back_in_jsons_own_types(tmp_path, given, read) -> None:
+    path = tmp_path / "x.safetensors"
+    for value, expected in ((given, read), ({"deep": [given]}, {"deep": [read]})):
+        checkpoint.rehearse(path, {"w": torch.ones(2)}, {"fact": value})
+        assert not list(tmp_path.iterdir())
+        checkpoint.save(path, {"w": torch.ones(2)}, {"fact": value})
+        found = checkpoint.load(path)[1]["fact"]
+        assert found == expected and type(found) is type(expected)
+        path.unlink()
+
+
+def test_tensors_that_share_memory_are_saved_each_by_itself(tmp_path) -> None:
+    whole = torch.arange(12.0)
+    shared = {"a": whole, "b": whole, "part": whole[2:5], "turned": whole.view(3, 4).T, "twice": whole[:1].expand(3)}
+    checkpoint.save(tmp_path / "x.safetensors", shared, {})
+    found = checkpoint.load(tmp_path / "x.safetensors")[0]
+    assert found.keys() == shared.keys() and all(torch.equal(found[name], value) for name, value in shared.items())
+
+
+def test_a_rehearsal_finds_what_is_read_back_as_another_thing(tmp_path, monkeypatch) -> None:
+    path = tmp_path / "x.safetensors"
+    true = checkpoint.save_file
+    monkeypatch.setattr(checkpoint, "digest", lambda tensors, meta: "0")
+    monkeypatch.setattr(checkpoint, "save_file", lambda t, p, metadata: true({"w": t["w"] + 1}, p, metadata))
+    with pytest.raises(PluginError, match="tensor 'w' of the weights cannot be saved: it is read back as another one"):
+        checkpoint.rehearse(path, {"w": torch.ones(2)}, {})
     assert not list(tmp_path.iterdir())
 
 
@@ -151,6 +224,36 @@ def test_load_into_says_what_does_not_fit() -> None:
         with pytest.raises(DataError, match=text):
             checkpoint.load_into(module, tensors, "file")
     assert torch.equal(module.weight, torch.ones(2, 3))
+
+
+class Earlier(nn.Module):
+    """With names of today beside one that is still its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.denoiser = nn.Module()
+        self.denoiser.register_buffer("element_sigma_data", torch.zeros(2))
+        self.denoiser.preconditioners = nn.ModuleDict({"x": nn.Module()})
+        self.denoiser.preconditioners["x"].register_buffer("element_sigma_data", torch.zeros(3))
+        self.encoder = nn.Module()
+        self.encoder.register_buffer("spread", torch.zeros(1))
+
+
+def test_tensors_of_an_earlier_release_are_found_under_their_new_names() -> None:
+    saved = {
+        "denoiser.spread": torch.tensor([1.0, 2.0]),
+        "denoiser.frames.x.spread": torch.tensor([3.0, 4.0, 5.0]),
+        "encoder.spread": torch.tensor([6.0]),  # not renamed there
+    }
+    model = Earlier()
+    checkpoint.load_into(model, saved, "weights")
+    assert model.denoiser.element_sigma_data.tolist() == [1, 2] and model.encoder.spread.tolist() == [6]
+    assert model.denoiser.preconditioners["x"].element_sigma_data.tolist() == [3, 4, 5]
+    again = Earlier()
+    checkpoint.load_into(again, model.state_dict(), "weights")  # and those of today as they are
+    assert all(torch.equal(a, b) for a, b in zip(again.state_dict().values(), model.state_dict().values(), strict=True))
+    with pytest.raises(DataError, match=r"has unknown head.spread"):
+        checkpoint.load_into(model, {**saved, "head.spread": torch.zeros(1)}, "weights")
 
 
 def test_a_file_is_as_readable_as_any_other(path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -10,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import MANIFEST, Strangers
+from conftest import CONFIG, MANIFEST, PLUGIN, Strangers
 
 HEAVY = ("torch", "numpy", "monai", "nibabel", "scipy", "matplotlib", "accelerate", "rich", "rdkit", "pandas")
 
@@ -44,7 +46,12 @@ print(json.dumps([code, [name for name in sys.argv[1].split(",") if name in sys.
         (0, ["run", "--help"]),
         (0, ["run", "plugin=mri_synth", "--help"]),
         (0, ["config", "show", "plugin=mri_synth", "age=70"]),
+        (0, ["run", "plugin=mri_synth", "--help", "--all"]),
+        (0, ["config", "show", "plugin=mri_synth", "--json"]),
         (0, ["weights", "list"]),
+        (0, ["weights", "list", "--json"]),
+        (0, ["docs"]),
+        (0, ["docs", "weights"]),
         (0, ["completion", "bash"]),
         (0, ["_complete", "diffx run plugin=mri_synth age"]),
         (2, ["run", "plugin=mri_synth", "train.lrr=3", "age=old"]),
@@ -58,6 +65,11 @@ def test_no_heavy_package_and_no_plugin_code_is_imported(strangers: Strangers, c
     watched = ",".join([*HEAVY, "diffx_mri.synth.plugin", "diffx.defaults", "diffx.run"])
     done = strangers.python("-c", LAW, watched, *words)
     assert json.loads(done.stdout) == [code, []], done.stderr
+
+
+def test_earlier_runs_are_read_without_a_heavy_package(strangers: Strangers) -> None:
+    done = strangers.python("-c", LAW, ",".join([*HEAVY, "PIL", "jinja2"]), "runs")
+    assert json.loads(done.stdout) == [0, []], done.stderr
 
 
 def test_a_run_folder_that_cannot_be_is_told_before_anything_heavy_is_imported(strangers: Strangers) -> None:
@@ -146,7 +158,7 @@ def test_traceback_on_request(strangers: Strangers) -> None:
 
 def test_the_help_of_a_plugin_lists_every_option(strangers: Strangers) -> None:
     strangers.add("one")
-    text = strangers.diffx("run", "plugin=one", "--help").stdout
+    text = strangers.diffx("run", "plugin=one", "--help", "--all").stdout
     unwrapped = " ".join(text.split())
     for part in (
         "task=greet say hello (default)",
@@ -158,6 +170,99 @@ def test_the_help_of_a_plugin_lists_every_option(strangers: Strangers) -> None:
         "sample.steps=24",
     ):
         assert part in unwrapped, text
+
+
+def options_in(text: str) -> list[str]:
+    return re.findall(r"^  ([a-z_.]+)=", text.partition("options that people use first:")[2], re.M)
+
+
+def test_the_help_shows_first_what_people_use_first(strangers: Strangers) -> None:
+    text = strangers.diffx("run", "plugin=mri_synth", "--help").stdout
+    assert options_in(text) == [
+        *("age", "sex", "ventricles", "data.file", "data.mask", "out", "from", "seed", "n", "data.root"),
+    ]
+    every = strangers.diffx("run", "plugin=mri_synth", "--help", "--all").stdout
+    left = len(re.findall(r"^  ([a-z_.]+)=", every.partition("options of mri_synth:")[2], re.M)) - 10
+    assert f"{left} more options, in groups: diffx run plugin=mri_synth --help --all" in text
+    strangers.add("one")  # marks none: its own
+    assert options_in(strangers.diffx("run", "plugin=one", "--help").stdout)[:2] == ["size", "subject"]
+    marked = CONFIG.replace('help="whose"', 'help="whose", common=True')
+    strangers.add("two", config=marked)
+    assert options_in(strangers.diffx("run", "plugin=two", "--help").stdout)[:2] == ["subject", "out"]
+
+
+@pytest.mark.parametrize("width", [80, 50])
+def test_no_table_is_wider_than_the_terminal(strangers: Strangers, width: int, monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    entry = "{file: a/very/long/folder/w.safetensors, sha256: SHA, bytes: 12, licence: a licence of a good many words}"
+    weights = f"    weights:\n      {'w' * 30}: {entry}\n".replace("SHA", "0" * 64)
+    strangers.add("one", manifest=MANIFEST.format(name="one") + weights)
+    commands = [
+        ["--help"], ["run", "--help"], ["run", "plugin=one", "--help", "--all"], ["weights", "list"], ["docs"],
+        *(["run", f"plugin={name}", "--help", *more] for name in ("mri_synth", "mri_translate", "nilm")
+          for more in ([], ["--all"])),
+        ["plugins"], ["plugins", "info", "mri_synth"], ["weights", "verify", "nilm-refit"], ["runs"],
+        *([verb, "--help"] for verb in ("plugins", "config", "weights", "runs", "docs", "doctor", "completion")),
+        *(["plugins", verb, "--help"] for verb in ("list", "info", "new", "check", "install", "remove", "block")),
+        *(["runs", verb, "--help"] for verb in ("list", "compare", "open", "clean")),
+    ]  # fmt: skip
+    code = (
+        "import sys, json\nfrom diffx.cli import main\n"
+        "for words in json.loads(sys.argv[1]):\n"
+        "    print('\\f', json.dumps(words))\n"
+        "    try: main(words)\n"
+        "    except SystemExit: pass\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": strangers.environment['PYTHONPATH']}
+    done = subprocess.run(
+        [sys.executable, "-c", code, json.dumps(commands)], capture_output=True, text=True, env=environment
+    )
+    said = done.stdout.split("\f")[1:]
+    assert len(said) == len(commands) and done.stderr == ""
+    for one in said:
+        command, *lines = one.splitlines()
+        assert lines and any(lines), command
+        too_long = [line for line in lines if len(line) > width and " " in line.strip()]
+        assert not too_long, command
+
+
+def test_the_last_line_of_a_run_as_json(strangers: Strangers) -> None:
+    strangers.add("one")
+    done = strangers.diffx("run", "plugin=one", "size=3", "out=out", "--json")
+    facts = json.loads(done.stdout.splitlines()[-1])
+    assert (facts["status"], facts["exit_code"], facts["error"], facts["task"]) == ("ok", 0, None, "greet")
+    assert facts["folder"] == str(strangers.folder / "out") and facts["metrics"] == {"size": 3.0}
+    for words, code in ((["run", "plugin=one", "size=x", "--json"], 2), (["run", "plugin=two", "--json"], 3)):
+        done = strangers.diffx(*words)
+        facts = json.loads(done.stdout.splitlines()[-1])
+        assert (facts["status"], facts["exit_code"], facts["folder"]) == ("failed", code, None)
+        assert done.returncode == code
+        assert f"diffx: error: {facts['error']}\n" == done.stderr
+    again = strangers.diffx("run", "plugin=one", "out=out", "--json")
+    assert again.returncode == 2 and json.loads(again.stdout)["exit_code"] == 2
+
+
+def test_a_quiet_run_says_errors_alone(strangers: Strangers) -> None:
+    talks = PLUGIN.format(name="one").replace("def greet(run):", "def greet(run):\n    run.log('hello')")
+    strangers.add("one", plugin=talks)
+    done = strangers.diffx("run", "plugin=one", "out=out", "--quiet")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert "hello" in (strangers.folder / "out/log.txt").read_text()
+    assert "hello" in strangers.diffx("run", "plugin=one").stderr
+    wrong = strangers.diffx("run", "plugin=one", "out=out", "-q")
+    assert wrong.returncode == 2 and len(wrong.stderr.splitlines()) == 1
+
+
+def test_json_wherever_there_is_a_table(strangers: Strangers) -> None:
+    strangers.add("one")
+    shown = json.loads(strangers.diffx("config", "show", "plugin=one", "size=3", "train.lr=1e-5", "--json").stdout)
+    assert (shown["size"], shown["train.lr"], shown["subject"], shown["extensions"]) == (3.0, 1e-5, None, [])
+    listed = {row["id"]: row for row in json.loads(strangers.diffx("weights", "list", "--json").stdout)}
+    assert listed["nilm-refit"]["licence"].startswith("CC BY 4.0") and Path(listed["nilm-refit"]["path"]).is_file()
+    verified = json.loads(strangers.diffx("weights", "verify", "nilm-refit", "--json").stdout)
+    assert [(row["id"], row["ok"]) for row in verified] == [("nilm-refit", True)]
+    checks = {row["name"]: row for row in json.loads(strangers.diffx("doctor", "--json").stdout)}
+    assert checks["python"]["well"] is True and checks["weights nilm-refit"]["well"] is True
 
 
 def test_a_missing_extra_is_told_with_its_command(strangers: Strangers) -> None:
@@ -218,14 +323,14 @@ def test_bash_completes(strangers: Strangers) -> None:
     (strangers.folder / "diffx").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m diffx "$@"\n')
     (strangers.folder / "diffx").chmod(0o755)
     for line, answer in {
-        "diffx ru": ["run"],
+        "diffx ru": ["run", "runs"],
         "diffx run plugin=on": ["one"],
         "diffx run plugin=one task=": ["greet"],
         "diffx run plugin=one train.ch": ["train.checkpoint_every=", "train.checkpointing="],
         "diffx run plugin=one device=c": ["cpu", "cuda"],
     }.items():
         script = f"""
-            PATH="{strangers.folder}:$PATH"; export PYTHONPATH="{strangers.folder}"
+            PATH="{strangers.folder}:$PATH"; export PYTHONPATH="{strangers.environment['PYTHONPATH']}"
             eval "$(diffx completion bash)"; COMP_WORDBREAKS=" ="; COMP_LINE="{line}"; COMP_POINT=${{#COMP_LINE}}
             _diffx; printf '%s\\n' "${{COMPREPLY[@]}}" """
         done = subprocess.run(["bash", "-c", script], capture_output=True, text=True)

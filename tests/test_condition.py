@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import enum
 import math
 
+import numpy as np
 import pytest
 import torch
 
-from diffx.condition import Condition, Conditioner, Conditioning, Label, Map, Number, Tokens, drop, forget
+from diffx.condition import Class, Condition, Conditioner, Conditioning, Scalar, Spatial, Tokens, drop, forget
 from diffx.nets.blocks import Attention
 from diffx.noise import Noise
 
@@ -17,7 +19,7 @@ NAN = math.nan
 def age_and_sex() -> Conditioning:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return Conditioning({"age": Number(18, 90, dim=16), "sex": Label(["F", "M"], dim=16)})
+        return Conditioning({"age": Scalar(18, 90, dim=16), "sex": Class(["F", "M"], dim=16)})
 
 
 def test_records_become_numbers() -> None:
@@ -91,14 +93,14 @@ def test_no_fields() -> None:
 
 def test_what_does_not_fit_together_is_refused() -> None:
     with pytest.raises(ValueError, match=r"vector fields .* one dimension, not \[8, 16\]"):
-        Conditioning({"a": Label(["x"], dim=8), "b": Label(["x"], dim=16)})
+        Conditioning({"a": Class(["x"], dim=8), "b": Class(["x"], dim=16)})
     with pytest.raises(ValueError, match=r"tokens fields .* one dimension, not \[8, 16\]"):
         Conditioning({"a": Tokens(3, 8), "b": Tokens(3, 16)})
     for augment, level in ((1.1, 0.0), (0.2, 0.3), (0.2, -0.1)):
         with pytest.raises(ValueError, match="0 <= level <= augment <= 1"):
-            Map(1, (4,), augment, level)
+            Spatial(1, (4,), augment, level)
     with pytest.raises(ValueError, match="low < high"):
-        Number(5, 5)
+        Scalar(5, 5)
 
 
 @pytest.mark.parametrize("fields", [1, 2, 3])
@@ -142,12 +144,12 @@ def everything() -> Conditioning:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
         fields: dict[str, Conditioner] = {
-            "age": Number(0, 100, dim=8),
+            "age": Scalar(0, 100, dim=8),
             "caption": Tokens(3, 6),
-            "mains": Map(1, (5,)),
-            "sex": Label(["F", "M"], dim=8),
+            "mains": Spatial(1, (5,)),
+            "sex": Class(["F", "M"], dim=8),
             "residues": Tokens(2, 6),
-            "context": Map(2, (5,)),
+            "context": Spatial(2, (5,)),
         }
         return Conditioning(fields)
 
@@ -199,7 +201,7 @@ def test_a_missing_sequence_is_its_token_exactly_however_it_is_missing() -> None
 
 
 def test_gaps_of_a_map_are_told_and_what_lay_in_them_has_no_influence() -> None:
-    power = Map(2, (4,))
+    power = Spatial(2, (4,))
     whole = torch.tensor([[1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0]])
     gappy = whole.clone()
     gappy[0, 1], gappy[1, 3] = NAN, NAN
@@ -210,7 +212,7 @@ def test_gaps_of_a_map_are_told_and_what_lay_in_them_has_no_influence() -> None:
 
 
 def test_a_missing_map_is_its_constant_exactly_at_any_size() -> None:
-    power = Map(1, (4,))
+    power = Spatial(1, (4,))
     values = power.collate([power.parse(v) for v in (None, torch.ones(1, 7), NAN, torch.full((1, 7), NAN))])
     told = power(values).spatial
     assert told.shape == (4, 2, 7)
@@ -266,7 +268,7 @@ def test_maps_of_two_sizes_in_a_batch_name_the_field() -> None:
 
 def test_an_augmented_map_keeps_its_variance_and_tells_its_noise() -> None:
     """sqrt(1 - s^2) map + s eps: unit variance at any s; correlation with the map sqrt(1 - s^2). 5 standard errors."""
-    coarse, n = Map(1, (4000,), augment=0.8, level=0.5), 12
+    coarse, n = Spatial(1, (4000,), augment=0.8, level=0.5), 12
     clean = Noise(range(n))["map"].normal(1, 4000)
     noise = Noise(range(100, 100 + n))["augment"]
     shares = []
@@ -288,7 +290,7 @@ def test_an_augmented_map_keeps_its_variance_and_tells_its_noise() -> None:
 
 
 def test_noise_in_a_map_is_the_samples_own_and_gaps_and_forgotten_maps_stay() -> None:
-    coarse = Map(1, (6,), augment=0.8, level=0.3)
+    coarse = Spatial(1, (6,), augment=0.8, level=0.3)
     clean = Noise([1, 2, 3])["map"].normal(1, 6)
     clean[0, 0, 2] = NAN
     clean[2] = NAN
@@ -299,4 +301,110 @@ def test_noise_in_a_map_is_the_samples_own_and_gaps_and_forgotten_maps_stay() ->
     assert torch.equal(told[2], coarse.missing[:, None].expand(3, 6))
     plain = coarse(clean).spatial  # not augmented: clean, and it says so
     assert torch.equal(plain[1], torch.cat([clean[1], torch.ones(1, 6), torch.zeros(1, 6)]))
-    assert torch.equal(Map(1, (6,)).augment(clean, Noise([5, 6, 7]))[1], clean[1])
+    assert torch.equal(Spatial(1, (6,)).augment(clean, Noise([5, 6, 7]))[1], clean[1])
+
+
+# ------------------------------------------------------------------------------------------------------ class labels
+
+
+class Colour(enum.Enum):
+    RED = "red"
+    BLUE = "blue"
+
+
+class Side(enum.IntEnum):
+    LEFT = 1
+    RIGHT = 2
+
+
+@pytest.mark.parametrize(
+    ("labels", "value", "number"),
+    [
+        (range(10), 3, 3),
+        (range(10), "3", 3),
+        (range(10), 3.0, 3),
+        (range(10), np.int64(7), 7),
+        (range(10), np.float32(7), 7),
+        (range(10), torch.tensor(9), 9),
+        (np.array([4, 2]), 2, 1),
+        (torch.tensor([4, 2]), np.uint8(2), 1),
+        ((-1, 0, 1), -1, 0),
+        ((0.5, 1.5), 1.5, 1),
+        ((False, True), True, 1),
+        ((False, True), np.bool_(False), 0),
+        ((False, True), "True", 1),
+        (["F", "M"], "M", 1),
+        (["F", "M"], np.str_("F"), 0),
+        (Colour, Colour.BLUE, 1),
+        ([Colour.BLUE, Colour.RED], "red", 1),
+        (Colour, "BLUE", 1),
+        (Side, Side.RIGHT, 1),
+        (Side, 2, 1),
+        (Side, "LEFT", 0),
+        ({"a": 1, "b": 2}, "b", 1),
+    ],
+)
+def test_a_label_is_known_however_it_is_given(labels, value, number) -> None:
+    conditioner = Class(labels, dim=4)
+    assert float(conditioner.parse(value)) == number
+    told = conditioner(conditioner.collate([conditioner.parse(value)])).vector
+    assert torch.equal(told[0], conditioner.table.weight[number])
+
+
+@pytest.mark.parametrize(
+    ("labels", "value", "message"),
+    [
+        (range(3), 3, "^3 is none of 0, 1, 2$"),
+        (range(3), 1.5, "^1.5 is none of 0, 1, 2$"),
+        (range(3), True, "^True is none of 0, 1, 2$"),
+        (range(3), np.int64(5), "^5 is none of 0, 1, 2$"),
+        ((False, True), 2, "^2 is none of False, True$"),
+        (["F", "M"], "f", "^'f' is none of F, M$"),
+        (Colour, "green", "^'green' is none of red, blue$"),
+        (["F", "M"], ["F"], "is none of F, M$"),
+    ],
+)
+def test_a_label_that_is_not_known_is_named_beside_those_that_are(labels, value, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        Class(labels).parse(value)
+    with pytest.raises(ValueError, match=r"^kind: "):
+        Conditioning({"kind": Class(labels)}).parse({"kind": value})
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"), [("FM", "not the text 'FM'"), ([], "no labels"), ([1, "1"], "written alike: 1"),
+                            (["a", "b", "a"], "written alike: a")],
+)  # fmt: skip
+def test_labels_that_cannot_be_told_apart_are_refused(labels, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        Class(labels)
+
+
+@pytest.mark.parametrize("nothing", [None, math.nan, np.nan, np.float32("nan"), torch.tensor(math.nan)])
+def test_nothing_is_missing_however_it_is_written(nothing) -> None:
+    for conditioner in (Class(range(3)), Scalar(0, 1), Spatial(1, (2,)), Tokens(2)):
+        assert conditioner.parse(nothing).isnan().all()
+
+
+def test_what_pandas_calls_nothing_is_missing() -> None:
+    pandas = pytest.importorskip("pandas")
+    for nothing in (pandas.NA, pandas.NaT):
+        assert Class(range(3)).parse(nothing).isnan() and Scalar(0, 1).parse(nothing).isnan()
+
+
+def test_a_conditioner_without_parse_cannot_be_made() -> None:
+    class Half(Conditioner):
+        kind = "vector"
+
+    with pytest.raises(TypeError, match="abstract"):
+        Half(3)
+
+
+def test_former_names_are_accepted_and_say_the_new_one() -> None:
+    import diffx.condition
+
+    for former, now in (("Label", Class), ("Number", Scalar), ("Map", Spatial)):
+        with pytest.warns(FutureWarning, match=f"{former} is now called {now.__name__}"):
+            assert getattr(diffx.condition, former) is now
+    with pytest.raises(AttributeError, match="no attribute 'Mop'"):
+        diffx.condition.Mop  # noqa: B018

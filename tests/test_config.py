@@ -11,8 +11,20 @@ from typing import Literal
 import pytest
 import yaml
 
-from diffx.config import DataConfig, RunConfig, TrainConfig, option, resolve, schema, to_yaml
+from diffx.cli.chosen import choose, configure
+from diffx.config import (
+    DataConfig,
+    ProcessConfig,
+    RunConfig,
+    TrainConfig,
+    option,
+    renamed,
+    resolve,
+    schema,
+    to_yaml,
+)
 from diffx.errors import PluginError, UsageError
+from diffx.io.yamltext import read_mapping
 
 
 @dataclass
@@ -283,3 +295,108 @@ def test_an_option_nobody_can_type_is_the_plugins_fault() -> None:
 def test_list_defaults_are_not_shared() -> None:
     resolve(Config).widths.append(1)
     assert resolve(Config).widths == [64] and Config().widths is not Config().widths
+
+
+MERGED = """
+plugin: toy
+train: &fast
+  steps: 3
+  lr: 1e-4
+sample:
+  <<: *fast
+  steps: 5
+more:
+  <<: [*fast, {steps: 9, n: 0010}]
+quoted:
+  "<<": text
+"""
+
+
+def test_the_merge_key_of_yaml(tmp_path) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text(MERGED)
+    tree = read_mapping(file)
+    assert tree["sample"] == {"steps": "5", "lr": "1e-4"}  # what stands beside it counts, wherever it stands
+    assert tree["more"] == {"steps": "3", "lr": "1e-4", "n": "0010"}  # of several, the earlier
+    assert tree["quoted"] == {"<<": "text"} and tree["train"] == {"steps": "3", "lr": "1e-4"}
+
+
+@pytest.mark.parametrize(
+    "text, reason",
+    [
+        ("a: &a 3\nb:\n  <<: *a\n", "c.yaml:3: << merges a mapping"),
+        ("a: &a {x: 1}\nb:\n  <<: *a\n  <<: *a\n", "c.yaml:4: the key '<<' is given twice"),
+        ("a: &a\n  x: 1\n  <<: *a\n", "c.yaml:1: found unconstructable recursive node"),
+        ("b:\n  <<: *nobody\n", "c.yaml:2: found undefined alias"),
+    ],
+)
+def test_a_merge_that_cannot_be(tmp_path, text: str, reason: str) -> None:
+    (tmp_path / "c.yaml").write_text(text)
+    with pytest.raises(ValueError) as caught:
+        read_mapping(tmp_path / "c.yaml")
+    assert reason in str(caught.value)
+
+
+# ------------------------------------------------------------------------------------------------------- former names
+
+SPREAD = "process.levels is now called process.noise_distribution; the old name will go with the next release"
+MEAN = "process.level_mean is now called process.noise_mean; the old name will go with the next release"
+
+
+@dataclasses.dataclass
+class OwnProcess(ProcessConfig):
+    noise_mean: float = option(-1.4, help="another default, and no word of the former name")
+
+
+@dataclasses.dataclass
+class OwnConfig(RunConfig):
+    process: OwnProcess = dataclasses.field(default_factory=OwnProcess)
+
+
+@pytest.mark.parametrize("kind", [RunConfig, OwnConfig])
+def test_a_former_name_is_accepted_with_a_hint_wherever_it_stands(kind, tmp_path: Path) -> None:
+    """Typed, in a file (nested or dotted), in a preset; also where a plugin declares the option anew."""
+    (nested := tmp_path / "nested.yaml").write_text("process:\n  levels: uniform\n  level_mean: 0.5\n")
+    (dotted := tmp_path / "dotted.yaml").write_text("process.levels: uniform\nprocess.level_mean: 0.5\n")
+    typed = ["process.levels=uniform", "process.level_mean=0.5"]
+    preset = {"process.levels": "uniform", "process": {"level_mean": 0.5}}
+    for given, source in (
+        ({"overrides": typed}, ""), ({"file": nested}, f"{nested}: "), ({"file": dotted}, f"{dotted}: "),
+        ({"preset": preset}, "preset: "),
+    ):  # fmt: skip
+        hints: list[str] = []
+        cfg = resolve(kind, hints=hints, **given)
+        assert (cfg.process.noise_distribution, cfg.process.noise_mean) == ("uniform", 0.5)
+        assert hints == [f"{source}{SPREAD}", f"{source}{MEAN}"]
+        assert "level" not in to_yaml(cfg).partition("process:")[2].partition("net:")[0]
+    assert resolve(kind, overrides=typed).process.noise_mean == 0.5  # nobody has to ask for hints
+    assert resolve(kind, overrides=["process.noise_mean=1", *typed[1:], "process.noise_mean=2"]).process.noise_mean == 2
+    with pytest.raises(UsageError, match=r"process\.noise_mean=high: expected a number"):
+        resolve(kind, overrides=["process.level_mean=high"])
+
+
+def test_a_header_of_weights_has_former_names() -> None:
+    header = {"process.levels": "uniform", "process.level_tail": 0.1, "process.sigma_max": 20.0}
+    now = {"process.noise_distribution": "uniform", "process.noise_tail": 0.1, "process.sigma_max": 20.0}
+    assert renamed(RunConfig, header) == now and renamed(RunConfig, now) == now
+    assert renamed(RunConfig, {**header, **now, "process.noise_tail": 0.3})["process.noise_tail"] == 0.3
+
+
+def test_a_plugin_whose_own_option_has_a_former_name_is_told() -> None:
+    @dataclasses.dataclass
+    class Old(ProcessConfig):
+        level_mean: float = option(0.1, help="as it was called")
+
+    @dataclasses.dataclass
+    class OldConfig(RunConfig):
+        process: Old = dataclasses.field(default_factory=Old)
+
+    globals()["Old"] = Old
+    with pytest.raises(PluginError, match=r"process.level_mean is now called process.noise_mean; rename it"):
+        schema(OldConfig)
+
+
+def test_the_command_line_says_the_hint_once(capsys) -> None:
+    words = ["plugin=nilm", "process.level_mean=0.5", "process.level_mean=0.25"]
+    assert configure(choose(words, "run"), words).process.noise_mean == 0.25
+    assert capsys.readouterr().err == f"diffx: hint: {MEAN}\n"

@@ -60,8 +60,8 @@ def diffx_data(cfg, split):
 
 @diffx.hookimpl
 def diffx_conditioning(cfg, spec):
-    from diffx.condition import Number
-    return {{"size": Number(0, 10, cfg.net.condition)}}
+    from diffx.condition import Scalar
+    return {{"size": Scalar(0, 10, cfg.net.condition)}}
 """
 
 
@@ -110,15 +110,25 @@ CASES = {
     ),
     "outside": (well("size = i / 10", "size = i"), "data", "diffx_data, 'train': size: 11 is outside 0 to 10"),
     "absent": (
-        well('{{"size": Number'.replace("{{", "{"), '{"sise": Number'),
+        well('{{"size": Scalar'.replace("{{", "{"), '{"sise": Scalar'),
         "data",
         "diffx_conditioning names 'sise', which no item of 'train' has",
     ),
     "unasked": (
-        well('return {"size": Number', 'return {"gap": Number(0, 1, cfg.net.condition), "size": Number'),
+        well('return {"size": Scalar', 'return {"gap": Scalar(0, 1, cfg.net.condition), "size": Scalar'),
         "data",
         "diffx_conditioning names 'gap', but there is no option gap= to ask for it",
     ),
+    "sparse": (
+        well(
+            more=RANDOM_NET.replace(
+                "# one weight", "self.register_buffer('near', torch.eye(16).to_sparse())\n            # one weight"
+            ).format("")
+        ),
+        "training",
+        "task=train ends with code 3: 'model.denoiser.net.near' of the weights cannot be saved: ",
+    ),
+    "forgets": (well(), "saving", "the option size=2.0 is read back from the weights as 3.0"),
     "diverging": (
         well(more=RANDOM_NET.format(" * torch.inf")),
         "training",
@@ -167,6 +177,14 @@ CASES = {
     "raising": (well(more=WRITES.format("1 / 0")), "sampling", "failed in diffx_write: ZeroDivisionError"),
 }
 
+FORGETS = (
+    CONFIG
+    + """
+    def __post_init__(self):
+        self.size = min(self.size + 1, 9.0)  # each time that it is read
+"""
+)
+
 EXAMINE = """if True:
     import json, sys
     from pathlib import Path
@@ -175,7 +193,7 @@ EXAMINE = """if True:
     found = {}
     for name, part in json.loads(sys.argv[1]).items():
         domain = Domain(name, [], Path(name))
-        parts = [part] if part else ["data", "training", "resuming", "sampling"]
+        parts = [part] if part else ["data", "saving", "training", "resuming", "sampling"]
         try:
             found[name] = [line for one in parts for line in getattr(domain, one)()]
         except DiffxError as error:
@@ -191,7 +209,8 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
     strangers.folder.mkdir()
     for name, (plugin, _, _) in CASES.items():
         code = plugin.replace("NAME", name)
-        strangers.add(name, plugin=code, config=CONFIG, manifest=MANIFEST.format(name=name))
+        config = FORGETS if name == "forgets" else CONFIG
+        strangers.add(name, plugin=code, config=config, manifest=MANIFEST.format(name=name))
     parts = {name: part for name, (_, part, _) in CASES.items()}
     done = strangers.python("-c", EXAMINE, json.dumps(parts))
     assert done.returncode == 0, done.stderr
@@ -297,7 +316,7 @@ def test_the_contract_as_tests_finds_the_same(strangers: Strangers, tmp_path: Pa
     test += "class TestSilent(PluginContract):\n    plugin = 'silent'\n"
     (tmp_path / "test_silent.py").write_text(test)
     done = strangers.python("-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path), cwd=tmp_path)
-    assert "1 failed, 5 passed" in done.stdout, done.stdout
+    assert "1 failed, 6 passed" in done.stdout, done.stdout
     assert "AssertionError: task=sample writes no file into the run's folder samples/" in done.stdout
 
 

@@ -13,8 +13,7 @@ from scipy.stats import kstest
 from torch import Tensor
 
 from diffx.noise import Noise
-from diffx.plan import JointPlan, Plan, Row, ddim, ddpm
-from diffx.plan.walk import temper, walk
+from diffx.plan import JointPlan, Plan, Row, ddim, ddpm, geodesic_random_walk, low_temperature
 from diffx.process import Gaussian, Memory, Product, rotation
 from diffx.process.geodesic import Geodesic
 from diffx.process.space import SO3, Euclidean, Space, Torus, wrap
@@ -243,8 +242,8 @@ def test_on_euclidean_space_a_walk_is_ddpm_and_ddim() -> None:
         return x + ve.sigma(t) ** 2 * score(x, t)
 
     for ours, theirs in (
-        (walk(ve, even(15)), ddpm(ve, (*even(15)[:-1], 1e-9))),
-        (walk(ve, even(15), eta=0.0), ddim(ve, (*even(15)[:-1], 1e-9))),
+        (geodesic_random_walk(ve, even(15)), ddpm(ve, (*even(15)[:-1], 1e-9))),
+        (geodesic_random_walk(ve, even(15), eta=0.0), ddim(ve, (*even(15)[:-1], 1e-9))),
     ):
         start = Noise(seeds)["start"].normal(3) * 19
         a = sample(score, Geodesic(Euclidean(3), ve), ours, (3,), seeds, start=start)
@@ -256,7 +255,7 @@ def test_on_euclidean_space_a_walk_is_ddpm_and_ddim() -> None:
 def test_a_walk_to_a_known_point_is_exact_at_any_number_of_steps(eta) -> None:
     ve = VE(0.03, 3)
     variance = float(ve.sigma(1.0)) ** 2
-    for row in walk(ve, (1.0, 0.7, 0.25, 0.0), eta).rows:
+    for row in geodesic_random_walk(ve, (1.0, 0.7, 0.25, 0.0), eta).rows:
         assert variance == pytest.approx(float(ve.sigma(row.t)) ** 2)
         variance = (1 - row.b[0] / variance) ** 2 * variance + row.c**2
     assert variance == pytest.approx(0.03**2)
@@ -264,28 +263,28 @@ def test_a_walk_to_a_known_point_is_exact_at_any_number_of_steps(eta) -> None:
 
 def test_where_a_walk_ends() -> None:
     ve, times = VE(0.03, 3), even(10)
-    assert walk(ve, times).rows[-1].c > 0 and walk(ve, times).rows[-1].s == 0
+    assert geodesic_random_walk(ve, times).rows[-1].c > 0 and geodesic_random_walk(ve, times).rows[-1].s == 0
     for order in (1, 2):
-        last = walk(ve, times, eta=0.0 if order == 2 else 1.0, order=order, denoise=True).rows[-1]
+        last = geodesic_random_walk(ve, times, eta=0.0 if order == 2 else 1.0, order=order, denoise=True).rows[-1]
         assert last.b == (pytest.approx(ve.sigma(0.1) ** 2),) and last.c == 0
     # where the schedule itself ends in no noise, so does the walk
-    assert walk(EDM(), (80.0, 1.0, 0.0)).rows[-1] == Row(1.0, 0.0, b=(1.0,))
+    assert geodesic_random_walk(EDM(), (80.0, 1.0, 0.0)).rows[-1] == Row(1.0, 0.0, b=(1.0,))
 
 
 def test_what_a_walk_refuses() -> None:
     with pytest.raises(ValueError, match="alpha = 1"):
-        walk(Cosine(), even(5))
+        geodesic_random_walk(Cosine(), even(5))
     for eta, order in ((-1.0, 1), (0.5, 2), (0.0, 3), (math.nan, 1)):
         with pytest.raises(ValueError, match="order 1 and eta"):
-            walk(VE(), even(5), eta, order)
+            geodesic_random_walk(VE(), even(5), eta, order)
     with pytest.raises(ValueError, match="falls strictly"):
-        walk(VE(), (0.0, 1.0))
+        geodesic_random_walk(VE(), (0.0, 1.0))
     for beta, sigma_data in ((0.0, 1.0), (1.0, -1.0)):
         with pytest.raises(ValueError, match="positive"):
-            temper(walk(VE(), even(5)), VE(), beta, sigma_data)
+            low_temperature(geodesic_random_walk(VE(), even(5)), VE(), beta, sigma_data)
     process, x = Geodesic(Torus(), VE()), torch.zeros(1, 2)
-    for row in (Row(1, 0, a=0.5, b=(1.0,)), Row(1, 0, d=1.0), Row(1, 0, hold=True), Row(1, 0, keep=(1.0, 1.0))):
-        with pytest.raises(ValueError, match=r"walk\(\)"):
+    for row in (Row(1, 0, a=0.5, b=(1.0,)), Row(1, 0, d=1.0), Row(1, 0, hold=True), Row(1, 0, output=(1.0, 1.0))):
+        with pytest.raises(ValueError, match=r"geodesic_random_walk\(\)"):
             process.step(x, x, row, Memory(), Noise([0]), 0)
 
 
@@ -297,7 +296,7 @@ def test_measured_order_of_convergence(space) -> None:
 
     def end(n: int, order: int) -> Tensor:
         x, memory = start, Memory(2)
-        for index, row in enumerate(walk(ve, even(n), eta=0.0, order=order).rows):
+        for index, row in enumerate(geodesic_random_walk(ve, even(n), eta=0.0, order=order).rows):
             score = data.predict({"x": x}, {"x": row.t})["x"]
             x = process.step(x, score, row, memory, Noise(range(9)), index)
         return x
@@ -311,7 +310,7 @@ def test_measured_order_of_convergence(space) -> None:
 def test_a_tempered_walk_narrows_a_gaussian_as_its_power_does() -> None:
     ve, d, beta = VE(0.01, 20), 0.7, 3.0
     for eta, order in ((1.0, 1), (0.0, 1), (0.0, 2), (1.5, 1)):
-        plan = temper(walk(ve, even(400), eta, order), ve, beta, d)
+        plan = low_temperature(geodesic_random_walk(ve, even(400), eta, order), ve, beta, d)
         state = np.eye(1 + len(plan))[0]  # x as a sum of the start and of each step's noise
         scores: list[np.ndarray] = []
         for index, row in enumerate(plan.rows):
@@ -320,12 +319,20 @@ def test_a_tempered_walk_narrows_a_gaussian_as_its_power_does() -> None:
             state[1 + index] += row.c
         spread = math.sqrt(state[0] ** 2 * (20**2 + d**2 / beta) + (state[1:] ** 2).sum())
         assert spread == pytest.approx(math.hypot(d / math.sqrt(beta), 0.01), rel=0.02)
-    plain, cold = (plan.rows[3] for plan in (walk(ve, even(5), 0.0, 2), temper(walk(ve, even(5), 0.0, 2), ve, beta, d)))
+    plain, cold = (
+        plan.rows[3]
+        for plan in (
+            geodesic_random_walk(ve, even(5), 0.0, 2),
+            low_temperature(geodesic_random_walk(ve, even(5), 0.0, 2), ve, beta, d),
+        )
+    )
     noise = [float(ve.sigma(time)) ** 2 for time in (0.4, 0.6)]  # each score is scaled for where it was taken
     gains = [(d**2 + s) / (d**2 / beta + s) for s in noise]
     assert cold.b == pytest.approx([b * gain for b, gain in zip(plain.b, gains, strict=True)])
-    same = temper(walk(ve, even(5)), ve, 1.0, d)
-    assert [row.b[0] for row in same.rows] == pytest.approx([row.b[0] for row in walk(ve, even(5)).rows])
+    same = low_temperature(geodesic_random_walk(ve, even(5)), ve, 1.0, d)
+    assert [row.b[0] for row in same.rows] == pytest.approx(
+        [row.b[0] for row in geodesic_random_walk(ve, even(5)).rows]
+    )
 
 
 # -------------------------------------------------------------------------------------------------------------- poses
@@ -344,7 +351,9 @@ DATA = Modes(LEAVES, MODES, (0.3, 0.7), SCHEDULES, SPREAD)
 
 
 def pose_plan(n: int, eta: float = 1.0, order: int = 1) -> JointPlan:
-    return JointPlan({name: walk(schedule, even(n), eta, order) for name, schedule in SCHEDULES.items()})
+    return JointPlan(
+        {name: geodesic_random_walk(schedule, even(n), eta, order) for name, schedule in SCHEDULES.items()}
+    )
 
 
 @pytest.mark.parametrize(
@@ -372,7 +381,7 @@ def test_sampled_poses_follow_the_exact_law(steps, eta, order, tolerance) -> Non
 
 
 def test_a_pose_is_the_same_to_the_bit_alone_and_in_company() -> None:
-    plan = JointPlan({name: walk(s, even(6)) for name, s in SCHEDULES.items()})
+    plan = JointPlan({name: geodesic_random_walk(s, even(6)) for name, s in SCHEDULES.items()})
 
     def predict(x, t, condition=None):  # elementwise: the oracle's own reductions are not what is tested
         push = {name: -0.1 * space.log(MODES[name][0], x[name]) for name, space in LEAVES.items()}
@@ -392,5 +401,8 @@ def test_a_pose_is_the_same_to_the_bit_alone_and_in_company() -> None:
 
 
 def test_plans_of_walks_survive_json() -> None:
-    for plan in (walk(VE(), even(5)), temper(walk(VE(), even(5), 0.0, 2), VE(), 2.0, 0.5)):
+    for plan in (
+        geodesic_random_walk(VE(), even(5)),
+        low_temperature(geodesic_random_walk(VE(), even(5), 0.0, 2), VE(), 2.0, 0.5),
+    ):
         assert Plan.from_json(plan.to_json()) == plan

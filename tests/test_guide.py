@@ -10,7 +10,7 @@ from gaussians import Correlated, ends
 from diffx.condition import Condition
 from diffx.guide import Projection, autoguidance, cfg, classifier, energy, keep, on_leaf, posterior
 from diffx.noise import Noise
-from diffx.plan import JointPlan, follow, make_plan, transitions
+from diffx.plan import JointPlan, make_plan, synchronised_transitions, transitions
 from diffx.process import Categorical, Gaussian, Masked, Product
 from diffx.sampling import sample
 from diffx.schedule import EDM, Cosine
@@ -338,8 +338,8 @@ def test_keep_in_a_mixed_state() -> None:
     process = Product({"age": Gaussian(Cosine()), "job": Categorical(5), "seen": Masked(3), "free": Gaussian(Cosine())})
     shape = {"age": (4,), "job": (4,), "seen": (4,), "free": (2,)}
     numbers = make_plan(Cosine(), "ddpm", 6)
-    plan = JointPlan({k: numbers if k in ("age", "free") else follow(numbers, process.leaves["age"], process.leaves[k])
-                      for k in shape})  # fmt: skip
+    tokens = {k: synchronised_transitions(numbers, process.leaves["age"], process.leaves[k]) for k in ("job", "seen")}
+    plan = JointPlan({"age": numbers, **tokens, "free": numbers})
 
     def predict(x, t, condition=None):
         return {

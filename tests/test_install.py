@@ -61,7 +61,7 @@ def test_the_tutorial_runs_as_it_stands(fresh: Fresh) -> None:
     here = fresh.work / "tidal-curves"
     for level in ("manifest", "configuration", "import", "contract"):
         assert re.search(rf"^{level} +ok$", done.stdout, re.M)
-    assert re.search(r"\b7 passed", done.stdout)  # the contract's six and the project's own
+    assert re.search(r"\b9 passed", done.stdout)  # the contract's seven and the project's own
     assert (here / "runs/first/report.html").stat().st_size > 10_000
     assert len(list((here / "runs/drawn/samples").glob("*.npy"))) == 4
     table = (here / "runs/tables/samples/tide-0000.csv").read_text().splitlines()
@@ -85,9 +85,9 @@ def test_each_failure_is_reported_and_harmless(fresh: Fresh) -> None:
         "importing": ("importing", "1 / 0", "", "does not import: ZeroDivisionError: division by zero", False),
         "raising": (
             "raising",
-            well.format(name="raising").replace('return {"greet": greet}', "raise KeyError('greet')"),
+            well.format(name="raising") + "\n@diffx.hookimpl\ndef diffx_samplers():\n    raise KeyError('greet')\n",
             "",
-            "failed in diffx_tasks: KeyError: 'greet'",
+            "failed in diffx_samplers: KeyError: 'greet'",
             False,
         ),
         "twina": ("twin", "", "", both, True),
@@ -163,6 +163,41 @@ def test_each_failure_is_reported_and_harmless(fresh: Fresh) -> None:
     assert set(remembered) == {"stranger-twinb", "stranger-well"}
 
 
+def test_plugins_that_are_single_files_share_a_folder(fresh: Fresh) -> None:
+    """Two from wheels, whose diffx.yaml lies in the dist-info of the one and in site-packages for the other, and one in
+    place. Each is found without being imported, and what is edited in place counts at once."""
+    folder = fresh.folder / "single"
+    for name, where in (
+        ("tides", 'only-include = ["tides.py"]\nextra-metadata = {"diffx.yaml" = "diffx.yaml"}'),
+        ("swell", 'only-include = ["swell.py", "diffx.yaml"]'),
+        ("surf", 'only-include = ["surf.py"]\n\n[tool.hatch.build]\ndev-mode-dirs = ["."]'),
+    ):
+        single = project(folder, name, plugin=PLUGIN.replace("from stranger_{name}.config import Config", CONFIG))
+        package = single / f"stranger_{name}"
+        (single / f"{name}.py").write_text(
+            "import sys\nprint('imported', file=sys.stderr)\n" + (package / "plugin.py").read_text()
+        )
+        text = (package / "diffx.yaml").read_text().replace(f"stranger_{name}.plugin", name)
+        (single / "diffx.yaml").write_text(text.replace(f"    config: stranger_{name}.config:Config\n", ""))
+        shutil.rmtree(package)
+        toml = (single / "pyproject.toml").read_text().replace(f"stranger_{name}.plugin", name)
+        (single / "pyproject.toml").write_text(toml.replace(f'packages = ["stranger_{name}"]', where))
+    wheels = build_wheels([folder / "tides", folder / "swell"], folder / "wheels")
+    done = fresh.diffx("plugins", "install", *map(str, wheels), "-e", str(folder / "surf"), "--", "--no-deps")
+    assert done.returncode == 0, done.stdout + done.stderr
+    listed = fresh.diffx("plugins", "list", "--json")
+    states = {row["name"]: row["state"] for row in json.loads(listed.stdout)}
+    assert [states[name] for name in ("tides", "swell", "surf")] == ["ready"] * 3 and not listed.stderr
+    manifest = folder / "surf/diffx.yaml"
+    manifest.write_text(manifest.read_text().replace("a stranger's plugin", "as edited"))
+    assert "as edited" in fresh.diffx("plugins", "info", "surf").stdout
+    for name in ("tides", "swell", "surf"):
+        ran = fresh.diffx("run", f"plugin={name}", "size=2")
+        assert ran.returncode == 0 and "imported" in ran.stderr, ran.stderr
+    removed = fresh.diffx("plugins", "remove", "tides", "swell", "surf")
+    assert removed.returncode == 0, removed.stderr
+
+
 def test_what_was_installed_survives_a_rebuild(fresh: Fresh) -> None:
     folder = fresh.folder / "rebuild"
     kept = project(folder, "kept")
@@ -196,6 +231,31 @@ def test_what_was_installed_survives_a_rebuild(fresh: Fresh) -> None:
     assert forgotten.returncode == 0, forgotten.stderr
     assert yaml.safe_load((folder / "choices/plugins.yaml").read_text())["installed"] == {}
     assert kept.is_dir()
+
+
+def test_weights_for_research_are_installed_by_themselves(fresh: Fresh) -> None:
+    asked = ["run", "plugin=mri_translate", f"data.root={fresh.work}", "source=FLAIR", "target=T1ce"]
+    lacking = fresh.diffx(*asked)
+    assert lacking.returncode == 5, lacking.stderr
+    line = "diffx: error: weights 'mri-translate-lgg': not installed: pip install diffx-weights-research"
+    assert lacking.stderr.splitlines().count(line) == 1, lacking.stderr
+    listed = {row["id"]: row for row in json.loads(fresh.diffx("weights", "list", "--json").stdout)}
+    assert listed["mri-translate-lgg"]["installed"] is False
+
+    (wheel,) = build_wheels([ROOT / "weights/diffx-weights-research"], fresh.folder / "research")
+    done = fresh.diffx("plugins", "install", str(wheel), "--", "--no-deps")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"^mri-translate-lgg +diffx-weights-research +CC BY-NC-SA 4.0", done.stdout, re.M)
+    assert fresh.diffx("weights", "verify", "mri-translate-lgg").returncode == 0
+    listed = {row["id"]: row for row in json.loads(fresh.diffx("weights", "list", "--json").stdout)}
+    facts = listed["mri-translate-lgg"]
+    assert facts["licence"].startswith("CC BY-NC-SA 4.0, research use only") and facts["plugin"] == "mri_translate"
+    assert Path(facts["path"]).is_relative_to(fresh.folder / "venv")
+    assert "not installed" not in fresh.diffx(*asked).stderr
+    assert "remembered, but not here" not in fresh.diffx("plugins").stdout
+    removed = fresh.diffx("plugins", "remove", "diffx-weights-research")
+    assert removed.returncode == 0, removed.stderr
+    assert fresh.diffx("weights", "verify", "mri-translate-lgg").returncode == 5
 
 
 @pytest.mark.parametrize(

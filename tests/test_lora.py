@@ -97,7 +97,7 @@ def test_targets() -> None:
     assert layers(r"self_attention\.(query|out)$") == {
         f"blocks.{k}.self_attention.{n}" for k in (0, 1) for n in ("query", "out")
     }
-    assert layers(lambda name, layer: isinstance(layer, nn.Conv1d)) == {"enter"}
+    assert layers(lambda name, layer: isinstance(layer, nn.Conv1d)) == {"conv_in"}
     assert len(layers(None)) == 2 + 2 * 6 + 2  # all but the transposed convolution at the end
 
 

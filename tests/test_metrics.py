@@ -13,15 +13,20 @@ from scipy import linalg, stats
 from diffx.metrics import (
     audit,
     auroc,
+    ausc,
+    ause,
     average_precision,
     bootstrap,
     central_interval,
+    conformal_interval,
+    conformal_margin,
+    conformal_quantile,
+    conformal_rank,
     crps,
     crps_each,
     dice,
     ensemble_interval,
     expected_coverage,
-    floor,
     frechet_distance,
     frechet_gaussians,
     frechet_infinity,
@@ -30,10 +35,15 @@ from diffx.metrics import (
     mmd2,
     polynomial,
     prdc,
+    rank_correlation,
     rank_histogram,
     rbf,
+    real_vs_real,
     reliability,
+    reliability_counts,
     score_interval,
+    sparsification,
+    spread_skill,
 )
 from diffx.metrics.arrays import nearest
 from diffx.metrics.memorise import _exchangeable
@@ -117,19 +127,19 @@ def test_frechet_with_fewer_samples_than_dimensions() -> None:
     assert frechet_distance(x, y) == pytest.approx(1 + 2 + 4 - 2 * 2, rel=1e-12)
 
 
-def test_floor_is_what_fresh_real_data_of_that_size_give() -> None:
+def test_real_vs_real_is_what_fresh_real_data_of_that_size_give() -> None:
     fresh = [frechet_distance(rng(k).normal(size=(60, 6)), rng(k + 999).normal(size=(60, 6))) for k in range(200)]
-    measured = floor(frechet_distance, rng(1).normal(size=(1200, 6)), n=60, splits=40)
+    measured = real_vs_real(frechet_distance, rng(1).normal(size=(1200, 6)), n=60, splits=40)
     assert measured.value == pytest.approx(np.mean(fresh), rel=0.08)
     assert measured.error == pytest.approx(np.std(fresh), rel=0.35)
-    assert floor(frechet_distance, rng(1).normal(size=(1200, 6))).value < measured.value / 5  # bias falls with n
+    assert real_vs_real(frechet_distance, rng(1).normal(size=(1200, 6))).value < measured.value / 5  # bias falls with n
     # identity of the halves: disjoint, of size n, by seed
     numbers, seen = np.arange(10.0), []
-    floor(lambda a, b: seen.append((a, b)) or 0.0, numbers, n=5, splits=3, seed=4)
+    real_vs_real(lambda a, b: seen.append((a, b)) or 0.0, numbers, n=5, splits=3, seed=4)
     assert all(sorted([*a.tolist(), *b.tolist()]) == numbers.tolist() for a, b in seen)
     assert len({tuple(a.tolist()) for a, _ in seen}) == 3
     with pytest.raises(ValueError, match="do not split into twice 6"):
-        floor(frechet_distance, numbers, n=6)
+        real_vs_real(frechet_distance, numbers, n=6)
 
 
 @pytest.mark.parametrize("shift", [0.0, 0.5])
@@ -399,6 +409,80 @@ def test_reliability_of_known_probabilities() -> None:
         reliability(np.array([0.2, 1.2]), np.array([0, 1]))
 
 
+def test_reliability_of_counts_is_that_of_the_cases_one_by_one() -> None:
+    said = rng(2).integers(0, 8, 5000)
+    happened = rng(3).uniform(size=5000) < said / 9
+    cases = np.bincount(said, minlength=8)
+    hits = np.bincount(said[happened], minlength=8)
+    for bins in (1, 4, 10):
+        one, other = reliability_counts(cases, hits, bins), reliability(said / 7, happened, bins)
+        assert one.count == other.count
+        for name in ("predicted", "observed", "error", "brier"):
+            assert getattr(one, name) == pytest.approx(getattr(other, name), abs=1e-12), name
+    for bad in (([0, 0], [0, 0]), ([1, 1], [2, 0]), ([1], [1]), ([1, 1], [1, 1, 1])):
+        with pytest.raises(ValueError):
+            reliability_counts(np.array(bad[0]), np.array(bad[1]))
+
+
+# ------------------------------------------------------------------------------------------------------------ conformal
+
+
+@pytest.mark.parametrize(("n", "level"), [(9, 0.9), (10, 0.9), (19, 0.9), (19, 0.5), (30, 0.8), (8, 0.9)])
+def test_conformal_coverage_is_exact(n: int, level: float) -> None:
+    """Each of n + 1 cases in turn is the new one: the share that is held is the guarantee, k / (n + 1), exactly."""
+    scores = rng(n).normal(size=n + 1)
+    held = np.mean([scores[i] <= conformal_quantile(np.delete(scores, i), level) for i in range(n + 1)])
+    assert held == pytest.approx(conformal_rank(n, level) / (n + 1), abs=1e-12)
+    assert level <= held < level + 1 / (n + 1)
+    if conformal_rank(n, level) > n:  # 8 cases cannot promise nine of ten
+        assert conformal_quantile(scores[1:], level) == math.inf
+
+
+def test_conformal_intervals_hold_the_new_case_however_wrong_the_model() -> None:
+    """Quantile intervals that are far too narrow, and point predictions with a bias: the guarantee does not care."""
+    y = rng(5).normal(size=(4000, 40))
+    held = {"margin": 0, "interval": 0}
+    for row in y:
+        margin = conformal_margin(np.full(39, -0.1), np.full(39, 0.1), row[1:], 0.8)
+        held["margin"] += bool(-0.1 - margin <= row[0] <= 0.1 + margin)
+        low, high = conformal_interval(np.array([0.7]), np.full(39, 0.7), row[1:], 0.8)
+        held["interval"] += bool(low[0] <= row[0] <= high[0])
+    for name, count in held.items():  # k / (n + 1) = 32 / 40, and three standard errors of 4000 trials
+        assert count / 4000 == pytest.approx(0.8, abs=3 * math.sqrt(0.16 / 4000)), name
+    assert conformal_margin(np.array([-5.0] * 9), np.array([5.0] * 9), np.arange(-4.0, 5.0), 0.9) == -1.0
+
+
+# ---------------------------------------------------------------------------------------------------------- uncertainty
+
+
+def test_sparsification_by_hand() -> None:
+    """Four errors: taken away by the truth, by the reverse of it, and by something that knows nothing."""
+    error = np.array([1.0, 2, 3, 4])
+    assert sparsification(error, error, 4) == pytest.approx([2.5, 2, 1.5, 1])
+    assert sparsification(-error, error, 4) == pytest.approx([2.5, 3, 3.5, 4])
+    assert ausc(error, error, 4) == pytest.approx(1.75 / 2.5) and ause(error, error, 4) == 0
+    assert ause(-error, error, 4) == pytest.approx((3.25 - 1.75) / 2.5)
+    even = rng(0).uniform(size=200_000)  # the mean of the least share p of uniform errors is p / 2
+    assert ausc(even, even) == pytest.approx(0.505, abs=0.003)
+    assert ausc(rng(1).uniform(size=200_000), even) == pytest.approx(1, abs=0.01)
+    with pytest.raises(ValueError, match="one uncertainty for each error"):
+        ause(error, error[1:])
+
+
+@pytest.mark.parametrize("members", [2, 8])
+def test_spread_skill_is_one_for_members_drawn_as_the_truth_is(members: int) -> None:
+    x = rng(members).normal(size=(members + 1, 400_000)) * 3
+    spread, error = x[1:].std(0, ddof=1), x[1:].mean(0) - x[0]
+    assert spread_skill(spread, error, members) == pytest.approx(1, abs=0.005)
+    assert spread_skill(spread / 2, error, members) == pytest.approx(0.5, abs=0.005)
+
+
+def test_rank_correlation_is_spearmans() -> None:
+    a, b = rng(4).integers(0, 9, (2, 300)).astype(float)
+    assert rank_correlation(a, b) == pytest.approx(stats.spearmanr(a, b).statistic, abs=1e-12)
+    assert rank_correlation(a, np.exp(a)) == pytest.approx(1) and rank_correlation(a, np.ones(300)) == 0
+
+
 # ------------------------------------------------------------------------------------------------------------ detection
 
 
@@ -510,6 +594,11 @@ def test_the_share_is_tested_exactly() -> None:
                 held = [p for p in range(9) if p not in places]
                 count += sum(p < held[rank - 1] for p in places) >= closer
             assert _exchangeable(closer, 4, rank, 5) == pytest.approx(count / len(orders), abs=1e-12)
+    x = rng(7).normal(size=(900, 3))
+    found = audit(x[:300], x[300:600], x[600:])
+    most = round(found.chance_share * 300)
+    assert _exchangeable(most, 300, 30, 300) >= 0.01 > _exchangeable(most + 1, 300, 30, 300)
+    assert found.p_value >= 0.01 and found.share <= found.chance_share
     expected = stats.hypergeom(3000 + 2000, 3000, 400 + 200 - 1).sf(400 - 1)
     assert _exchangeable(400, 3000, 200, 2000) == pytest.approx(expected, rel=1e-6)
 
@@ -547,6 +636,22 @@ def test_rows_that_belong_together_are_resampled_together() -> None:
         bootstrap(lambda a, b: 0.0, x, x[1:])
 
 
+def test_groups_are_drawn_whole() -> None:
+    """Houses of equal size: the interval is that of the houses' means, far wider than that of single rows."""
+    means = rng(6).normal(size=12)
+    rows, house = np.repeat(means, 25), np.repeat(np.arange(12), 25)
+
+    def mean(v: torch.Tensor) -> float:
+        return float(v.mean())
+
+    grouped, of_means = bootstrap(mean, rows, groups=house.tolist()), bootstrap(mean, means)
+    assert (grouped.low, grouped.value, grouped.high) == pytest.approx((of_means.low, of_means.value, of_means.high))
+    alone = bootstrap(mean, rows)
+    assert grouped.high - grouped.low > 3 * (alone.high - alone.low)
+    with pytest.raises(ValueError, match="two groups"):
+        bootstrap(mean, rows, groups=["one"] * len(rows))
+
+
 def test_seeds_decide_and_nobodys_generator_is_touched() -> None:
     x = rng(1).normal(size=(80, 3))
     torch.manual_seed(5)
@@ -556,7 +661,7 @@ def test_seeds_decide_and_nobodys_generator_is_touched() -> None:
     def everything(seed: int) -> tuple:
         return (
             bootstrap(lambda v: float(v.mean()), x, resamples=40, seed=seed),
-            floor(frechet_distance, x, splits=3, seed=seed),
+            real_vs_real(frechet_distance, x, splits=3, seed=seed),
             frechet_infinity(x, x + 1, seed=seed),
         )
 

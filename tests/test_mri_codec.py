@@ -15,10 +15,10 @@ import torch
 from diffx.errors import DataError
 from diffx_mri.align import linear_velocity, prepare, read_mask, split_pose
 from diffx_mri.bids import find_scans
+from diffx_mri.brain_extraction import extract_brain
 from diffx_mri.codec import BrainCodec
 from diffx_mri.fit import fit_codec, head_template
 from diffx_mri.geometry import Geometry
-from diffx_mri.mask import quick_mask
 from diffx_mri.pack import pack, read_latents
 from diffx_mri.patches import PatchMoments, from_patches, mirror_order, to_patches
 from diffx_mri.pull import pull_back, push
@@ -321,6 +321,46 @@ def test_pack_encodes_a_folder_resumes_and_lists_what_failed(fitted, tmp_path):
     assert "already there" in lines[-1]
 
 
+def test_pack_says_each_time_what_it_left_out_and_which_masks_lie_elsewhere(fitted, tmp_path):
+    """A scan and a mask that git-annex has not fetched; a mask by the qform of a scan whose sform moved by 40 mm."""
+    import nibabel as nib
+
+    codec, *_ = fitted
+    affine = np.diag([4.0, 4, 4, 1])
+    affine[:3, 3] = [-94, -124, -94]
+    points = np.stack(np.meshgrid(*[np.arange(n) for n in (48, 54, 48)], indexing="ij"), -1) * 4.0 + affine[:3, 3]
+    root = tmp_path / "bids"
+    files = {}
+    image, mask = phantom(points, 1)
+    for name in ("sub-a", "sub-b", "sub-c", "sub-d"):
+        files[name] = [root / name / f"anat/{name}_T1w.nii.gz",
+                       root / f"derivatives/m/{name}/anat/{name}_desc-brain_mask.nii.gz"]  # fmt: skip
+        save(files[name][0], Volume(image, affine))
+        save(files[name][1], Volume(mask, affine))
+    for path in (files["sub-a"][0], files["sub-b"][1]):
+        path.unlink()
+        path.symlink_to("../../.git/annex/objects/x.nii.gz")
+    scan = nib.load(files["sub-c"][0])
+    moved = affine.copy()
+    moved[:3, 3] += [0, 40, 0]
+    image = nib.Nifti1Image(np.asarray(scan.dataobj), moved)
+    image.set_sform(moved, 2)
+    image.set_qform(affine, 1)
+    image.to_filename(files["sub-c"][0])
+    for _ in range(2):  # the second time all is there
+        failed: dict[str, str] = {}
+        flags: list[str] = []
+        _, file = pack(root, tmp_path / "packed", codec, log=str, fail=failed.__setitem__, flag=flags.append)
+        assert list(failed) == ["sub-a", "sub-b"]
+        assert "sub-a_T1w.nii.gz" in failed["sub-a"] and "desc-brain_mask.nii.gz" in failed["sub-b"]
+        assert all("datalad get" in reason for reason in failed.values())
+        assert len(flags) == 1 and "sub-c_desc-brain_mask" in flags[0] and "40.0 mm" in flags[0]
+    packed = read_latents(file)
+    assert [r["subject"] for r in packed.rows[:2]] == ["sub-c", "sub-d"]
+    one, other = packed.z[:2].float()
+    assert (one - other).abs().mean() < 0.05 * other.abs().mean()  # the same brain, masked alike wherever it lies
+
+
 def test_pack_fits_a_codec_and_goes_on_after_a_kill(tmp_path):
     affine = np.diag([4.0, 4, 4, 1])
     affine[:3, 3] = [-94, -124, -94]
@@ -379,8 +419,8 @@ def test_real_scans_are_explained_masked_and_kept_in_place():
     for image, mask, brain, p, v in zip(images, masks, brains, poses, velocities, strict=False):
         scaled = Volume(image.data / np.percentile(image.data[mask.data > 0], 99), image.affine)
         heads.append((scaled, mask, brain.shift, p, v))
-    found = quick_mask(images[8], codec.with_head(*head_template(heads, SMALL))).data
+    found = extract_brain(images[8], codec.with_head(*head_template(heads, SMALL))).data
     true = masks[8].data
     assert 2 * (found * true).sum() / (found.sum() + true.sum()) > 0.93
     with pytest.raises(DataError, match="no mean head"):
-        quick_mask(images[8], codec)
+        extract_brain(images[8], codec)

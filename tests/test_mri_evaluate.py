@@ -21,12 +21,12 @@ from diffx.noise import Noise
 from diffx_mri.bids import Scan
 from diffx_mri.synth import face
 from diffx_mri.synth.data import shipped_codec
-from diffx_mri.synth.evaluate import figures, scans, segment, similarity, task, tissues
+from diffx_mri.synth.evaluate import drawing, figures, page, scans, segment, similarity, task, tissues
 from diffx_mri.synth.evaluate.ages import anatomy, fit_ages
 from diffx_mri.synth.evaluate.encoder import BANDS, Encoder, Lessons, seen, vary
 from diffx_mri.synth.evaluate.figures import Brains
 from diffx_mri.synth.evaluate.fitting import fit
-from diffx_mri.synth.evaluate.measures import Measured, Measures
+from diffx_mri.synth.evaluate.measures import Measures, Readings
 from diffx_mri.synth.evaluate.sets import parts, people
 
 AFFINE = np.diag([2.0, 2.0, 2.0, 1.0])
@@ -262,41 +262,43 @@ def brains(n: int, seed: int, shift: float = 0.0, opening: float = 0.5) -> Brain
     litres = torch.stack([0.7 + 0.2 * men, torch.full((n,), 0.5).double(), (10 + opening * ages) / 1000, 0 * men], 1)
     litres[:, 1] -= litres[:, 2]
     features = normal(n, 8, seed=seed) + shift
-    measured = Measured(features, np.zeros((n, 1, 1, 1), np.uint8), litres, ages + 2)
+    readings = Readings(features, np.zeros((n, 1, 1, 1), np.uint8), litres, ages + 2)
     bins = torch.zeros(n, 4, dtype=torch.float64)
     bins[:, 1 if shift else 0] = 1
-    return Brains(ages, men, measured, bins, features - 0.3 * shift, features, features[:, :4])
+    return Brains(ages, men, readings, bins, features - 0.3 * shift, features, features[:, :4])
 
 
-def test_a_set_like_the_real_one_stays_at_the_floor_and_a_shifted_one_does_not():
-    held_out, train, same, other = (brains(60, i, shift) for i, shift in enumerate((0, 0, 0, 3.0)))
-    near, far = (figures.distances(s, held_out, train, {"baseline": other}, 0) for s in (same, other))
+def test_a_set_like_the_real_one_is_as_near_as_real_ones_and_a_shifted_one_does_not():
+    sizes, shifts = (60, 120, 60, 60), (0, 0, 0, 3.0)
+    held_out, train, same, other = (brains(n, i, shift) for i, (n, shift) in enumerate(zip(sizes, shifts, strict=True)))
+    near, far = (figures.distances(s, held_out, train, {figures.MEAN: other}, 0) for s in (same, other))
     # the means differ by 3 in each of 8 dimensions: 72 more than covariances explain
-    assert far["frechet"]["value"] == pytest.approx(72, rel=0.15) == near["frechet"]["baseline"]
-    assert far["frechet_pixel"]["value"] == pytest.approx(36, rel=0.2)
-    assert near["frechet"]["value"] < 1.5 * near["frechet"]["floor"] < 5
-    low, high = near["mmd"]["floor_interval"]
-    assert low - 0.02 < near["mmd"]["value"] < high + 0.02 and far["mmd"]["value"] > 0.3
-    assert far["precision"]["value"] == far["coverage"]["value"] == 0 and near["coverage"]["value"] > 0.8
-    assert far["hist_distance"]["value"] == 2 and near["hist_distance"]["value"] == 0
-    assert far["spectrum_distance"]["value"] > 1.5 > 0.5 > near["spectrum_distance"]["value"]
+    assert far["frechet"].value == pytest.approx(72, rel=0.15) == near["frechet"].baselines[0].value
+    assert far["frechet_pixel"].value == pytest.approx(36, rel=0.2)
+    assert near["frechet"].value < 1.5 * near["frechet"].real_vs_real < 5
+    low, high = near["mmd"].real_vs_real_interval
+    assert low - 0.02 < near["mmd"].value < high + 0.02 and far["mmd"].value > 0.3
+    assert far["precision"].value == far["coverage"].value == 0 and near["coverage"].value > 0.8
+    assert far["hist_distance"].value == 2 and near["hist_distance"].value == 0
+    assert far["spectrum_distance"].value > 1.5 > 0.5 > near["spectrum_distance"].value
+    assert near["frechet"].verdict == "met" and far["frechet"].verdict == "missed"
     itself = figures.distances(held_out, held_out, train, {}, 0)
-    assert itself["frechet"]["value"] < 1e-8 and itself["recall"]["value"] == 1
+    assert itself["frechet"].value < 1e-8 and itself["recall"].value == 1
 
 
 def test_what_age_and_sex_do_is_read_off():
     found = figures.ages(brains(40, 1), 0)
-    assert found["age_mae"]["value"] == pytest.approx(2) and found["age_r"]["value"] == pytest.approx(1)
-    assert found["ventricle_age_slope"]["value"] == pytest.approx(0.5)
-    assert found["ventricle_age_r"]["value"] == pytest.approx(1) and found["age_mae"]["n"] == 40
-    assert figures.ages(brains(40, 1, opening=0.0), 0)["ventricle_age_r"]["value"] == 0
-    assert figures.sex_difference(brains(40, 1), 0)["value"] == pytest.approx(0.2)
+    assert found["age_mae"].value == pytest.approx(2) and found["age_r"].value == pytest.approx(1)
+    assert found["ventricle_age_slope"].value == pytest.approx(0.5)
+    assert found["ventricle_age_r"].value == pytest.approx(1) and found["age_mae"].n == 40
+    assert figures.ages(brains(40, 1, opening=0.0), 0)["ventricle_age_r"].value == 0
+    assert figures.sex_difference(brains(40, 1), 0).value == pytest.approx(0.2)
     some = brains(40, 1)
     unknown = replace(some, ages=torch.full((40,), math.nan), men=torch.full((40,), math.nan))
     assert figures.ages(unknown, 0) == {} and figures.sex_difference(unknown, 0) is None
     part = some.ages.clone()
     part[:30] = math.nan
-    assert figures.ages(replace(some, ages=part), 0)["age_r"]["n"] == 10
+    assert figures.ages(replace(some, ages=part), 0)["age_r"].n == 10
 
 
 def test_a_generator_that_gives_back_mirrored_training_scans_is_caught():
@@ -305,11 +307,11 @@ def test_a_generator_that_gives_back_mirrored_training_scans_is_caught():
     thief = replace(honest, pixels=mirrored[:60] + 1e-4 * normal(60, 8, seed=10))
     caught, found = (figures.memorisation(s, train, held_out, honest, mirrored) for s in (thief, honest))
     assert caught["memorisation_pixel"][0].alarm and not found["memorisation_pixel"][0].alarm
-    assert caught["memorisation_pixel"][1]["memorisation_pixel_copies"]["value"] > 30
-    assert caught["memorisation_pixel"][1]["memorisation_pixel_distance_ratio"]["value"] < 0.01
-    assert caught["memorisation_pixel"][1]["memorisation_pixel_neighbour_ratio"]["value"] < 0.01
+    assert caught["memorisation_pixel"][1]["memorisation_pixel_copies"].value > 30
+    assert caught["memorisation_pixel"][1]["memorisation_pixel_distance_ratio"].value < 0.01
+    assert caught["memorisation_pixel"][1]["memorisation_pixel_neighbour_ratio"].value < 0.01
     assert found["memorisation"][0] == audit(
-        honest.measured.features, train.measured.features, held_out.measured.features
+        honest.readings.features, train.readings.features, held_out.readings.features
     )
 
 
@@ -435,11 +437,11 @@ class Volumes:
 
     def check(self, shape): ...
 
-    def measure(self, images, affine, tick):
+    def read(self, images, affine, tick):
         litres = torch.tensor([(image > 0).sum() * 8e-6 for image in images], dtype=torch.float64)
         bright = torch.from_numpy(images.reshape(len(images), -1).mean(1))
         each = torch.stack([litres / 4] * 4, 1)
-        return Measured(torch.stack([litres, bright], 1), images, each, 100 - 30 * litres)
+        return Readings(torch.stack([litres, bright], 1), images, each, 100 - 30 * litres)
 
 
 NAMES = """
@@ -463,25 +465,38 @@ def test_evaluate_writes_every_figure_and_the_pictures(tmp_path, monkeypatch):
     every[2] = replace(every[2], age=None)
     posed = scans.Posed(every, images, np.zeros_like(images), np.zeros(14, bool), codec.affine)
     monkeypatch.setattr(task, "read_scans", lambda run, codec: posed)
+    monkeypatch.setattr(task, "check_folder", lambda cfg: None)
     monkeypatch.setattr(task.BrainSynth, "load", lambda *args: Generator(codec))
     monkeypatch.setattr(task.Measures, "load", lambda source: Volumes())
     monkeypatch.setattr(task, "PAIRS", 2)
-    monkeypatch.setattr(task, "SWEEP", (30.0, 70.0))
+    for module in (drawing, page):
+        monkeypatch.setattr(module, "SWEEP", (30.0, 70.0))
     assert main(["run", "plugin=mri_synth", "task=evaluate", "data.root=x", f"out={tmp_path}/run"]) == 0
     found = json.loads((tmp_path / "run/metrics.json").read_text())
     assert found["encoder_sha256"] == "abc"
     for name in NAMES.split():
         value = found[name]["value"] if isinstance(found[name], dict) else found[name]
         assert isinstance(value, int | float), name
-    assert found["n_real"] == found["n_synth"] == 6 and found["seconds_per_volume"] == 0.5
+    assert found["n_real"] == found["n_synth"] == 6 and found["seconds_per_volume"]["value"] == 0.5
     assert found["age_mae_synth"]["n"] == found["age_mae_real"]["n"] == 5  # one age is not known
     assert found["age_mae_synth"]["floor"] == found["age_mae_real"]["value"]
+    assert found["frechet"]["floor"] == found["frechet_floor"] and list(found["frechet"]["baselines"]) == ["mean brain"]
+    verdicts = [one["goal"]["verdict"] for one in found.values() if isinstance(one, dict) and "goal" in one]
+    assert len(verdicts) == 6 and set(verdicts) == {"too few to tell", "met"}  # 6 a side: only the time can be judged
     assert found["ms_ssim_synth"]["value"] > found["ms_ssim_real"]["value"]  # real ones are not all in one place
     assert found["brain_volume_sex_diff_synth"]["value"] > 0.05
-    page = (tmp_path / "run/report.html").read_text()
-    for title in ("Goals", "Real and synthetic", "One seed at ", "From noise to brain", "Nearest training scans"):
-        assert title in page
-    assert page.count("data:image/") >= 7
+    html = (tmp_path / "run/report.html").read_text()
+    for title in (
+        "Goals",
+        "Worst cases",
+        "too few to tell",
+        "Real and synthetic",
+        "One seed at ",
+        "From noise to brain",
+        "Nearest training scans",
+    ):
+        assert title in html
+    assert html.count("data:image/") >= 7
     rows = (tmp_path / "run/samples/participants.tsv").read_text().splitlines()
     assert len(rows) == 7
 
@@ -489,3 +504,18 @@ def test_evaluate_writes_every_figure_and_the_pictures(tmp_path, monkeypatch):
 def test_evaluate_asks_for_a_folder(tmp_path, capsys):
     assert main(["run", "plugin=mri_synth", "task=evaluate", f"out={tmp_path}/run"]) == 2
     assert "data.root= says which BIDS folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("count", [4, 11])
+def test_too_few_scans_are_refused_before_anything_is_read(count, tmp_path, monkeypatch, capsys):
+    for number in range(count):
+        path = tmp_path / f"bids/sub-{number:02d}/anat/sub-{number:02d}_T1w.nii.gz"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"never read")
+    monkeypatch.setattr(task.BrainSynth, "load", lambda *args: pytest.fail("weights were loaded"))
+    words = ["run", "plugin=mri_synth", "task=evaluate", f"data.root={tmp_path}/bids", f"out={tmp_path}/run"]
+    assert main(words) == 5
+    said = capsys.readouterr().err
+    assert (
+        f"{count} usable scans are too few" in said and "at least 6 that are held out" in said and "15 of each" in said
+    )

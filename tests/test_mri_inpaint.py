@@ -233,7 +233,7 @@ def test_a_notebook_gets_images_that_read_and_keep_like_the_scan(filled, tmp_pat
     else:
         given = image(scan.data.astype(np.float64))
         given.header.set_data_dtype(np.int16)
-    face = BrainSynth(None, None, synth.codec, None, {})
+    face = BrainSynth(None, synth.codec, {})
     made = face.fill(given, mask, n=2, seed=3, brain=head)
     before = nib.load(given) if kind == "scaled file" else given
     hole = image(lesion.astype(np.uint8)).get_fdata() > 0
@@ -257,6 +257,8 @@ def test_a_notebook_gets_images_that_read_and_keep_like_the_scan(filled, tmp_pat
             assert again.get_unscaled().dtype == np.uint8 and np.array_equal(again.get_unscaled()[~hole], raw[~hole])
         said = json.loads((tmp_path / "out/sub-9_desc-filled2_T1w.json").read_text())
         assert (said["Seed"], said["Who"]) == (4, "me")
+        again = made.save(tmp_path / "again", "sub-9_run-1_desc-preproc_acq-x")
+        assert again[0].name == "sub-9_acq-x_run-1_desc-filled1_T1w.nii.gz"  # each entity once, in the order of BIDS
         with pytest.raises(DataError, match=r"sub-9_T1w.nii.gz: this codec has no mean head"):
             face.fill(given, mask, n=1)
     with pytest.raises(UsageError, match="n=0"):

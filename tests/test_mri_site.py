@@ -10,17 +10,17 @@ pytest.importorskip("monai")
 
 import torch
 from mri_restore import small_codec
-from safetensors.torch import save_file
 
 from diffx.cli import main
 from diffx.config import resolve
+from diffx.data.packed import pack_arrays
 from diffx_mri import BrainSynth
 from diffx_mri.codec import BrainCodec
+from diffx_mri.harmonisation import with_site
 from diffx_mri.pack import FORMAT, Packed
-from diffx_mri.site import with_site
-from diffx_mri.synth.adapt import departure, recoded
 from diffx_mri.synth.config import SynthConfig
 from diffx_mri.synth.data import cache_folder
+from diffx_mri.synth.tasks.adapt import departure, recoded
 
 
 def normal(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -106,24 +106,25 @@ def words(tmp_path_factory, synth) -> list[str]:
     ]
     folder = cache_folder(resolve(SynthConfig, overrides=words))
     expected = codec.expected([p["age"] for p in people], [p["sex"] for p in people])
-    z = (expected + site(6, codec, 1.5 * torch.ones(codec.shape), 0.5, synth.model.denoiser.spread.float())).half()
+    learned = synth.pipeline.model.denoiser.spread.float()
+    z = (expected + site(6, codec, 1.5 * torch.ones(codec.shape), 0.5, learned)).half()
     rows = [{**p, "session": None, "flipped": flipped} for flipped in (False, True) for p in people]
     folder.mkdir(parents=True)
     latents = {"z": torch.cat([z, codec.flip(z.float()).half()])}
-    save_file(latents, folder / "latents.safetensors", {"format": FORMAT, "rows": json.dumps(rows)})
+    pack_arrays(folder / "latents.safetensors", FORMAT, latents, {"rows": rows})
     codec.save(folder / "codec.safetensors")
     return words
 
 
 def test_the_command_line_moves_the_codec_and_nothing_else(synth, words, tmp_path):
-    codec, spread = synth.codec, synth.model.denoiser.spread.float()
+    codec, spread = synth.codec, synth.pipeline.model.denoiser.spread.float()
     assert main(["run", *words, "task=adapt", f"out={tmp_path}"]) == 0
     told = json.loads((tmp_path / "metrics.json").read_text())["departure_held_out"]
     assert told["baseline"] > 2 and told["value"] < 1.5 and told["n"] == 1
     after = BrainSynth.load(tmp_path, device="cpu")
     assert after.codec.facts["site"] == 5 and after.meta["ages"] == synth.meta["ages"]
-    for name, tensor in synth.model.state_dict().items():
-        assert torch.equal(after.model.state_dict()[name], tensor)
+    for name, tensor in synth.pipeline.model.state_dict().items():
+        assert torch.equal(after.pipeline.model.state_dict()[name], tensor)
     kept = set(codec.state_dict()) - {"mean", "deviation", "trend", "points"}
     assert all(torch.equal(codec.state_dict()[name], after.codec.state_dict()[name]) for name in kept)
     varied = spread[3:] > 0.3
@@ -135,8 +136,8 @@ def test_adapters_trained_on_five_scans_are_of_their_rank_and_leave_the_trend(sy
     assert main(["run", *words, "task=train", *training, f"out={tmp_path}"]) == 0
     tuned = BrainSynth.load(tmp_path, device="cpu")
     assert tuned.codec.people == synth.codec.people and torch.equal(tuned.codec.trend, synth.codec.trend)
-    before, after = synth.model.state_dict(), tuned.model.state_dict()
-    name = "denoiser.net.enter.weight"
+    before, after = synth.pipeline.model.state_dict(), tuned.pipeline.model.state_dict()
+    name = "denoiser.net.conv_in.weight"
     values = torch.linalg.svdvals((after[name] - before[name]).flatten(1).double())
     assert values[0] > 1e-4 and (values[2:] < 0.1 * values[0]).all()  # what is left is rounding to half precision
     assert torch.equal(before["denoiser.spread"], after["denoiser.spread"])

@@ -144,7 +144,7 @@ def test_a_notebook_gets_thin_slices_where_the_thick_ones_lie(monkeypatch, tmp_p
     """`BrainSynth.superres`: the same of a file and of the image in it; every thin image averages to the scan."""
     from diffx_mri import BrainSynth
 
-    face = BrainSynth(None, None, narrow_synth(monkeypatch, module).codec, None, {})
+    face = BrainSynth(None, narrow_synth(monkeypatch, module).codec, {})
     parts = (1, 1, 5)
     scan, brain, _, affine = thick_scan(5)
     image, mask = (nib.Nifti1Image(v.data, v.affine) for v in (scan, brain))

@@ -15,26 +15,27 @@ import numpy as np
 import pytest
 import torch
 from scipy import ndimage
-from scipy.stats import spearmanr
 
 from diffx.cli import main
 from diffx.cli.chosen import choose, configure
+from diffx.config import resolve
 from diffx.errors import DataError, UsageError
 from diffx.io.checkpoint import load as load_tensors
+from diffx.metrics import spread_skill
 from diffx.noise import Noise
+from diffx.pipeline import pipeline
 from diffx.schedule import EDM
 from diffx_mri.stored import Stored, write_int16
-from diffx_mri.translate import face, intensity, scores
+from diffx_mri.translate import intensity, scores
 from diffx_mri.translate.config import SliceData, SliceSampling, TranslateConfig
 from diffx_mri.translate.contrast import Contrast, find_contrast
 from diffx_mri.translate.data import Pairs, prepare
 from diffx_mri.translate.face import Translator
 from diffx_mri.translate.grid import SliceGrid, heights
-from diffx_mri.translate.net import Folded
-from diffx_mri.translate.regression import Regression
-from diffx_mri.translate.regressor import Regressor, Stack
-from diffx_mri.translate.summary import estimated, spread_of
+from diffx_mri.translate.mean_model import MeanModel, Stack
+from diffx_mri.translate.model import Folded, Regression
 from diffx_mri.translate.training import training_data
+from diffx_mri.translate.uncertainty import estimated, spread_of
 from diffx_mri.volume import Volume, load
 
 LGG = Path(os.environ.get("DIFFX_DATA", Path(__file__).parents[1] / "../shared/data")) / "mri/lgg"
@@ -216,21 +217,15 @@ def test_scores_are_those_of_the_field():
     assert scores.peak(top, mask) == pytest.approx(np.percentile(top[mask], 99.5))
 
 
-def test_uncertainty_is_judged_by_known_laws():
+def test_the_spread_of_samples_is_that_of_the_error():
     rng = np.random.default_rng(0)
-    error = rng.random(200_000)
-    assert scores.ause(error, error) == 0
-    # of uniform errors the best q have mean q/2, of a blind ranking 1/2: area 1/4 of mean 1/2
-    assert scores.ause(rng.random(error.size), error) == pytest.approx(0.5, abs=0.02)
-    other = np.round(error + rng.random(error.size), 2)
-    assert scores.rank_correlation(other, error) == pytest.approx(spearmanr(other, error).statistic, abs=1e-9)
     n = 4
     sigma = rng.uniform(0.5, 2, 100_000)
     drawn = (rng.standard_normal((n + 1, sigma.size)) * sigma).reshape(n + 1, 10, 100, 100)
     mean = estimated(drawn[:n], drawn[n], "mean")
     for pooled in (0, 2):
         spread = spread_of(drawn[:n], pooled)
-        assert scores.spread_skill(spread, drawn[n] - mean, n) == pytest.approx(1, abs=0.01)
+        assert spread_skill(spread, drawn[n] - mean, n) == pytest.approx(1, abs=0.01)
     assert spread_of(drawn[:1]) is None
     assert np.array_equal(estimated(drawn[:3], drawn[3], "median"), np.sort(drawn[:3], 0)[1])
     assert np.array_equal(estimated(drawn[:3], drawn[3], "regression"), drawn[3])
@@ -340,7 +335,7 @@ def test_weights_hold_what_translation_needs(trained):
 
 def test_the_diffusion_learns_what_the_regression_leaves(trained, bids):
     data = SliceData(root=str(bids), size=32, spacing=6.0, gap=20.0, cache=str(trained["cache"]))
-    first = Regressor.load(trained["regression"] / "checkpoints/weights.safetensors")
+    first = MeanModel.load(trained["regression"] / "checkpoints/weights.safetensors")
     found = training_data(TranslateConfig(data=data, from_=str(trained["regression"]), device="cpu"))
     spread, sets = float(found.tensors["spread"]), found.sets
     plain = Pairs(sets["train"].slices, "train")
@@ -354,7 +349,7 @@ def test_the_diffusion_learns_what_the_regression_leaves(trained, bids):
     source = plain.slices.scan(row, given)
     stack = Stack(source, intensity.head_mask(source), row["thickness"])
     both = Translator.load(trained["diffusion"], device="cpu", say=lambda text: None)
-    answers = [of(stack, plain.slices.grid, given, wanted, device="cpu")[k] for of in (first, both.regressor)]
+    answers = [of(stack, plain.slices.grid, given, wanted)[k] for of in (first, both.regressor)]
     assert np.allclose(*answers, atol=2e-2) and np.allclose(answers[0], items[0]["expected"][0], atol=2e-2)
     alone = Translator.load(trained["regression"], device="cpu", say=lambda text: None)
     drawn, expected = alone.draw(stack, given, wanted, 5, 0, SliceSampling())
@@ -364,7 +359,7 @@ def test_the_diffusion_learns_what_the_regression_leaves(trained, bids):
 
 
 def test_translate_writes_derivatives_and_says_the_licence_once(trained, bids, tmp_path, capsys):
-    face._said.clear()
+    pipeline._announced.clear()
     root = some(bids, tmp_path, "sub-04", "sub-05")
     call = ["run", "plugin=mri_translate", f"data.root={root}", "source=FLAIR", "target=T1ce", "n=2", "estimate=mean",
             "sample.steps=2", f"from={trained['diffusion']}", "device=cpu"]  # fmt: skip
@@ -384,7 +379,7 @@ def test_translate_writes_derivatives_and_says_the_licence_once(trained, bids, t
     assert described["GeneratedBy"][0]["Name"] == "diffx" and described["License"] == LICENCE
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
-        face._said.clear()
+        pipeline._announced.clear()
         Translator.load(trained["diffusion"])
         Translator.load(trained["diffusion"])
     assert sum(LICENCE in str(w.message) for w in said) == 1
@@ -403,6 +398,84 @@ def test_mri_synth_hands_over(trained, bids, tmp_path):
     assert np.array_equal(*images)
 
 
+def handed(words: list[str], file: Path | None = None):
+    """What mri_translate is asked for where mri_synth was asked with these words."""
+    from diffx_mri.synth.config import SynthConfig
+    from diffx_mri.synth.tasks.translate import given, translate_config
+
+    words = ["plugin=mri_synth", "task=translate", *words, *([f"config={file}"] if file else [])]
+    cfg = resolve(SynthConfig, overrides=words)
+    return translate_config(cfg, given(["run", *words], cfg.config))
+
+
+def test_what_is_handed_over_is_what_was_asked_for(tmp_path):
+    plain = handed([])
+    assert (plain.n, plain.sample) == (8, SliceSampling())  # as mri_translate by itself
+    assert handed(["sample.autoguidance=1"]).sample == SliceSampling()  # asks for nothing
+    asked = handed(["n=4", "sample.steps=16", "sample.grid=angle", "sample.eta=0.5", "seed=3"])
+    assert (asked.n, asked.sample.steps, asked.sample.grid, asked.sample.eta, asked.seed) == (4, 16, "angle", 0.5, 3)
+    file = tmp_path / "c.yaml"
+    file.write_text("n: 4\nsample:\n  steps: 16\n")
+    assert (handed([], file).n, handed([], file).sample.steps) == (4, 16)
+    file.write_text("sample.steps: 16\n")
+    assert (handed(["n=2"], file).n, handed([], file).n, handed([], file).sample.steps) == (2, 8, 16)
+    for wrong in ("sample.weak=mri-synth-ixi-weak", "sample.autoguidance=2"):
+        with pytest.raises(UsageError, match=f"{wrong}.*no guidance by weaker weights"):
+            handed([wrong])
+
+
+@pytest.mark.parametrize("word", ["sample.autoguidance=1", "sample.weak=x"])
+def test_mri_synth_hands_over_or_says_why_not(trained, bids, tmp_path, capsys, word):
+    root = some(bids, tmp_path, "sub-01")
+    words = [f"data.root={root}", "source=FLAIR", "target=T1ce", "n=1", "device=cpu", f"from={trained['diffusion']}"]
+    code = main(["run", "plugin=mri_synth", "task=translate", *words, word, f"out={tmp_path}/r"])
+    assert code == (0 if word == "sample.autoguidance=1" else 2)
+    assert ("no guidance by weaker weights" in capsys.readouterr().err) == (code == 2)
+
+
+def test_a_link_without_content_is_named_and_the_rest_goes_on(trained, bids, tmp_path):
+    """git-annex: one FLAIR was not fetched; training data of the rest are packed, and on each run the list is whole."""
+    (tmp_path / "b").mkdir()
+    root = some(bids, tmp_path / "b", "sub-01", "sub-02", "sub-03")
+    scan = root / "sub-02/anat/sub-02_FLAIR.nii.gz"
+    scan.unlink()
+    scan.symlink_to("../../.git/annex/objects/x.nii.gz")
+    data = SliceData(root=str(root), size=32, spacing=6.0, gap=20.0, cache=str(tmp_path))
+    for _ in range(2):
+        failed: dict[str, str] = {}
+        slices = prepare(TranslateConfig(data=data), fail=failed.__setitem__)
+        assert [row["subject"] for row in slices.rows] == ["sub-01", "sub-03"]
+        assert list(failed) == ["sub-02"] and "datalad get" in failed["sub-02"]
+    out = tmp_path / "run"
+    call = ["run", "plugin=mri_translate", f"data.root={root}", "source=FLAIR", "target=T1ce", "n=1", "device=cpu"]
+    assert main([*call, f"from={trained['diffusion']}", f"out={out}"]) == 1
+    assert len(list((out / "samples").rglob("*_T1w.nii.gz"))) == 2
+
+
+def test_the_lesion_of_a_slice_is_that_of_the_session(tmp_path):
+    """Not that of another session whose name begins alike, nor one in a template's space."""
+    from diffx_mri.bids import derived
+    from diffx_mri.translate.pack import _largest_lesion
+
+    def mask(name: str, k: int) -> None:
+        area = np.zeros((8, 8, 5), np.uint8)
+        area[2:4, 2:4, k] = 1
+        path = tmp_path / "derivatives/l" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image = nib.Nifti1Image(area, np.eye(4))
+        image.set_qform(np.eye(4), 1)
+        image.to_filename(path)
+
+    (tmp_path / "sub-01/anat").mkdir(parents=True)
+    mask("sub-01/anat/sub-01_space-MNI152_label-lesion_mask.nii.gz", 0)
+    mask("sub-01/ses-1/anat/sub-01_ses-1_label-lesion_mask.nii.gz", 1)
+    mask("sub-01/dwi/sub-01_label-lesion_mask.nii.gz", 4)
+    found = derived(tmp_path, ("mask", "roi"))
+    assert _largest_lesion(found["sub-01", None], 5) is None
+    mask("sub-01/anat/sub-01_label-lesion_mask.nii.gz", 3)
+    assert _largest_lesion(derived(tmp_path, ("mask", "roi"))["sub-01", None], 5) == 3
+
+
 def test_a_trained_network_beats_the_copy_in_both_directions(trained, bids, tmp_path):
     """T1ce is FLAIR turned upside down: no histogram matching makes one of the other, a network does."""
     call = ["run", "plugin=mri_translate", "task=evaluate", f"data.root={bids}", f"data.cache={trained['cache']}",
@@ -412,9 +485,11 @@ def test_a_trained_network_beats_the_copy_in_both_directions(trained, bids, tmp_
     assert set(found) == {"FLAIR_to_T1ce", "T1ce_to_FLAIR"}
     for direction in found.values():
         figure = direction["psnr"]
-        assert figure["value"] > figure["baseline"] + 3 and figure["regression"] > figure["baseline"] + 3
-        assert figure["value"] == figure["regression"]  # as written by default
-        assert figure["mean"] > figure["one_sample"]  # a mean is nearer than a sample
+        others = figure["baselines"]
+        assert next(iter(others)) == "copy" and figure["baseline"] == others["copy"]  # the trivial one
+        assert figure["value"] > others["copy"] + 3 and others["regression"] > others["copy"] + 3
+        assert figure["value"] == others["regression"]  # as written by default
+        assert others["mean of samples"] > others["one sample"]  # a mean is nearer than a sample
         assert figure["n"] == 1  # sub-05 has no truth
 
 

@@ -13,10 +13,10 @@ from diffx.io import checkpoint
 from diffx_mri.codec import BrainCodec
 from diffx_mri.geometry import Geometry
 from diffx_mri.modes import fit_modes, with_modes
+from diffx_mri.normative import FEWEST, KNEE, features, fit_slopes, population, somebody
 from diffx_mri.pack import Packed
 from diffx_mri.patches import mirror_order
 from diffx_mri.synth.data import Latents
-from diffx_mri.trend import FEWEST, KNEE, features, fit_slopes, population, somebody
 
 GRID = Geometry(box=(16, 16, 16), canvas=(24, 24, 24), spacing=4.0)
 RNG = np.random.default_rng(3)

@@ -15,11 +15,11 @@ from test_mri_trend import AGES, FACTS, RNG, SEXES, codec, normal
 
 from diffx.errors import UsageError
 from diffx_mri import BrainSynth, Person
+from diffx_mri.normative import features, population
 from diffx_mri.pack import Packed
 from diffx_mri.synth.config import BrainSampling
 from diffx_mri.synth.data import Latents
-from diffx_mri.synth.measured import measure_ventricles, ventricle_meter, with_response
-from diffx_mri.trend import features, population
+from diffx_mri.synth.volumetry import measure_ventricles, ventricle_meter, with_response
 from diffx_mri.ventricles import millilitres, norms, response, scores, to_tell
 
 VOLUMES = np.exp(2.5 + 0.01 * AGES + 0.4 * RNG.normal(size=len(AGES))).tolist()
@@ -135,7 +135,7 @@ def test_sizes_that_cannot_be_asked_for_are_refused(synth):
     with pytest.raises(UsageError, match="ventricles: 4 is outside -3 to 3"):
         synth.sample(age=40, ventricles=4)
     people = {name: value for name, value in synth.codec.people.items() if name != "ventricles"}
-    older = BrainSynth(synth.model, synth.process, synth.codec.with_facts(people=people), synth.config, synth.meta)
+    older = BrainSynth(synth.pipeline, synth.codec.with_facts(people=people), synth.meta)
     with pytest.raises(UsageError, match="not told of ventricles"):
         older.sample(age=40, ventricles=1)
     assert older.millilitres(replace(Person(40, "F", 1), ventricles=None)) is None

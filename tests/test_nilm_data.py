@@ -17,7 +17,7 @@ pytest.importorskip("pandas")
 import pandas as pd
 
 from diffx.errors import DataError, UsageError
-from diffx_nilm.activations import activations, residual, runs
+from diffx_nilm.activations import activations, residual, segments
 from diffx_nilm.appliances import (
     DEFAULT,
     DISHWASHER,
@@ -213,7 +213,7 @@ def test_packing_keeps_tenths_of_a_watt_and_what_is_not_known(packed, tmp_path):
         np.testing.assert_allclose(mains[known], np.minimum(house.mains[known], 6553.4), atol=0.06)
         np.testing.assert_allclose(parts[:, known], house.of([a.key for a in DEFAULT])[:, known], atol=0.06)
         np.testing.assert_array_equal(np.diff(loaded.unknown), ~known)
-        for found, appliance in zip(loaded.runs, DEFAULT, strict=True):
+        for found, appliance in zip(loaded.activations, DEFAULT, strict=True):
             part = np.where(known, house.parts[appliance.key], np.nan)
             np.testing.assert_array_equal(found, activations(np.round(part, 1), appliance))
     (tmp_path / "p.safetensors").write_bytes(b"x")
@@ -235,7 +235,7 @@ def test_a_house_cut_in_two_keeps_its_runs_and_its_gaps(packed):
         np.testing.assert_array_equal(half.unknown, alone.unknown)
         known = np.isfinite(houses[0].mains[low:high])
         assert all(half.clear(i, 50) == known[i : i + 50].all() for i in range(0, len(half) - 50, 61))
-        for a, (kept, own) in enumerate(zip(half.runs, made.runs, strict=True)):
+        for a, (kept, own) in enumerate(zip(half.activations, made.activations, strict=True)):
             inside = (own[:, 0] >= low) & (own[:, 1] <= high)
             np.testing.assert_array_equal(kept, own[inside] - low)
             assert half.a_day(period)[a] == pytest.approx(inside.sum() / (known.sum() * period / DAY))
@@ -290,7 +290,7 @@ def test_runs_come_as_often_as_the_usage_says():
     """
     for n, usage, width, count in ((10, 2.0, 256, 3000), (60, 1.0, 128, 4000)):
         on = drawn(np.full(n, 2500.0), usage, width, count) > 0
-        met = np.array([len(runs(window)) for window in on])
+        met = np.array([len(segments(window)) for window in on])
         expected = usage * (width + 1.025 * n - 1) * 30 / DAY
         assert met.mean() == pytest.approx(expected, abs=3 * np.sqrt(expected / count)), n
         assert met.var() == pytest.approx(expected, rel=0.15), n  # of a Poisson number
@@ -303,7 +303,7 @@ def test_runs_of_one_machine_never_overlap():
     """At 100 a day the windows are crowded; every stretch that is on still is one run, or runs end to end."""
     parts = drawn(np.array([500.0, 3000, 1000, 1000, 1000, 1000, 1000, 1000]), usage=100, width=256, count=150)
     assert parts.max() <= 3000 * 1.04 * 1.01
-    lengths = [end - begin for window in parts for begin, end in runs(window > 0) if begin > 0 and end < 256]
+    lengths = [end - begin for window in parts for begin, end in segments(window > 0) if begin > 0 and end < 256]
     assert min(lengths) >= 6 and np.median(lengths) <= 10
 
 
@@ -313,7 +313,7 @@ def test_a_laid_run_is_one_that_was_measured():
     whole = [
         (window[begin:end].mean() / run.mean(), end - begin)
         for window in drawn(run, 8.0, 128, 600)
-        for begin, end in runs(window > 0)
+        for begin, end in segments(window > 0)
         if begin > 0 and end < 128 and end - begin < 9
     ]
     strength, length = np.array(whole).T
@@ -350,7 +350,7 @@ def test_gaps_are_not_known_in_the_maps_and_the_parts_stay(packed):
     lengths, ends = [], np.zeros(2)
     for i in range(300):
         gap = cut[i]["mains"].isnan().numpy()
-        ((begin, end),) = runs(gap[1]).tolist()
+        ((begin, end),) = segments(gap[1]).tolist()
         lengths.append(end - begin)
         ends += gap[1, [0, -1]] / 300
         assert gap[1].sum() == end - begin and (gap[0] == gap[1]).all()
@@ -413,8 +413,8 @@ def test_houses_that_cannot_be_learnt_from_are_refused(packed):
     _, made = packed
     with pytest.raises(DataError, match="never 60000 known periods"):
         Mixture(made, DEFAULT, width=60_000)
-    with pytest.raises(DataError, match="no run of microwave"):
-        Mixture([replace(h, runs=(*h.runs[:3], h.runs[3][:0])) for h in made], DEFAULT)
+    with pytest.raises(DataError, match="no activation of microwave"):
+        Mixture([replace(h, activations=(*h.activations[:3], h.activations[3][:0])) for h in made], DEFAULT)
 
 
 def test_windows_for_validation_tile_the_house(packed):
@@ -442,7 +442,7 @@ def test_the_shared_house_in_figures():
     """House 20 of REFIT, measured when this was written; half a millisecond an item, and training needs two."""
     house = read(DATA / "refit_house20_30s.csv.gz")
     made = pack_house(house, DEFAULT)
-    assert [len(runs) for runs in made.runs] == [1783, 138, 184, 953]
+    assert [len(own) for own in made.activations] == [1783, 138, 184, 953]
     mixture = Mixture([made], DEFAULT)
     began = time.process_time()
     on = np.mean([(mixture.draw(i)[1] > [[a.threshold] for a in DEFAULT]).mean(1) for i in range(300)], axis=0)
@@ -463,10 +463,10 @@ def test_made_up_machines_keep_their_energy_and_come_as_often():
         assert 0.38 < boiled < 1.8
     made_up = replace(STILL, made_up=1.0)
     on = drawn(np.full(10, 2500.0), 12.0, 256, 600, made_up)
-    met = np.mean([len(runs(window > 0)) for window in on])
-    mean_length = np.mean([(window > 0).sum() / max(len(runs(window > 0)), 1) for window in on if window.any()])
+    met = np.mean([len(segments(window > 0)) for window in on])
+    mean_length = np.mean([(window > 0).sum() / max(len(segments(window > 0)), 1) for window in on if window.any()])
     assert met == pytest.approx(12.0 * (256 + mean_length - 1) * 30 / DAY, rel=0.06)
     # another kettle in each window, the same one within it
-    peaks = [np.sort([w[b:e].max() for b, e in runs(w > 0) if e - b > 3]) for w in on]
+    peaks = [np.sort([w[b:e].max() for b, e in segments(w > 0) if e - b > 3]) for w in on]
     several = [p for p in peaks if len(p) > 1]
     assert np.std([p[0] for p in several]) > 200 and np.median([np.ptp(p) for p in several]) < 40

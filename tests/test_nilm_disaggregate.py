@@ -16,22 +16,23 @@ pytest.importorskip("pandas")
 import pandas as pd
 
 from diffx.cli import main
-from diffx.condition import Condition
+from diffx.condition import Conditioning, Scalar, Spatial
 from diffx.errors import DataError, UsageError
-from diffx.plan import make_plan
+from diffx.nets.model import Model
+from diffx.pipeline import Pipeline
 from diffx.process import Gaussian
 from diffx.schedule import EDM
 from diffx_nilm import Disaggregator
 from diffx_nilm.appliances import DEFAULT, DISHWASHER, KETTLE, WASHING_MACHINE
 from diffx_nilm.calibration import Band, Calibration, Energy, around, fit_band, fit_energy, fit_likely
-from diffx_nilm.config import PowerConfig
+from diffx_nilm.config import PowerConfig, PowerSampling
 from diffx_nilm.contrib import Diffx
 from diffx_nilm.data import appliances_of, packed
 from diffx_nilm.ensemble import Ensemble, spread, stretches
-from diffx_nilm.evidence import calibrated, gather
+from diffx_nilm.evaluate.evidence import calibrated, gather
+from diffx_nilm.evaluate.scores import Score
 from diffx_nilm.face import neighbours, parts
 from diffx_nilm.result import Piece
-from diffx_nilm.scores import Score
 from diffx_nilm.simulate import simulate
 from diffx_nilm.usage import adapted, begun, prior, updated
 from diffx_nilm.whole import within
@@ -71,24 +72,23 @@ class Known(nn.Module):
         return (ours * x + theirs * mean) / (ours + theirs)
 
 
-class Told(nn.Module):
-    """Conditioning that shows the maps as they are, gaps as 0."""
+class Told(Conditioning):
+    """The conditioning of the plugin, which keeps what it was told of the kettle."""
 
     def __init__(self):
-        super().__init__()
+        super().__init__({"mains": Spatial(3, (64,)), **{a.usage_key: Scalar(0, 1, 4) for a in DEFAULT}})
         self.seen: list[torch.Tensor] = []
 
     def forward(self, values):
         self.seen.append(values["kettle_usage"])
-        return Condition(spatial=values["mains"].nan_to_num(0))
+        return super().forward(values)
 
 
-def known(spread: float = 0.0, steps: int = 8, **options) -> Ensemble:
+def known(spread: float = 0.0, steps: int = 8, batch: int = 32, **options) -> Ensemble:
     schedule = EDM(sigma_max=20)
-    model = nn.Module()
-    model.denoiser, model.conditioning = Known(spread), Told()
-    plan = make_plan(schedule, "dpmpp_2m", steps)
-    return Ensemble(model, Gaussian(schedule, 0.2), plan, DEFAULT, **{"window": 64, "period": 30.0, **options})
+    pipeline = Pipeline(Model(Known(spread), Told()), Gaussian(schedule, 0.2), (4, 64), device="cpu", precision="fp32")
+    asked = PowerSampling("dpmpp_2m", steps, stop=0, batch=batch)
+    return Ensemble(pipeline, asked, DEFAULT, **{"window": 64, "period": 30.0, **options})
 
 
 def test_every_period_gets_its_own_parts_whatever_the_windows():
@@ -126,7 +126,7 @@ def test_windows_to_look_at_are_known_throughout_and_spread_evenly():
     mains = np.arange(1000, dtype=np.float32)
     mains[500] = np.nan
     chosen = spread(mains, 100, 4)
-    assert chosen[:, 0].tolist() == [0, 300, 700, 900] or len(chosen) == 4
+    assert chosen[:, 0].tolist() == [0, 300, 600, 900]  # evenly among the nine windows without the gap
     assert np.isfinite(chosen).all() and np.ptp(chosen, axis=1).tolist() == [99] * 4
     assert len(spread(mains[:50], 100, 4)) == 0 and len(spread(mains[450:560], 100, 4)) == 0
 
@@ -173,7 +173,7 @@ def test_the_mains_say_how_often_and_the_network_is_told():
     inside = sum(begun(w * 0.1, KETTLE, 30.0) for w in mains.reshape(30, 96))
     assert found[0] == pytest.approx((3 + inside) / (3 / prior(KETTLE) + days), rel=1e-6)
     assert len(found) == 4
-    told = [float(values[0]) for values in ensemble.model.conditioning.seen]
+    told = [float(values[0]) for values in ensemble.pipeline.model.conditioning.seen]
     assert told[0] == pytest.approx(np.log(4 / 0.1) / np.log(12 / 0.1)) and told[-1] == pytest.approx(1.0)
     assert adapted(ensemble, mains[:50]) == [prior(a) for a in DEFAULT]
 
@@ -332,14 +332,14 @@ def test_training_learns_and_says_what_it_is(folder):
     records = [json.loads(line) for line in (folder / "trained" / "metrics.jsonl").read_text().splitlines()]
     losses = [r["loss"] for r in records if "loss" in r]
     assert losses[-1] < 0.8 and any("val_loss" in r for r in records)
-    assert "kettle runs" in (folder / "trained" / "report.html").read_text()
+    assert "kettle activations" in (folder / "trained" / "report.html").read_text()
 
 
 def test_weights_keep_their_appliances_and_bands(folder, face):
     assert face.appliances == DEFAULT and face.period == 30
     plain = Disaggregator.load(folder / "trained", device="cpu")
     assert plain.calibration == Calibration.none(4) != face.calibration
-    for mine, theirs in zip(face.model.parameters(), plain.model.parameters(), strict=True):
+    for mine, theirs in zip(face.pipeline.model.parameters(), plain.pipeline.model.parameters(), strict=True):
         assert torch.equal(mine, theirs)
 
 
@@ -370,6 +370,62 @@ def test_a_face_says_what_it_cannot_do(face):
         face.disaggregate(house.frame(), period=60.0)
     with pytest.raises(DataError, match="no such file"):
         face.disaggregate("nowhere.csv")
+
+
+def test_a_series_is_read_and_errors_name_the_arguments_of_python(face):
+    house = simulate(1, seed=5)
+    usage = {a.key: 1.0 for a in DEFAULT}
+    series = pd.Series(house.mains, house.index)
+    one = face.disaggregate(series, n=2, seed=1, usage=usage)
+    two = face.disaggregate(house.frame()[["Time", "Aggregate"]], n=2, seed=1, usage=usage)
+    pd.testing.assert_frame_equal(one.power, two.power)
+    frame = pd.DataFrame({"phase one": house.mains, "phase two": house.mains}, house.index)
+    with pytest.raises(DataError, match=" mains= takes one of 'phase one', 'phase two'"):
+        face.disaggregate(frame)
+    doubled = face.disaggregate(frame, n=2, usage=usage, mains="phase one+phase two")
+    np.testing.assert_allclose(doubled.household.mains, 2 * house.mains)
+    with pytest.raises(UsageError, match="no argument 'main'; did you mean 'mains'"):
+        face.disaggregate(frame, main="phase one")
+    with pytest.raises(UsageError, match="not a list"):
+        face.disaggregate([1, 2])
+
+
+def test_a_printed_result_is_a_summary(face):
+    house = simulate(2, seed=5)
+    result = face.disaggregate(house, n=3, usage={a.key: 1.0 for a in DEFAULT})
+    lines = str(result).splitlines()
+    assert len(lines) == 6 and max(map(len, lines)) < 120
+    mains = house.mains.sum(dtype=np.float64) / 120_000
+    assert f"2 days every 30 s, mains known 100% of them, {mains:.4g} kWh" in lines[0]
+    for appliance, line in zip(DEFAULT, lines[1:5], strict=True):
+        of = result.energy[result.energy.appliance == appliance.key]
+        assert f"{appliance.key} " in line and f"{of.kWh.sum():.2f} kWh" in line and "1 activations a day" in line
+        whole = result.total.loc[appliance.key]  # of the samples' sums: quantiles do not add up
+        assert f"(90 %: {whole.kWh_low:.2f} to {whole.kWh_high:.2f})" in line
+        assert whole.kWh == pytest.approx(of.kWh.sum())
+    assert len(repr(house)) < 300
+
+
+def test_calibration_says_what_it_needs(folder, capsys):
+    words = ["run", "plugin=nilm", "task=calibrate", f"from={folder / 'trained'}"]
+    for number, (more, said) in enumerate(
+        [
+            ([], "data.root= says which folder"),
+            (["data.houses=[home1]", "folds=[a@home1]"], "data.root= says which folder"),
+            ([f"data.root={folder / 'houses'}", "data.days=0.3"], "data.days=0.3"),
+        ]
+    ):
+        assert main([*words, *more, f"out={folder / f'none{number}'}"]) == 2
+        assert said in capsys.readouterr().err
+
+
+def test_without_a_whole_day_energies_keep_their_intervals():
+    """Seven hours have bands to widen, and no day whose energy could be compared."""
+    house = simulate(0.3, seed=1)
+    truth = house.parts["kettle"]
+    members = np.stack([np.stack([truth * f] * 4) for f in (0.9, 1.0, 1.1)]).astype(np.float32)
+    calibration = calibrated([gather([Piece(house, DEFAULT, members, {})])], DEFAULT)
+    assert calibration.energies == Calibration.none(4).energies
 
 
 def test_calibration_refuses_folds_it_cannot_read(folder, capsys):
@@ -426,6 +482,14 @@ def test_the_adapter_uses_weights_as_they_are(folder, face):
         Diffx({"weights": str(folder / "calibrated")}).partial_fit([mains], [("fridge", [mains])])
     with pytest.raises(UsageError, match="epochs"):
         Diffx({"epochs": 3})
+
+
+def test_the_adapter_knows_the_options_of_training():
+    with pytest.raises(UsageError, match="no option 'bacth'; did you mean 'batch'"):
+        Diffx({"steps": 2, "train": {"bacth": 2}})
+    with pytest.raises(UsageError, match="come with steps"):
+        Diffx({"train": {"batch": 2}})
+    assert Diffx({"steps": 2, "train": {"batch": 2, "lr": 1e-3}}).params["steps"] == 2
 
 
 def test_the_adapter_trains(tmp_path):

@@ -23,8 +23,9 @@ from diffx_nilm.baselines import AlwaysOff, GradientBoosting, Seq2Point, save_al
 from diffx_nilm.baselines.gbm import Trees
 from diffx_nilm.baselines.seq2point import Net
 from diffx_nilm.calibration import Calibration
-from diffx_nilm.compare import Trial, Worst
 from diffx_nilm.config import PowerConfig
+from diffx_nilm.evaluate.days import Days, misplaced
+from diffx_nilm.evaluate.trials import Trial
 from diffx_nilm.face import Opened
 from diffx_nilm.household import Household
 from diffx_nilm.result import Piece
@@ -123,7 +124,7 @@ def start(tmp_path: Path, baselines: Path, monkeypatch: pytest.MonkeyPatch):
         face: Fake | None = None, baselines: Path = baselines, drawn: bool = False, **data: Any
     ) -> tuple[int, Run, dict]:
         if not drawn:  # pictures take most of the time
-            for module, name in ((compare_charts, "methods"), (compare_charts, "honesty"), (pictures, "closeup")):
+            for module, name in ((compare_charts, "methods"), (compare_charts, "calibration"), (pictures, "closeup")):
                 monkeypatch.setattr(module, name, lambda *args: np.zeros((1, 1), np.uint8))
         monkeypatch.setattr(task.Disaggregator, "load", lambda *args: face or Fake())
         out = tmp_path / f"run{len(list(tmp_path.iterdir()))}"
@@ -171,6 +172,14 @@ def test_every_figure_of_a_house_is_the_one_that_was_put_there(start, tmp_path):
     assert metrics["appliances"]["microwave"]["diffx"]["mae"] == 0
     alone = metrics["houses"]["here"]["appliances"]["kettle"]["diffx"]
     assert alone == got
+    # the same in the form of every evaluation, with baselines and goals; of four days nothing is said to be met
+    mae = metrics["scores"]["kettle"]["mae"]
+    assert mae["value"] == kettle["diffx"]["mae"] and mae["interval"] == kettle["diffx"]["mae_interval"]
+    assert mae["baselines"] == {"always off": off["mae"], "gradient boosting": gbm["mae"], "seq2point": net["mae"]}
+    assert mae["baseline"] == off["mae"] and mae["n"] == 4 and mae["unit"] == "W" and mae["better"] == "lower"
+    assert mae["goal"]["high"] == min(mae["baselines"].values()) and mae["goal"]["verdict"] == "too few to tell"
+    assert metrics["scores"]["kettle"]["f1"]["goal"]["low"] == 0.95
+    assert metrics["scores"]["kettle"]["coverage90"]["goal"]["wanted"] == "0.85 to 0.95"
     # the page: the worst day is the one that is a fifth too high; what was fitted here is said
     titles = [section.title for section in run.report.sections]
     assert titles[0] == "Beside the baselines" and titles.index("Kettle") < titles.index("The worst days")
@@ -253,9 +262,10 @@ def test_probabilities_are_counted_beside_what_happened():
     house = Household("h", pd.Timestamp("2024-01-01"), 30.0, np.ones(20_000), {"kettle": np.where(on, 2500.0, 0)})
     ends = {level: (members.min(0)[None], members.max(0)[None]) for level in (0.5, 0.9)}
     made.add(Piece(house, (KETTLE,), members[:, None], ends), 0, {})
-    said, was, many = made.curve(bins=4)
+    found = made.reliability(bins=4)
+    said, was, many = found.predicted, found.observed, found.count
     assert said == pytest.approx([0, 0.25, 0.5, 0.875], abs=0.01) and was == pytest.approx(said, abs=0.02)
-    assert many.sum() == 20_000
+    assert sum(many) == 20_000
     members = rng.normal(2500, 100, (19, 5000))
     truth = np.concatenate([rng.normal(2500, 100, 5000), np.zeros(9000)])
     wide = np.concatenate([members, np.zeros((19, 9000))], axis=1)
@@ -274,14 +284,15 @@ def test_all_methods_are_judged_by_the_same_periods_and_houses_are_pooled():
         members = np.stack([truth, truth * 0, truth])[:, None]  # two of three say that it is on, and it is
         ends = dict.fromkeys((0.5, 0.9), (members.min(0), members.max(0)))
         trials.append(Trial(KETTLE, 30.0))
-        rival = np.where(np.arange(DAY) < known, 7.0, np.nan)
-        trials[-1].add(Piece(house, (KETTLE,), members, ends), 0, {"rival": rival})
+        baseline = np.where(np.arange(DAY) < known, 7.0, np.nan)
+        trials[-1].add(Piece(house, (KETTLE,), members, ends), 0, {"baseline": baseline})
         figures = trials[-1].figures(Calibration.none(1).energies[0])
-        assert figures["rival"]["n_samples"] == figures["diffx"]["n_samples"] == known
+        assert figures["baseline"]["n_samples"] == figures["diffx"]["n_samples"] == known
     pooled = Trial.pooled(trials)
     assert pooled.said.tolist() == [4380 - 400, 0, 400, 0] and pooled.was.tolist() == [0, 0, 400, 0]
     assert pooled.coverage() == dict.fromkeys(compare.RAW, 1.0)
-    assert np.concatenate(pooled.curve(3)) == pytest.approx([0, 2 / 3, 0, 1, 3980, 400])
+    found = pooled.reliability(3)
+    assert found.predicted == pytest.approx([0, 2 / 3]) and found.observed == (0, 1) and found.count == (3980, 400)
 
 
 def test_a_day_in_two_pieces_is_one_day_and_the_worst_come_first():
@@ -290,13 +301,13 @@ def test_a_day_in_two_pieces_is_one_day_and_the_worst_come_first():
     members = np.repeat(np.repeat([10.0, 40, 20, 30], DAY)[None, None], 3, axis=0).astype(np.float32)
     house = Household("h", times, 30.0, truth + 100, {"kettle": truth})
     whole = Piece(house, (KETTLE,), members, dict.fromkeys((0.5, 0.9), (members[0], members[0])))
-    worst = Worst(2)
+    worst = Days(misplaced, 2)
     for first in range(0, 4 * DAY, 1000):
         worst.add(whole.cut(first, first + 1000))
-    days = worst.list()
+    days = worst.ranked()
     assert [f"{day.household.start:%d}" for day in days] == ["02", "04"] and {len(d.household) for d in days} == {DAY}
-    assert [compare.misplaced(day) for day in days] == pytest.approx([40 * 24, 30 * 24])
-    other = Worst(3)  # the last hours of a house and the first of the next are not one day
+    assert [misplaced(day) for day in days] == pytest.approx([40 * 24, 30 * 24])
+    other = Days(misplaced, 3)  # the last hours of a house and the first of the next are not one day
     other.add(whole.cut(0, 1000))
     other.add(replace(whole.cut(0, 1000), household=replace(house.cut(0, 1000), name="g")))
-    assert {day.household.name for day in other.list()} == {"h", "g"}
+    assert {day.household.name for day in other.ranked()} == {"h", "g"}

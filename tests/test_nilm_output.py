@@ -23,10 +23,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from nilm_fake import Fake, piece
 
-from diffx_nilm import charts, pictures
+from diffx.run import figures
+from diffx_nilm import charts, compare_charts, pictures
 from diffx_nilm.appliances import DEFAULT, DISHWASHER, KETTLE
-from diffx_nilm.calibration import Calibration, Energy
-from diffx_nilm.digest import Digest, Habits, Metered, Telling, by_day
+from diffx_nilm.calibration import Calibration, Energy, uncalibrated
+from diffx_nilm.digest import Digest, Habits, Metered
+from diffx_nilm.evaluate.days import Days, by_day, telling
 from diffx_nilm.household import Household
 from diffx_nilm.read import Options, read
 from diffx_nilm.result import Energies, Piece, joined, one_piece, seconds
@@ -261,17 +263,17 @@ def test_the_most_telling_days_are_whole_and_in_order():
         {"dishwasher": block(9, 9.5, 2000), "washing_machine": block(7, 7.5, 2000)},
     ], start=1)]  # fmt: skip
     whole = one_piece([certain(day) for day in days])
-    telling = Telling(2)
+    found = Days(telling, 2)
     for one in cuts(whole, 100, 2880 + 1000, 2880 * 3 + 1, 2880 * 3 + 2):
-        telling.add(one)
-    best = telling.best()
-    assert best is not None and best.household.start.day == 4  # two appliances before one of the same energy
-    assert [(d.household.start.day, len(d.household)) for d in telling.list()] == [(2, 2880), (4, 2880)]
+        found.add(one)
+    best = found.ranked()[0]
+    assert best.household.start.day == 4  # two appliances before one of the same energy
+    assert [(d.household.start.day, len(d.household)) for d in found.in_order()] == [(2, 2880), (4, 2880)]
     np.testing.assert_array_equal(best.members, certain(days[3]).members)
     assert [len(d.household) for d in by_day(certain(house("2024-10-27 22:00", 6, "Europe/London")))] == [240, 480]
-    empty = Telling(2)
+    empty = Days(telling, 2)
     empty.add(certain(house()))
-    assert empty.best() is None and empty.list() == []
+    assert empty.ranked() == empty.in_order() == []
 
 
 def test_beside_a_meter_by_hand():
@@ -284,18 +286,20 @@ def test_beside_a_meter_by_hand():
     made = Metered(KETTLE, 30.0)
     for one in cuts(Piece(home, DEFAULT, members, PLAIN.bounds(members)), 200):
         made.add(one, 0)
-    assert made.said.tolist() == [20.5 * 120, 240, 0, 120, 0] and made.was.tolist() == [0, 120, 0, 120, 0]
+    assert made.trial.said.tolist() == [20.5 * 120, 240, 0, 120, 0] and made.trial.was.tolist() == [0, 120, 0, 120, 0]
     np.testing.assert_allclose(made.totals, [5000, 2500 * (2 / 4 + 3 / 4)], rtol=1e-6)
-    said, was, count = charts.curve(made, 8)
-    np.testing.assert_allclose([said, was, count], [[0, 0.25, 0.75], [0, 0.5, 1], [2460, 240, 120]])
+    bins = made.trial.reliability()
+    np.testing.assert_allclose(bins.predicted, [0, 0.25, 0.75])
+    assert bins.observed == (0, 0.5, 1) and bins.count == (2460, 240, 120)
     assert made.habits.a_day[0] == pytest.approx(2 / (23.5 / 24)) and list(made.energy()) == [
         np.datetime64("2024-03-04")
     ]
-    left = charts.honesty([made], [{"coverage50": 0.4, "coverage90": 0.8, "energy_coverage90": 1.0}]).axes
-    np.testing.assert_allclose(left[0].lines[1].get_xydata(), [[0, 0], [0.25, 0.5], [0.75, 1]])
-    np.testing.assert_allclose([bar.get_height() for bar in left[1].patches], [0.4, 0.8, 1.0])
-    made.said[2] = 9  # too few to tell
-    assert len(charts.honesty([made], [made.figures(Energy())]).axes[0].lines[1].get_xdata()) == 3
+    left, right = compare_charts.calibration([made.trial], [{"coverage50": 0.4, "coverage90": 0.8}]).axes
+    assert (left.get_title(loc="left"), right.get_title(loc="left")) == ("Reliability diagram", "Interval coverage")
+    np.testing.assert_allclose(left.lines[1].get_xydata(), [[0, 0], [0.25, 0.5], [0.75, 1]])
+    np.testing.assert_allclose(right.collections[0].get_offsets(), [[0.5, 0.4], [0.9, 0.8]])
+    made.trial.said[2] = 9  # too few to tell
+    assert len(compare_charts.calibration([made.trial], [made.figures(Energy())]).axes[0].lines[1].get_xdata()) == 3
     figures = made.figures(Energy(slack=1e6))
     assert figures["recall"] == 0.5 and figures["energy_coverage90"] == 1 and made.figures(Energy())["n_days"] == 1
 
@@ -332,7 +336,7 @@ def test_days_show_each_part_in_its_colour_and_what_is_doubtful_dark():
     assert seen.is_like(axes, 13.5, 2.7, tint["washing_machine"])  # stacked on the dishwasher
     assert seen.is_like(axes, 13.5, -2.7, tint["washing_machine"]) and seen.is_like(axes, 20.5, -1, tint["kettle"])
     assert seen.is_like(axes, 13.5, 3.08, pictures.MAINS) and seen.is_like(axes, 6, 1, "white")
-    dark = 0.7 * np.array(to_rgb(tint["kettle"])) + 0.3 * np.array(to_rgb(pictures.INK))
+    dark = 0.7 * np.array(to_rgb(tint["kettle"])) + 0.3 * np.array(to_rgb(figures.INK))
     np.testing.assert_allclose(seen.at(axes, 20.5, 1.2), dark, atol=0.02)
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
     assert labels == [
@@ -369,7 +373,7 @@ def test_a_closeup_is_of_the_busy_hours_and_shows_both_bands():
     assert axes.get_title(loc="left") == "Dishwasher"
     np.testing.assert_allclose(seen.at(axes, at, 3.5), outer, atol=0.02)  # 2 kW (1 + 0.9) holds it, 2 kW 1.5 does not
     np.testing.assert_allclose(seen.at(axes, at, 2.5), 0.6 * outer + 0.4 * tint, atol=0.02)
-    assert seen.is_like(axes, at, -1.5, pictures.MUTED) and seen.is_like(axes, at, 0.5, "white")
+    assert seen.is_like(axes, at, -1.5, figures.MUTED) and seen.is_like(axes, at, 0.5, "white")
 
 
 def test_bars_are_the_energies_and_reach_as_far_as_their_intervals():
@@ -388,16 +392,46 @@ def test_bars_are_the_energies_and_reach_as_far_as_their_intervals():
 
 
 @pytest.mark.parametrize("days, name, bars", [(62, "day", 62), (63, "week", 9), (64, "week", 10), (800, "month", 27)])
-def test_long_times_are_summed_to_weeks_and_months(days, name, bars):
-    dates = pd.date_range("2024-01-01", periods=days)  # a Monday
-    table = pd.DataFrame({"Date": dates, "appliance": "kettle", "kWh": 1.0, "kWh_low": 0.5, "kWh_high": 2.0,
-                          "mains_kWh": 9.0, "known": 1.0})  # fmt: skip
-    table.loc[1, ["kWh", "kWh_low", "kWh_high"]] = np.nan
-    out, span = charts.spans(table, {"kettle": {d.to_datetime64().astype("datetime64[D]"): 1500.0 for d in dates[:7]}})
-    assert span == name and len(out) == bars
-    assert out["kWh"].sum() == days - 1 and out["kWh_high"].sum() == 2 * (days - 1)
-    assert out["metered"].iloc[0] == {"day": 1.5, "week": 10.5, "month": 10.5}[name]
-    assert out["Date"].iloc[0] == dates[0]
+def test_long_times_are_shown_by_weeks_and_months(days, name, bars):
+    """Two members: one uses 1 kWh on even days, the other on odd ones, so that every week is sure where no day is."""
+    made = Energies((KETTLE,), Calibration.none(1))
+    for day in range(days):
+        members = np.zeros((2, 1, 2), np.float32)
+        members[day % 2] = 1000.0
+        mains = np.full(2, 3000.0 if day != 1 else np.nan, np.float32)
+        home = Household("h", pd.Timestamp("2024-01-01") + pd.Timedelta(days=day), 1800.0, mains, {})  # from a Monday
+        members[:, :, np.isnan(mains)] = np.nan
+        made.add(Piece(home, (KETTLE,), members, {}))
+    assert charts.span_of(made.table()) == name
+    out = made.table(name)
+    assert len(out) == bars and out["kWh"].sum() == pytest.approx(0.5 * (days - 1)) and out["Date"].iloc[0].day == 1
+    wide = (out["kWh_high"] - out["kWh_low"]).iloc[1:]
+    if name == "day":
+        assert wide.dropna().tolist() == [1.0] * 60
+    else:
+        assert wide.max() <= 1.0  # seven days apart would add up to 7
+    by = charts.metered_by({d.to_datetime64().astype("datetime64[D]"): 1500.0 for d in out["Date"][:1]}, name)
+    assert by == {out["Date"].iloc[0]: 1.5}
+
+
+def test_the_interval_of_a_total_is_of_the_samples_totals():
+    """Of 30 days of independent energies, N(1000, 100) Wh: the total spreads by the root of 30, not by 30."""
+    rng, made = np.random.default_rng(0), Energies((KETTLE,), Calibration.none(1))
+    for day in range(30):
+        members = rng.normal(2000, 200, (200, 1, 1)).astype(np.float32)
+        home = Household("h", pd.Timestamp("2024-01-01") + pd.Timedelta(days=day), 1800.0, np.full(1, 9e3), {})
+        made.add(Piece(home, (KETTLE,), members, {}))
+    total = made.total().loc["kettle"]
+    assert total["kWh"] == pytest.approx(30, rel=0.01)
+    half = (total["kWh_high"] - total["kWh_low"]) / 2
+    assert half == pytest.approx(1.645 * 0.1 * 30**0.5, rel=0.15)
+    days = made.table()
+    assert (days["kWh_high"] - days["kWh_low"]).sum() / 2 > 5 * half  # what adding the ends up gives
+    wider = replace(made.calibration, energies=(Energy(gain=0.1, slack=100.0),))
+    made.calibration = wider
+    low, high = made.total()[["kWh_low", "kWh_high"]].iloc[0]
+    assert low == pytest.approx(total["kWh_low"] / 1.1 - 0.1 * 30**0.5)  # the gain of all, the slack by its root
+    assert high == pytest.approx(total["kWh_high"] * 1.1 + 0.1 * 30**0.5)
 
 
 def test_habits_are_minutes_an_hour():
@@ -466,7 +500,11 @@ def test_files_and_figures_of_a_disaggregated_file(told):
     total = metrics["energy_kwh"]["dishwasher"]
     own = energy[energy["appliance"] == "dishwasher"]
     assert total["value"] == pytest.approx(own["kWh"].sum(), abs=5e-3)
-    assert total["interval90"] == pytest.approx([own["kWh_low"].sum(), own["kWh_high"].sum()], abs=1e-2)
+    low, high = total["interval90"]
+    assert own["kWh_low"].sum() - 1e-3 <= low < total["value"] < high <= own["kWh_high"].sum() + 1e-3
+    np.testing.assert_allclose(
+        expected.total.loc["dishwasher", ["kWh_low", "kWh_high"]].astype(float), [low, high], atol=1e-2
+    )
     assert set(metrics["beside_meters"]["kettle"]) == {"mae", "f1", "coverage90"}
     assert metrics["runs_a_day"]["kettle"] > 3 and metrics["seconds_per_day"] > 0
     assert not [name for name in os.listdir(told / "samples") if name.startswith(".")]
@@ -474,8 +512,14 @@ def test_files_and_figures_of_a_disaggregated_file(told):
 
 def test_the_page_tells_a_customer_what_was_found(told):
     page = (told / "report.html").read_text()
-    sections = ["Energy by appliance", "Energy by day", "The most telling days", "A closer look at", "When they run"]
-    for section in (*sections, "Can it be trusted here?", "Beside the meters", "How the data was read"):
+    sections = [
+        "Energy by appliance",
+        "Energy by day",
+        "The most telling days",
+        "A closer look at",
+        "When they are used",
+    ]
+    for section in (*sections, "Reliability and interval coverage", "Beside the meters", "How the data was read"):
         assert f"<h2>{section}" in page, section
     assert page.count("data:image/") == 5
     assert "everything else" in page and "washing machine" in page and "is taken for the mains" in page
@@ -501,17 +545,38 @@ def test_what_is_wrong_is_one_line_and_leaves_no_file(tmp_path, capsys):
 
 
 def test_flags_speak_of_what_is_suspicious():
-    def flags(home: Household, **meta) -> str:
+    def flags(home: Household, doubt: str = "") -> str:
         digest, said = Digest(DEFAULT, PLAIN), []
         digest.add(certain(home))
-        flag(SimpleNamespace(cfg=SimpleNamespace(data=SimpleNamespace(file="x.csv")), flag=said.append), digest, meta)
+        flag(SimpleNamespace(cfg=SimpleNamespace(data=SimpleNamespace(file="x.csv")), flag=said.append), digest, doubt)
         return "; ".join(said)
 
     good = house(kettle=block(8, 8.1, 2500))
-    assert flags(good, calibration=[1]) == ""
-    assert "not been calibrated" in flags(good)
+    assert flags(good) == "" and flags(good, "not calibrated") == "not calibrated"
     assert "apparent power" in flags(replace(good, power="apparent"))
     gaps = replace(good, mains=np.where(np.arange(2880) < 1800, np.nan, good.mains))
     assert "not known 62 % of the time" in flags(gaps)
     less = house(dishwasher=block(8, 12, 2000))
     assert "exceeds the household's 17 % of the time" in flags(replace(less, mains=less.mains / 2))
+
+
+def test_calibrated_is_said_only_of_what_was_calibrated():
+    usual = {"sampler": "ab2", "steps": 12, "batch": 32}
+    meta = {"calibration": [1]}
+    assert (
+        uncalibrated(meta, 32, usual, usual) == "" == uncalibrated(meta, 16, {**usual, "steps": 24, "batch": 1}, usual)
+    )
+    assert "not been calibrated" in uncalibrated({}, 32, usual, usual)
+    said = uncalibrated(meta, 2, {**usual, "steps": 2}, usual)
+    assert "not calibrated for n=2, sample.steps=2" in said and "n of at least 16" in said and "12 steps" in said
+    assert "sample.sampler=euler" in uncalibrated(meta, 32, {**usual, "sampler": "euler"}, usual)
+    own = {**meta, "calibrated_with": {"n": 20, "steps": 6}}
+    assert (
+        uncalibrated(own, 20, {**usual, "steps": 6}, usual) == "" != uncalibrated(own, 20, {**usual, "steps": 5}, usual)
+    )
+
+
+def test_the_page_of_few_samples_does_not_call_them_calibrated(made, tmp_path):
+    assert diffx(f"data.file={made / 'samples/household.csv'}", "n=2", "sample.steps=2", out=tmp_path / "run") == 0
+    page = (tmp_path / "run/report.html").read_text()
+    assert "intervals are calibrated" not in page and "not been calibrated" in page

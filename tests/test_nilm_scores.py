@@ -22,8 +22,8 @@ from diffx_nilm.baselines import BASELINES, AlwaysOff, GradientBoosting, Seq2Poi
 from diffx_nilm.baselines.base import places
 from diffx_nilm.baselines.gbm import Trees, _rounded_down, around
 from diffx_nilm.baselines.seq2point import WIDTH, Net, rounded
+from diffx_nilm.evaluate.scores import Score, score
 from diffx_nilm.household import Household
-from diffx_nilm.scores import Score, score
 from diffx_nilm.simulate import simulate
 
 NAN = math.nan

@@ -13,7 +13,7 @@ import pandas as pd
 
 from diffx.cli import main
 from diffx_nilm import Disaggregator
-from diffx_nilm.scores import score
+from diffx_nilm.evaluate.scores import score
 from diffx_nilm.simulate import simulate
 
 

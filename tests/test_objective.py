@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,20 +12,19 @@ import toy_training as toy
 from torch import Tensor, nn
 
 from diffx import defaults
-from diffx.condition import Conditioning, Map
+from diffx.condition import Condition, Conditioning, Spatial
 from diffx.config import RunConfig, SampleConfig, schema
 from diffx.errors import PluginError
 from diffx.io import checkpoint
 from diffx.nets.model import Model
 from diffx.noise import Noise
-from diffx.plan import SOLVERS, make_plan, transitions, walk
+from diffx.plan import geodesic_random_walk, make_plan, transitions
 from diffx.plan.grids import GRIDS
-from diffx.plan.transitions import clock
-from diffx.planning import plan_state
 from diffx.predict import PARAMETRISATIONS, Denoiser
-from diffx.predict.selfcondition import SelfConditioned, SelfConditionedDenoiser, clean
+from diffx.predict.selfcondition import SelfConditionedDenoiser
 from diffx.process import SO3, WEIGHTS, Gaussian, Geodesic, Product, edm_weight, min_snr_weight, sigmoid_weight
-from diffx.sampling import sample
+from diffx.process.synchronised import clock
+from diffx.sampling import plan_for, sample
 from diffx.schedule import EDM, SCHEDULES, VE, Cosine, Linear, RectifiedFlow, lognormal
 from diffx.train.objective import Objective, collate, validate
 from diffx.train.uncertainty import Uncertainty
@@ -161,7 +161,7 @@ def test_validation_weighs_no_levels_and_sees_maps_at_their_fixed_noise(tmp_path
     first = validate(model, process, toy.Rich(9), 4, seed=3, device=torch.device("cpu"))
     assert model.training and validate(model, process, toy.Rich(9), 2, 3, torch.device("cpu")) == pytest.approx(first)
     seen = []
-    field: Map = model.conditioning.fields["level"]  # type: ignore[assignment]
+    field: Spatial = model.conditioning.fields["level"]  # type: ignore[assignment]
     field.register_forward_hook(lambda module, args, out: seen.append(args[0][:, 1]))
     validate(model, process, toy.Rich(9), 4, seed=3, device=torch.device("cpu"))
     shares = torch.cat([s.flatten() for s in seen])
@@ -206,8 +206,8 @@ class Estimating(nn.Module):
         return self.mix(torch.cat([x, condition.spatial], dim=1))
 
 
-def self_conditioned() -> tuple[Model, SelfConditioned]:
-    process = SelfConditioned(Gaussian(EDM(), 2.0, lognormal(0.0, 1.0)))
+def self_conditioned() -> tuple[Model, Gaussian]:
+    process = Gaussian(EDM(), 2.0, lognormal(0.0, 1.0), self_condition=True)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         return Model(SelfConditionedDenoiser(Estimating(), "edm", process.schedule, 2.0), Conditioning({})), process
@@ -225,14 +225,14 @@ def test_half_of_the_samples_are_trained_with_a_first_estimate() -> None:
     assert not first.any()
     chosen = second.flatten(1).any(1)
     assert abs(float(chosen.float().mean()) - 0.5) < 5 * 0.5 / math.sqrt(n)
-    noisy = process.inner.corrupt(x, process.times(uniform.double().numpy()), Noise(range(n)))
-    blank = model.denoiser({"x": noisy.x, "estimate": torch.zeros_like(x)}, noisy.t).detach()
+    noisy = process.corrupt(x, process.times(uniform.double().numpy()), Noise(range(n)))
+    blank = model.denoiser(noisy.x, noisy.t, Condition(estimate=torch.zeros_like(x))).detach()
     torch.testing.assert_close(second[chosen], blank[chosen] / 2.0)
-    told = model.denoiser({"x": noisy.x, "estimate": blank * chosen[:, None, None]}, noisy.t)
-    torch.testing.assert_close(loss, process.inner.loss(told, noisy))
+    told = model.denoiser(noisy.x, noisy.t, Condition(estimate=blank * chosen[:, None, None]))
+    torch.testing.assert_close(loss, process.loss(told, noisy))
     gradient = torch.autograd.grad(loss.sum(), model.denoiser.net.mix.weight)[0]
     torch.testing.assert_close(
-        gradient, torch.autograd.grad(process.inner.loss(told, noisy).sum(), model.denoiser.net.mix.weight)[0]
+        gradient, torch.autograd.grad(process.loss(told, noisy).sum(), model.denoiser.net.mix.weight)[0]
     )
     model.denoiser.net.shown.clear()
     torch.testing.assert_close(objective(x[7:9], {}, [7, 8], uniform[7:9]), loss[7:9])
@@ -241,7 +241,7 @@ def test_half_of_the_samples_are_trained_with_a_first_estimate() -> None:
 @pytest.mark.parametrize("sampler", ["dpmpp_2m", "heun"])
 def test_sampling_shows_each_step_the_estimate_of_the_one_before(sampler) -> None:
     model, process = self_conditioned()
-    plan = plan_state(process, SampleConfig(steps=4, sampler=sampler))
+    plan = plan_for(process, SampleConfig(steps=4, sampler=sampler))
     predictions: list[Tensor] = []
     state = sample(model.denoiser, process, plan, (1, 3), range(5), callback=lambda i, x, m: predictions.append(m))
     shown = model.denoiser.net.shown
@@ -249,8 +249,8 @@ def test_sampling_shows_each_step_the_estimate_of_the_one_before(sampler) -> Non
     for before, now in zip(predictions, shown[1:], strict=False):
         torch.testing.assert_close(now, before / 2.0)
     inner: list[Tensor] = iter(predictions)  # type: ignore[assignment]
-    replayed = sample(lambda x, t, c: next(inner), process.inner, plan, (1, 3), range(5))
-    assert torch.equal(clean(process, state), replayed) and torch.equal(state["estimate"], predictions[-1])
+    replayed = sample(lambda x, t, c: next(inner), replace(process, self_condition=False), plan, (1, 3), range(5))
+    assert torch.equal(state, replayed)
 
 
 def test_states_keep_their_kinds() -> None:
@@ -287,7 +287,7 @@ def test_a_mixed_state_is_learned_and_sampled_as_it_is_distributed(tmp_path) -> 
     model, process = toy.make_mixed(kinds=3, told=False, width=64)
     toy.train(tmp_path, model=model, process=process, data=Rows(), steps=250, batch=48, lr=2e-2, log_every=100)
     checkpoint.load_into(model, checkpoint.under(checkpoint.load(tmp_path / "weights.safetensors")[0], "model"), "w")
-    plan = plan_state(process, SampleConfig(steps=30))
+    plan = plan_for(process, SampleConfig(steps=30))
     drawn = sample(model.eval().denoiser, process, plan, {"number": (1,), "kind": (1,)}, range(2000))
     kind, number = drawn["kind"][:, 0], drawn["number"][:, 0]
     kinds = torch.cat([Rows()[i]["x"]["kind"] for i in range(4096)])
@@ -301,30 +301,30 @@ def test_a_mixed_state_is_learned_and_sampled_as_it_is_distributed(tmp_path) -> 
 def test_the_cores_plans_keep_all_leaves_in_step() -> None:
     """Two numbers on different schedules, tokens and a rotation: every row at the times of one uniform variate."""
     _, process = toy.make_mixed()
-    numbers = {"number": process.leaves["number"], "other": Gaussian(Cosine(), levels=lognormal(0.2, 1.0))}
+    numbers = {"number": process.leaves["number"], "other": Gaussian(Cosine(), noise_distribution=lognormal(0.2, 1.0))}
     turn = Geodesic(SO3(), VE(0.05, 2.0))
     whole = Product({**numbers, "kind": process.leaves["kind"], "turn": turn})
     options = SampleConfig(steps=6)
-    joint = plan_state(whole, options)
-    assert joint.plans["number"] == plan_state(numbers["number"], options)
+    joint = plan_for(whole, options)
+    assert joint.plans["number"] == plan_for(numbers["number"], options)
     assert joint.plans["number"] == make_plan(EDM(), "unipc", 6, sigma_data=1.3)
     for row in joint.rows[1:]:  # the first lies above any training time, where all are at their last
         u = clock(whole.leaves["number"], [row.t["number"]])
         for name, leaf in whole.leaves.items():
             assert row.t[name] == pytest.approx(float(leaf.times(u)[0]), rel=1e-6)
     assert {name: plan.rows[-1].s for name, plan in joint.plans.items()} == dict.fromkeys(whole.leaves, 0.0)
-    assert len(plan_state(process, SampleConfig(steps=6, sampler="heun")).rows) == 11
-    steps = plan_state(whole, SampleConfig(steps=6, sampler="ddim")).plans["turn"].rows
+    assert len(plan_for(process, SampleConfig(steps=6, sampler="heun")).rows) == 11
+    steps = plan_for(whole, SampleConfig(steps=6, sampler="ddim")).plans["turn"].rows
     for sampler in ("unipc", "heun"):  # with rows that correct a number, during which a rotation waits
-        turned = plan_state(whole, SampleConfig(steps=6, sampler=sampler)).plans["turn"].rows
+        turned = plan_for(whole, SampleConfig(steps=6, sampler=sampler)).plans["turn"].rows
         assert [(row.t, row.s, row.b) for row in turned if row.s != row.t] == [(row.t, row.s, row.b) for row in steps]
         assert all((row.b, row.c) == ((), 0.0) for row in turned if row.s == row.t)
-    tokens = plan_state(process.leaves["kind"], SampleConfig(steps=6, grid="uniform", eta=0.5))
+    tokens = plan_for(process.leaves["kind"], SampleConfig(steps=6, grid="uniform", eta=0.5))
     assert tokens == transitions(GRIDS["uniform"](RectifiedFlow(), 6), 0.5)
-    walked = plan_state(turn, SampleConfig(steps=6, grid="uniform", eta=1.0))
-    assert walked == walk(turn.schedule, GRIDS["uniform"](turn.schedule, 6), 1.0)
-    with pytest.raises(PluginError, match="no plan for a Strange process"):
-        plan_state(type("Strange", (), {})(), options)
+    walked = plan_for(turn, SampleConfig(steps=6, grid="uniform", eta=1.0))
+    assert walked == geodesic_random_walk(turn.schedule, GRIDS["uniform"](turn.schedule, 6), 1.0)
+    with pytest.raises(PluginError, match="a Strange process makes no plan"):
+        plan_for(type("Strange", (), {})(), options)
 
 
 def test_every_name_is_in_the_help() -> None:
@@ -334,7 +334,7 @@ def test_every_name_is_in_the_help() -> None:
     assert set(options["process.weight"].choices or ()) == set(WEIGHTS)
     assert set(options["process.predict"].choices or ()) == set(PARAMETRISATIONS)
     for key, names in (
-        ("sample.sampler", SOLVERS),
+        ("sample.sampler", defaults.diffx_samplers()),
         ("process.schedule", SCHEDULES),
         ("net.name", defaults.diffx_networks()),
     ):

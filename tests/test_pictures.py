@@ -7,9 +7,10 @@ import itertools
 import nibabel as nib
 import numpy as np
 import pytest
-from PIL import ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont
 
-from diffx_mri import pictures
+from diffx_mri import pictures, tiles
+from diffx_mri.volume import Volume
 
 SHAPE = (40, 50, 44)
 MM = 2.0
@@ -42,13 +43,13 @@ def spots(tile: np.ndarray) -> np.ndarray:
     """Where it is bright: mean (x, y) relative to the middle of the tile, in mm, x to the right and y up."""
     rows, columns = np.nonzero(tile > 215)
     middle = (np.array(tile.shape[::-1]) - 1) / 2
-    return np.array([columns.mean() - middle[0], middle[1] - rows.mean()]) * pictures.MM_PER_PIXEL
+    return np.array([columns.mean() - middle[0], middle[1] - rows.mean()]) * tiles.MM_PER_PIXEL
 
 
 def tile(volume, affine, plane, convention="neurological"):
-    ready = pictures._head(volume, affine)
-    size = pictures._tile_sizes([ready])[plane]
-    return np.asarray(pictures._tile(ready, plane, size, convention)).astype(int)
+    ready = tiles.head(volume, affine)
+    size = tiles.tile_sizes([ready])[plane]
+    return np.asarray(tiles.tile(ready, plane, size, convention)).astype(int)
 
 
 def glyph(letter: str) -> np.ndarray:
@@ -58,12 +59,12 @@ def glyph(letter: str) -> np.ndarray:
 
 def mark(side: np.ndarray, letters: str) -> str:
     """Which of the letters stands in the upper corner of a tile: the one whose shape fits best."""
-    seen = side.astype(float) - pictures.PAPER
+    seen = side.astype(float) - tiles.PAPER
     fits = {}
     for letter in letters:
         shape = glyph(letter).astype(float)
         windows = np.lib.stride_tricks.sliding_window_view(seen, shape.shape)
-        error = ((windows - shape * (pictures.FAINT - pictures.PAPER) / 255) ** 2).sum((-1, -2))
+        error = ((windows - shape * (tiles.FAINT - tiles.PAPER) / 255) ** 2).sum((-1, -2))
         fits[letter] = error.min() / (shape**2).sum()
     return min(fits, key=fits.get)
 
@@ -76,29 +77,29 @@ def test_the_left_spot_is_on_the_side_marked_l(codes, convention):
         shown = tile(volume, affine, plane, convention)
         left, right = mark(shown[:24, :20], letters), mark(shown[:24, -20:], letters)
         assert {left, right} == set(letters)
-        assert (left, right) == pictures.sides(plane, convention)
+        assert (left, right) == tiles.sides(plane, convention)
     # The axial slice shows the left and the anterior spot, whose mean is 10 mm towards each.
     x, y = spots(tile(volume, affine, "axial", convention))
-    toward_l = -1 if pictures.sides("axial", convention)[0] == "L" else 1
+    toward_l = -1 if tiles.sides("axial", convention)[0] == "L" else 1
     assert (x, y) == pytest.approx((toward_l * 10, 10), abs=1.0)
     x, y = spots(tile(volume, affine, "coronal", convention))
     assert (x, y) == pytest.approx((toward_l * 10, 10), abs=1.0)
-    toward_a = -1 if pictures.sides("sagittal", convention)[0] == "A" else 1
+    toward_a = -1 if tiles.sides("sagittal", convention)[0] == "A" else 1
     x, y = spots(tile(volume, affine, "sagittal", convention))
     assert (x, y) == pytest.approx((toward_a * 10, 10), abs=1.0)
 
 
 def test_the_two_conventions_are_as_the_field_names_them():
-    assert pictures.sides("axial", "neurological") == ("L", "R")
-    assert pictures.sides("coronal", "radiological") == ("R", "L")
+    assert tiles.sides("axial", "neurological") == ("L", "R")
+    assert tiles.sides("coronal", "radiological") == ("R", "L")
     with pytest.raises(ValueError, match="upside"):
-        pictures.sides("axial", "upside")
+        tiles.sides("axial", "upside")
 
 
 def test_the_marks_are_read_right():
     """The reader of marks above can tell letters apart."""
-    sheet = pictures.Image.new("L", (20, 24), pictures.PAPER)
-    ImageDraw.Draw(sheet).text((6, 6), "R", fill=pictures.FAINT, font=ImageFont.load_default(15))
+    sheet = Image.new("L", (20, 24), tiles.PAPER)
+    ImageDraw.Draw(sheet).text((6, 6), "R", fill=tiles.FAINT, font=ImageFont.load_default(15))
     assert mark(np.asarray(sheet), "LR") == "R"
 
 
@@ -107,18 +108,18 @@ def test_a_ball_is_round_and_of_its_size_whatever_the_spacing(spacing):
     n = [int(100 / s) for s in spacing]
     x, y, z = [(np.arange(k) + 0.5 - k / 2) * s for k, s in zip(n, spacing, strict=True)]
     ball = (x[:, None, None] ** 2 + y[:, None] ** 2 + z**2 < 40**2).astype(np.float32)
-    for plane in pictures.PLANES:
+    for plane in tiles.PLANES:
         inside = tile(ball, np.diag([*spacing, 1.0]), plane) > 130
         inside[:24, :20] = inside[:24, -20:] = False  # the marks
-        across = (inside.any(0).sum() * pictures.MM_PER_PIXEL, inside.any(1).sum() * pictures.MM_PER_PIXEL)
+        across = (inside.any(0).sum() * tiles.MM_PER_PIXEL, inside.any(1).sum() * tiles.MM_PER_PIXEL)
         assert across == pytest.approx((80, 80), abs=max(spacing) + 1)
 
 
 def test_one_scale_for_all_volumes_of_a_grid():
     small, big = head(25.0), head(38.0)
-    ready = [pictures._head(*one) for one in (small, big)]
-    size = pictures._tile_sizes(ready)["axial"]
-    wide = [(np.asarray(pictures._tile(h, "axial", size, "neurological"))[30:] > 60).any(0).sum() for h in ready]
+    ready = [tiles.head(*one) for one in (small, big)]
+    size = tiles.tile_sizes(ready)["axial"]
+    wide = [(np.asarray(tiles.tile(h, "axial", size, "neurological"))[30:] > 60).any(0).sum() for h in ready]
     assert wide[1] / wide[0] == pytest.approx(38 / 25, rel=0.08)
 
 
@@ -126,14 +127,14 @@ def test_the_window_ends_at_the_percentile_and_darkness_is_the_ground():
     volume, affine = head()
     volume[20, 25, 22] = 1e4  # one hot voxel must not darken the rest
     shown = tile(volume, affine, "axial")
-    assert 0.95 <= pictures.window(volume) <= 1.05
-    assert (shown == pictures.PAPER).mean() > 0.2 and (shown > 215).sum() > 100
+    assert 0.95 <= tiles.window(volume) <= 1.05
+    assert (shown == tiles.PAPER).mean() > 0.2 and (shown > 215).sum() > 100
 
 
 @pytest.mark.parametrize("volume", [np.zeros(SHAPE), np.full(SHAPE, np.nan), -np.ones(SHAPE)])
 def test_an_empty_volume_is_a_dark_picture_not_an_error(volume):
     shown = tile(volume, np.diag([MM, MM, MM, 1.0]), "axial")
-    assert (shown[30:] == pictures.PAPER).all()
+    assert (shown[30:] == tiles.PAPER).all()
 
 
 def test_pictures_have_a_place_for_each_volume():
@@ -153,7 +154,7 @@ def test_pictures_have_a_place_for_each_volume():
 
 def columns(image, volume, affine, n):
     """The upper row of tiles of a strip or a sweep, without the captions."""
-    width, height = pictures._tile_sizes([pictures._head(volume, affine)])["axial"]
+    width, height = tiles.tile_sizes([tiles.head(volume, affine)])["axial"]
     step = width + pictures.GAP
     sheet = np.asarray(image).astype(int)[pictures.GAP : pictures.GAP + height]
     return [sheet[:, pictures.GAP + i * step : pictures.GAP + i * step + width] for i in range(n)]
@@ -189,3 +190,44 @@ def test_signs_beyond_the_alphabet_are_drawn():
     """A missing glyph looks the same whatever the sign."""
     font = pictures._caption_font(["σ 80"])
     assert len({bytes(font.getmask(sign)) for sign in "σ→Ω"}) == 3
+
+
+def test_a_montage_is_centred_on_its_point_with_an_outline_and_heat():
+    volume, affine = head()
+    scan = Volume(volume, affine)
+    mask = Volume((volume == 1.0).astype(np.float32), affine)
+    point = np.array([-20.0, 0, 0])  # the spot on the left
+    picture = np.asarray(pictures.montage({"scan": scan, "spread": scan}, point, mask, radius=40)).astype(int)
+    width, height = tiles.tile_sizes([tiles.around(volume, affine, point, 40)])["axial"]
+    assert (width, height) == (114, 114)  # 80 mm at 0.7 mm
+    axial = picture[30 : 30 + height, tiles_left(0, width) : tiles_left(0, width) + width]
+    middle = axial[height // 2 - 2 : height // 2 + 2, width // 2 - 2 : width // 2 + 2]
+    assert (middle > 240).all()  # the spot is in the middle
+    orange = (axial == tiles.OUTLINE).all(-1)
+    rows, columns_ = np.nonzero(orange)
+    reach = np.hypot(rows - height / 2 + 0.5, columns_ - width / 2 + 0.5) * tiles.MM_PER_PIXEL
+    near = reach < 15  # the outline of the front spot is further away
+    assert near.sum() > 30 and reach[near].min() > 5 and reach[near].max() < 9  # a ring of the spot's radius, 7 mm
+    heat = picture[30 : 30 + height, tiles_left(1, width) : tiles_left(1, width) + width]
+    assert (np.ptp(heat, axis=-1) > 60).sum() > 1000 > 100 > (np.ptp(axial[~orange], axis=-1) > 0).sum()
+
+
+def tiles_left(column: int, width: int) -> int:
+    return pictures.GAP + column * (width + pictures.GAP)
+
+
+def test_rows_show_synthetic_and_truth_in_one_window_and_errors_on_one_scale():
+    truth = np.zeros((60, 70), np.float32)
+    truth[10:50, 10:60] = 1.0
+    row = pictures.Row(
+        "sub-01",
+        {"source": 5 * truth, "synthetic": 0.5 * truth, "truth": truth, "error": 0.5 * truth, "uncertainty": truth},
+    )
+    picture = np.asarray(pictures.slices([row, row], spacing=1.4)).astype(int)
+    place = tiles.head(truth[:, :, None], np.diag([1.4, 1.4, 1.4, 1.0]))
+    width, height = tiles.tile_sizes([place])["axial"]
+    middle = [picture[30 + 24 + height // 2, tiles_left(i, width) + width // 2] for i in range(5)]
+    assert [m.tolist() for m in middle[:3]] == [[255] * 3, [132] * 3, [255] * 3]
+    assert np.ptp(middle[3]) > 60 and middle[4].sum() > middle[3].sum() > 0  # heat, and half of the scale
+    with pytest.raises(ValueError, match="at least one"):
+        pictures.slices([], 1.0)

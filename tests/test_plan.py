@@ -30,7 +30,7 @@ from diffx.plan import (
     make_plan,
     unipc,
 )
-from diffx.process import Gaussian, Memory
+from diffx.process import Gaussian, Masked, Memory, Product
 from diffx.schedule import EDM, VE, Cosine, Linear, RectifiedFlow, Sigmoid, SubVP, ZeroTerminal
 from oracles import (
     QUANTILES,
@@ -91,7 +91,9 @@ def last_update(plan: Plan, schedule, data: Mixture, z: np.ndarray) -> float:
         return data.quantile(schedule, z, t)
 
     row = plan.rows[-1]
-    kept = [r.keep[0] * path(r.t) + r.keep[1] * data.denoise(schedule, path(r.t), r.t) for r in plan.rows if r.evaluate]
+    kept = [
+        r.output[0] * path(r.t) + r.output[1] * data.denoise(schedule, path(r.t), r.t) for r in plan.rows if r.evaluate
+    ]
     anchor = next((path(r.t) for r in reversed(plan.rows) if r.hold), None)
     end = row.a * path(row.t) + (row.d * anchor if row.d else 0)
     return abs(end + sum(b * m for b, m in zip(row.b, kept[::-1], strict=False)) - path(row.s)).item()
@@ -366,9 +368,15 @@ def test_rows_connect_and_are_finite(name, grid, schedule) -> None:
         assert plan.rows[0].t == times[0] and plan.rows[-1].s == 0
         for row in plan.rows:
             assert all(type(v) is float and math.isfinite(v) for v in (row.t, row.s, row.a, row.c, row.d, *row.b))
-            assert all(type(v) is float and math.isfinite(v) for v in row.keep)
+            assert all(type(v) is float and math.isfinite(v) for v in row.output)
         last = plan.rows[-1]
-        assert (last.a, last.b, last.c, last.d, last.keep) == (0, (1.0,), 0, 0, (0, 1))  # ends on the prediction itself
+        assert (last.a, last.b, last.c, last.d, last.output) == (
+            0,
+            (1.0,),
+            0,
+            0,
+            (0, 1),
+        )  # ends on the prediction itself
         inside = {row.t for row in plan.rows} - {*times[:-1]}
         assert {*times[:-1]} <= {row.t for row in plan.rows}
         assert not inside or name in ("dpm2", "dpmpp_2s", "pndm")
@@ -428,12 +436,27 @@ def test_inverted_plans_start_at_the_least_noise_and_end_at_the_prior() -> None:
     for schedule, name in itertools.product((*SCHEDULES, VE()), FLOWS):
         for grid in ("uniform", "angle_least"):
             plan = make_plan(schedule, name, 6, grid, invert=True)
-            times = GRIDS[grid](schedule, 7)[-2::-1]
+            clean = schedule.ratio(0.0) == 0  # where it is not, time 0 itself has noise
+            times = GRIDS[grid](schedule, 7)[-2::-1] if clean else GRIDS[grid](schedule, 6)[::-1]
             assert plan.rows[0].t == times[0] and plan.rows[-1].s == times[-1]
-            assert all(math.isfinite(v) for row in plan.rows for v in (row.a, row.d, *row.b, *row.keep))
+            assert all(math.isfinite(v) for row in plan.rows for v in (row.a, row.d, *row.b, *row.output))
             assert not any(row.c for row in plan.rows)
     with pytest.raises(ValueError, match="falls strictly"):
         make_plan(Cosine(), "ddim", 6, eta=1.0, invert=True)
+
+
+@pytest.mark.parametrize("grid", GRIDS)
+@pytest.mark.parametrize("name", FLOWS)
+def test_an_inversion_of_a_schedule_that_is_never_clean_starts_at_its_least_noise(name, grid) -> None:
+    """VE has noise of sigma_min at t = 0: the data are taken to lie there, and go up from it."""
+    plan = make_plan(VE(), name, 4, grid, invert=True)
+    assert plan.rows[0].t == 0.0 and len({row.s for row in plan.rows}) >= 4
+    assert float(VE().sigma(plan.rows[0].t)) == pytest.approx(0.01)
+    assert make_plan(VE(), name, 4, grid, invert=True, stop=0.02).rows[0].t > 0
+    c = 0.5
+    fine = make_plan(VE(), name, 400, grid, invert=True)
+    end = execute(fine, lambda x, t: c**2 / (c**2 + VE().sigma(t) ** 2) * x, np.array([1.0]))
+    assert end[0] == pytest.approx(math.hypot(c, 50.0) / math.hypot(c, 0.01), rel=0.12 if name == "euler" else 0.05)
 
 
 @every
@@ -464,6 +487,19 @@ def test_starts_out_of_range_are_refused() -> None:
         make_plan(Sigmoid(), "euler", 5, "uniform")
 
 
+@pytest.mark.parametrize("sampler", ["ab2", "ab3", "ab4"])
+@pytest.mark.parametrize("grid", ["angle", "angle_least"])
+def test_a_plan_is_made_for_the_data_of_its_process(sampler, grid) -> None:
+    """N(0, 0.1^2) data and their exact denoiser, 8 steps: the deviation of samples is theirs, which it was not (0.44 of
+    it) in coordinates made for sigma_data = 1."""
+    for schedule in (EDM(), Cosine(), VE()):
+        process = Gaussian(schedule, 0.1)
+        plan = make_plan(process, sampler, 8, grid)
+        assert plan == make_plan(schedule, sampler, 8, grid, sigma_data=0.1)
+        assert plan == make_plan(Product({"x": process, "k": Masked(3)}), sampler, 8, grid).plans["x"]
+        assert gaussian_end(plan, schedule, 0.0, 0.1)[1] == pytest.approx(0.1, rel=0.045)
+
+
 def test_wrong_options_are_refused_with_what_would_be_right() -> None:
     with pytest.raises(ValueError, match=r"unknown sampler 'dpm'.*dpmpp_2m"):
         make_plan(Cosine(), "dpm", 5)
@@ -472,7 +508,13 @@ def test_wrong_options_are_refused_with_what_would_be_right() -> None:
     with pytest.raises(ValueError, match="at least 1, not 0"):
         make_plan(Cosine(), "ddim", 0)
     with pytest.raises(ValueError, match=r"'heun' has no eta.*ddim, .*dpmpp_3m"):
-        make_plan(Cosine(), "heun", 5, eta=0.0)
+        make_plan(Cosine(), "heun", 5, eta=0.5)
+    assert make_plan(Cosine(), "heun", 5, eta=0.0) == make_plan(Cosine(), "heun", 5)  # is what it does
+    with pytest.raises(ValueError, match=r"ddpm has no eta, and so not one of 0"):
+        make_plan(Cosine(), "ddpm", 5, eta=0.0)
+    assert not any(row.c for row in make_plan(Cosine(), "euler_ancestral", 5, eta=0.0).rows)
+    with pytest.raises(ValueError, match="has its own sigma_data"):
+        make_plan(Gaussian(Cosine(), 0.5), "ab2", 5, sigma_data=0.5)
     for solver, order in ((dpmpp, 4), (unipc, 4), (ab, 5), (lms, 0)):
         with pytest.raises(ValueError, match="has order 1"):
             solver(Cosine(), (0.5, 0.1), order=order)

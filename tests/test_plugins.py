@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
-from conftest import MANIFEST, PLUGIN, Strangers
+from conftest import FORMER, MANIFEST, PLUGIN, Strangers
 
 from diffx.cli.hooks import reference
 from diffx.plugins import hookspecs
@@ -21,6 +21,12 @@ def manifest(name: str, old: str = "", new: str = "") -> str:
     assert old in text
     return text.replace(old, new)
 
+
+SAMPLERS = """
+@diffx.hookimpl
+def diffx_samplers():
+    {}
+"""
 
 BROKEN = {
     "api": ({"manifest": manifest("api", "api: 1.0", "api: 2.0")}, "made for plugin API 2.0, this diffx has 1.0"),
@@ -99,18 +105,18 @@ def test_a_plugin_broken_at_import(strangers: Strangers, code: str, cause: str) 
 
 
 def test_a_hook_that_raises_names_its_plugin(strangers: Strangers) -> None:
-    raising = PLUGIN.format(name="bad").replace('return {"greet": greet}', "raise KeyError('greet')")
+    raising = PLUGIN.format(name="bad") + SAMPLERS.format("raise KeyError('greet')")
     strangers.add("bad", plugin=raising)
     strangers.add("well")
     done = strangers.diffx("run", "plugin=bad", "--traceback")
     assert done.returncode == 3
     *trace, line = done.stderr.splitlines()
-    assert line == "diffx: error: plugin 'bad' (stranger-bad 1.2) failed in diffx_tasks: KeyError: 'greet'"
-    assert any(re.search(r"stranger_bad/plugin.py.*in diffx_tasks", one) for one in trace)
+    assert line == "diffx: error: plugin 'bad' (stranger-bad 1.2) failed in diffx_samplers: KeyError: 'greet'"
+    assert any(re.search(r"stranger_bad/plugin.py.*in diffx_samplers", one) for one in trace)
 
     # and as somebody's extension it is named too, and installed without being asked for it does nothing
     done = strangers.diffx("run", "plugin=well", "extensions=bad")
-    assert done.returncode == 3 and "plugin 'bad' (stranger-bad 1.2) failed in diffx_tasks" in done.stderr
+    assert done.returncode == 3 and "plugin 'bad' (stranger-bad 1.2) failed in diffx_samplers" in done.stderr
 
 
 def test_a_run_with_an_extension(strangers: Strangers, tmp_path: Path) -> None:
@@ -125,10 +131,6 @@ def test_a_run_with_an_extension(strangers: Strangers, tmp_path: Path) -> None:
                 return "of the extension"
 
             @diffx.hookimpl
-            def diffx_tasks():
-                return {"greet": None}
-
-            @diffx.hookimpl
             def diffx_finish(run, error):
                 run.log(f"finished with {error}")
         """,
@@ -136,7 +138,7 @@ def test_a_run_with_an_extension(strangers: Strangers, tmp_path: Path) -> None:
     strangers.add("three", plugin="raise SystemExit('installed is not loaded')")
     done = strangers.diffx("run", "plugin=one", "extensions=two", "size=2", f"out={tmp_path}/out")
     assert done.returncode == 0, done.stderr
-    assert json.loads((tmp_path / "out/metrics.json").read_text()) == {"size": 2.0}  # the plugin's task, not the other
+    assert json.loads((tmp_path / "out/metrics.json").read_text()) == {"size": 2.0}
     assert "finished with None" in (tmp_path / "out/log.txt").read_text()
 
 
@@ -159,7 +161,7 @@ def test_weights_trained_with_an_extension_are_restored_with_it(strangers: Stran
         from pathlib import Path
         from diffx import plugins
         from diffx.io import checkpoint
-        from diffx.build import build, describe, restore
+        from diffx.pipeline import Pipeline, build, describe
         from diffx.config import resolve
         from diffx.data.spec import Spec
         from stranger_one.config import Config
@@ -169,7 +171,7 @@ def test_weights_trained_with_an_extension_are_restored_with_it(strangers: Stran
         model, _ = build(both, cfg, spec)
         path = Path(sys.argv[1])
         checkpoint.save(path, {f"model.{k}": v for k, v in model.state_dict().items()}, describe(cfg, spec))
-        print(restore(both, Config, path)[2].extensions)
+        print(Pipeline.load(path, extensions=["two"]).config.extensions)
     """
     done = strangers.python("-c", code, str(tmp_path / "w.safetensors"))
     assert done.stdout == "['two']\n", done.stderr
@@ -185,7 +187,10 @@ def test_the_order_in_which_they_are_asked(strangers: Strangers) -> None:
         import json
         from diffx.plugins.loader import Plugins
         from diffx.errors import PluginError
-        alone, both = Plugins("one", defaults="core_answers"), Plugins("one", ["two"], defaults="core_answers")
+        from diffx.plugins.manifest import Manifest
+        from diffx.plugins.registry import Found
+        core = Found("core", Manifest("core", "its answers", "core_answers", "1.0"), "diffx", "0")
+        alone, both = Plugins("one", core=core), Plugins("one", ["two"], core=core)
         try:
             alone.call("diffx_data", cfg=None, split="train")
         except PluginError as error:
@@ -212,7 +217,7 @@ def test_check_finds_what_an_author_should_know(strangers: Strangers) -> None:
     strangers.add("default", config=default + "    size: float = diffx.option(-1.0, help='how big', min=0)\n")
     strangers.add("config", config="Config = dict\n")
     lacking = PLUGIN.format(name="must").replace("@diffx.hookimpl\ndef diffx_data", "def other")
-    strangers.add("must", plugin=lacking.replace('{"greet"', '{"gret"'))
+    strangers.add("must", plugin=lacking.replace("def greet", "def gret") + FORMER.replace("greet", "gret"))
     cases = {
         "heavy": [
             "importing stranger_heavy.config:Config imports numpy: every `--help` and every typo would wait for it"
@@ -225,7 +230,7 @@ def test_check_finds_what_an_author_should_know(strangers: Strangers) -> None:
         "config": ["not a class that inherits diffx.RunConfig"],
         "must": [
             "does not answer diffx_data",
-            "its manifest names a task 'greet' that its code does not have",
+            "stranger_must.plugin:greet, but stranger_must.plugin has no function greet; did you mean 'gret'?",
             "its code has a task 'gret' that its manifest does not name",
         ],
     }
@@ -298,12 +303,12 @@ def test_a_manifest_in_a_shared_namespace(strangers: Strangers) -> None:
     [
         ("import sys; sys.exit(0)", "does not import: SystemExit: 0"),
         (
-            PLUGIN.format(name="bad").replace('return {"greet": greet}', 'return ["greet"]'),
-            "diffx_tasks returned a list, not a mapping of names",
+            PLUGIN.format(name="bad") + SAMPLERS.format('return ["greet"]'),
+            "diffx_samplers returned a list, not a mapping of names",
         ),
         (
-            PLUGIN.format(name="bad").replace('return {"greet": greet}', "raise SystemExit(0)"),
-            "failed in diffx_tasks: SystemExit: 0",
+            PLUGIN.format(name="bad") + SAMPLERS.format("raise SystemExit(0)"),
+            "failed in diffx_samplers: SystemExit: 0",
         ),
     ],
 )
@@ -365,7 +370,7 @@ def test_doctor_goes_on_where_a_plugin_fails(strangers: Strangers) -> None:
 
 
 def test_a_hook_may_say_in_its_own_words_what_is_wrong(strangers: Strangers) -> None:
-    saying = PLUGIN.format(name="bad").replace('return {"greet": greet}', "raise diffx.DataError('scan.nii: empty')")
+    saying = PLUGIN.format(name="bad") + SAMPLERS.format("raise diffx.DataError('scan.nii: empty')")
     strangers.add("bad", plugin=saying)
     done = strangers.diffx("run", "plugin=bad")
     assert (done.returncode, done.stderr) == (5, "diffx: error: scan.nii: empty\n")
@@ -383,3 +388,62 @@ def test_the_reference_is_that_of_the_hooks() -> None:
 def test_the_docs_name_no_hook_that_is_gone(page: str) -> None:
     named = set(re.findall(r"\b(diffx_[a-z]+)\b", (DOCS / page).read_text(encoding="utf-8")))
     assert named - {"diffx_mri"} <= set(hookspecs.HOOKS)
+
+
+def test_only_the_module_of_the_task_that_was_chosen_is_imported(strangers: Strangers) -> None:
+    tasks = (
+        """{greet: {run: "stranger_one.greet:greet", help: hello}, part: {run: "stranger_one.part:part", help: bye}}"""
+    )
+    strangers.add(
+        "one", manifest=manifest("one", MANIFEST[MANIFEST.index("{{greet") :].splitlines()[0].format(name="one"), tasks)
+    )
+    for name in ("greet", "part"):
+        code = (
+            f"import sys\ndef {name}(run):\n    run.log(str(sorted(m for m in sys.modules if 'stranger_one.' in m)))\n"
+        )
+        (strangers.folder / f"stranger_one/{name}.py").write_text(code)
+    for name in ("greet", "part"):
+        done = strangers.diffx("run", "plugin=one", f"task={name}")
+        assert done.returncode == 0, done.stderr
+        assert f"['stranger_one.config', 'stranger_one.{name}', 'stranger_one.plugin']" in done.stderr
+
+
+def test_the_core_brings_tasks_for_a_plugin_that_names_them_without_a_function(strangers: Strangers) -> None:
+    strangers.add("one", manifest=manifest("one", "tasks: {greet", "tasks: {average: mean, gret: hm, greet"))
+    done = strangers.diffx("run", "plugin=one", "task=average")
+    assert done.returncode == 2 and "from= says which run's snapshots to average" in done.stderr
+    done = strangers.diffx("run", "plugin=one", "task=gret")
+    assert done.returncode == 3 and not list(strangers.folder.glob("runs/one/*gret"))
+    assert done.stderr == (
+        "diffx: error: plugin 'one' (stranger-one 1.2): its manifest names a task 'gret' and no function (run:); "
+        "without one it has to be a task of the core: train, sample, average\n"
+    )
+
+
+def test_tasks_of_the_former_hook_run_and_check_says_how_they_are_written_now(strangers: Strangers) -> None:
+    form = MANIFEST.format(name="old")
+    form = form[: form.index("    tasks:")] + "    tasks: {greet: say hello}\n"
+    strangers.add("old", plugin=PLUGIN.format(name="old") + FORMER, manifest=form)
+    done = strangers.diffx("run", "plugin=old", "size=2")
+    assert done.returncode == 0, done.stderr
+    done = strangers.diffx("plugins", "check", "old", "--to", "import")
+    assert done.returncode == 0, done.stderr
+    assert 'greet: {run: "stranger_old.plugin:greet", help: ...}' in done.stdout
+
+
+@pytest.mark.parametrize(
+    "entry, cause",
+    [
+        ("{run: stranger_bad.plugin:greet}", "tasks.greet: expected {run: package.module:function, help: one line}"),
+        ("{run: greet, help: x}", "tasks.greet: run: expected package.module:function, not 'greet'"),
+        ("[greet]", "tasks.greet: expected {run: package.module:function, help: one line}, or one line of help"),
+        ("{run: 'stranger_bad.nowhere:greet', help: x}", "does not import: ModuleNotFoundError"),
+        ("{run: 'stranger_bad.plugin:gret', help: x}", "has no function gret; did you mean 'greet'?"),
+    ],
+)
+def test_a_task_that_the_manifest_names_wrongly(strangers: Strangers, entry: str, cause: str) -> None:
+    form = MANIFEST.format(name="bad")
+    strangers.add("bad", manifest=form[: form.index("    tasks:")] + f"    tasks: {{greet: {entry}}}\n")
+    done = strangers.diffx("run", "plugin=bad")
+    assert done.returncode == 3 and cause in done.stderr, done.stderr
+    assert not (strangers.folder / "runs").exists()

@@ -8,10 +8,20 @@ import torch
 from torch import Tensor, nn
 
 from diffx.noise import Noise
-from diffx.predict import PARAMETRISATIONS, Affine, Denoiser, JointDenoiser, Tangent, TokenDenoiser, Tokens, parametrise
-from diffx.process import Categorical, Gaussian, Masked, Product
-from diffx.schedule import EDM, Cosine, Linear, RectifiedFlow, Schedule
-from oracles import SCHEDULES, name_of
+from diffx.predict import (
+    PARAMETRISATIONS,
+    Affine,
+    Denoiser,
+    JointDenoiser,
+    SelfConditionedDenoiser,
+    Tangent,
+    TokenDenoiser,
+    Tokens,
+    denoiser_for,
+)
+from diffx.process import SO3, Categorical, Gaussian, Geodesic, Masked, Product
+from diffx.schedule import EDM, VE, Cosine, Linear, RectifiedFlow, Schedule, Shifted, Sigmoid, ZeroTerminal
+from oracles import EVERY_SCHEDULE, SCHEDULES, name_of
 
 every = pytest.mark.parametrize("schedule", SCHEDULES, ids=name_of)
 kinds = pytest.mark.parametrize("kind", PARAMETRISATIONS)
@@ -77,7 +87,7 @@ def test_the_right_output_gives_x0(kind, scalar, schedule) -> None:
         column = np.asarray(t).reshape(-1, 1, 1)
         x = torch.from_numpy(schedule.alpha(column) * x0 + schedule.sigma(column) * eps)
         net = Answers(torch.from_numpy(right_output(kind, schedule, x0, eps, column)).float())
-        prediction = parametrise(net, kind, schedule, SIGMA_DATA)(x.float(), float(t) if scalar else t)
+        prediction = Denoiser(net, kind, schedule, SIGMA_DATA)(x.float(), float(t) if scalar else t)
         worst = float(np.max(schedule.ratio(times)))  # eps divides its rounding by alpha
         np.testing.assert_allclose(prediction.numpy(), x0, atol=1e-6 * max(5, worst * 5))
 
@@ -174,38 +184,42 @@ def test_the_prediction_is_fp32_though_the_network_ran_in_bf16(kind) -> None:
 @every
 def test_with_a_spread_a_silent_network_gives_each_element_its_wiener_estimate(schedule) -> None:
     """E[x_0 | x] of independent Gaussians of different widths; one of width 0 is known to be 0."""
-    spread = torch.tensor([[2.0, 0.7], [0.05, 0.0]])
+    element_sigma_data = torch.tensor([[2.0, 0.7], [0.05, 0.0]])
     x = torch.randn(4, 2, 2, generator=torch.Generator().manual_seed(1))
-    denoiser = Denoiser(Answers(torch.zeros(4, 2, 2)), "edm", schedule, spread=spread)
+    denoiser = Denoiser(Answers(torch.zeros(4, 2, 2)), "edm", schedule, element_sigma_data=element_sigma_data)
     times = np.array([0.02, 0.3, 0.6, 0.95]) * schedule.t_max
     together = denoiser(x, times)
     for row, t in enumerate(times):
         alpha, sigma = float(schedule.alpha(t)), float(schedule.sigma(t))
-        wiener = alpha * spread**2 / (sigma**2 + (alpha * spread) ** 2)
+        wiener = alpha * element_sigma_data**2 / (sigma**2 + (alpha * element_sigma_data) ** 2)
         torch.testing.assert_close(together[row], wiener * x[row], rtol=1e-5, atol=1e-6)
         torch.testing.assert_close(denoiser(x[row : row + 1], float(t))[0], together[row], rtol=1e-5, atol=1e-6)
     # the network sees every element at unit variance
     asked = denoiser.net.asked[0]
     alpha, sigma = float(schedule.alpha(times[-1])), float(schedule.sigma(times[-1]))
-    torch.testing.assert_close(asked[0], x[3] / (sigma**2 + (alpha * spread) ** 2).sqrt(), rtol=1e-5, atol=1e-6)
-    assert "spread" in denoiser.state_dict()
+    torch.testing.assert_close(
+        asked[0], x[3] / (sigma**2 + (alpha * element_sigma_data) ** 2).sqrt(), rtol=1e-5, atol=1e-6
+    )
+    assert "element_sigma_data" in denoiser.state_dict()
 
 
 # --------------------------------------------------------------------------------------------------------- mixed states
 
 
-def joint(net: nn.Module, spread: Tensor | None = None, autocast: torch.dtype | None = None) -> JointDenoiser:
-    frames = {
-        "x": Affine("edm", EDM(), SIGMA_DATA, spread),
+def joint(
+    net: nn.Module, element_sigma_data: Tensor | None = None, autocast: torch.dtype | None = None
+) -> JointDenoiser:
+    preconditioners = {
+        "x": Affine("edm", EDM(), SIGMA_DATA, element_sigma_data),
         "a": Tokens(Masked(3)),
         "c": Tokens(Categorical(4, Cosine())),
         "r": Tangent(lambda t: 1 / np.asarray(t)),
     }
-    return JointDenoiser(net, frames, autocast)
+    return JointDenoiser(net, preconditioners, autocast)
 
 
 @pytest.mark.parametrize("scalar", [True, False])
-def test_each_leaf_of_a_mixed_state_is_framed_as_if_alone(scalar) -> None:
+def test_each_leaf_of_a_mixed_state_is_preconditioned_as_if_alone(scalar) -> None:
     noise = Noise(range(5))
     x = {
         "x": noise["x"].normal(3, 4),
@@ -253,7 +267,9 @@ class JointHalves(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.embed, self.linear = nn.Embedding(4, 4), nn.Linear(4, 4)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            self.embed, self.linear = nn.Embedding(4, 4), nn.Linear(4, 4)
 
     def forward(self, x, level, condition=None):
         hidden = self.linear(x["x"] + self.embed(x["a"]).sum(1) + self.embed(x["c"]).sum(1) + x["r"])
@@ -263,7 +279,7 @@ class JointHalves(nn.Module):
 
 
 def test_a_joint_prediction_is_fp32_though_the_network_ran_in_bf16() -> None:
-    model = joint(JointHalves(), spread=torch.ones(4))
+    model = joint(JointHalves(), element_sigma_data=torch.ones(4))
     tokens = torch.tensor([[0, 1], [2, 3]])
     x = {"x": Noise([1, 2]).normal(4), "a": tokens, "c": tokens, "r": Noise([3, 4]).normal(4)}
     exact = model(x, dict.fromkeys(x, 0.5))
@@ -272,9 +288,9 @@ def test_a_joint_prediction_is_fp32_though_the_network_ran_in_bf16() -> None:
     assert model.net.ran_in == torch.bfloat16 and {m.dtype for m in low.values()} == {torch.float32}
     for name, m in exact.items():
         assert 0 < float((m - low[name]).detach().abs().max()) < 0.05
-    assert "frames.x.spread" in model.state_dict()
-    assert set(Denoiser(nn.Linear(1, 1), "edm", EDM(), spread=torch.ones(1)).state_dict()) == {
-        "spread", "net.weight", "net.bias",
+    assert "preconditioners.x.element_sigma_data" in model.state_dict()
+    assert set(Denoiser(nn.Linear(1, 1), "edm", EDM(), element_sigma_data=torch.ones(1)).state_dict()) == {
+        "element_sigma_data", "net.weight", "net.bias",
     }  # fmt: skip
 
 
@@ -319,3 +335,64 @@ def test_a_trained_joint_denoiser_knows_what_depends_on_what() -> None:
             got = model({"x": x, "a": torch.full((5, 1), token)}, t)["x"]
             wiener = mean + alpha * std**2 / var * (x - alpha * mean)
             torch.testing.assert_close(got, wiener, rtol=0, atol=0.05)
+
+
+# ----------------------------------------------------------------------------------------------- the ends of a schedule
+
+INFINITE = [Sigmoid(), Shifted(Sigmoid()), Shifted(Sigmoid(), 0.5)]  # their path ends in a square root
+
+
+@pytest.mark.parametrize("schedule", [*EVERY_SCHEDULE, Shifted(ZeroTerminal()), *INFINITE[1:]], ids=repr)
+@kinds
+def test_an_output_determines_x0_where_sampling_starts_or_is_refused(kind, schedule) -> None:
+    """flow on a path of infinite speed gave 0 whatever the network said, and eps at zero SNR is no better."""
+    zero = float(schedule.alpha(schedule.t_max)) == 0
+    bad = {"eps": zero, "flow": any(schedule == other for other in INFINITE)}.get(kind, False)
+    if bad:
+        why = "zero terminal SNR" if kind == "eps" else f"t = {schedule.t_max:g}.*infinitely fast"
+        with pytest.raises(ValueError, match=f"{kind} does not determine x_0 at {why}"):
+            Denoiser(nn.Identity(), kind, schedule, SIGMA_DATA)
+        return
+    said = torch.tensor([[1.0], [-2.0]])
+    x = torch.zeros(2, 1)
+    model = Denoiser(Answers(said), kind, schedule, SIGMA_DATA)
+    at_prior = model(x, schedule.t_max)
+    assert at_prior.isfinite().all() and float((at_prior[0] - at_prior[1]).abs()) > 0  # what the network says counts
+
+
+@pytest.mark.parametrize("schedule", [*EVERY_SCHEDULE, Shifted(ZeroTerminal()), *INFINITE[1:]], ids=repr)
+@kinds
+def test_at_time_0_the_state_is_the_answer(kind, schedule) -> None:
+    """Where there is no noise left, at which some paths start infinitely fast; x0 alone asks the network."""
+    if schedule.ratio(0.0) > 0 or kind == "x0":
+        return
+    try:
+        model = Denoiser(Answers(torch.tensor([[3.0], [7.0]])), kind, schedule, SIGMA_DATA)
+    except ValueError:
+        return
+    x = torch.tensor([[1.5], [-0.5]])
+    for t in (0.0, np.zeros(2)):
+        torch.testing.assert_close(model(x, t), x, rtol=1e-6, atol=1e-6)
+    each = Denoiser(
+        Answers(torch.tensor([[3.0], [7.0]])), kind, schedule, element_sigma_data=torch.tensor([SIGMA_DATA])
+    )
+    torch.testing.assert_close(each(x, np.zeros(2)), x, rtol=1e-6, atol=1e-6)
+
+
+# ------------------------------------------------------------------------------------------------ what fits a process
+
+
+def test_a_plain_network_is_wrapped_as_its_process_needs() -> None:
+    """Tokens were once wrapped as if they were numbers."""
+    net = Answers(torch.zeros(1))
+    numbers = denoiser_for(net, Gaussian(Cosine(), 0.4), "v")
+    assert type(numbers) is Denoiser and (numbers.kind, numbers.sigma_data) == ("v", 0.4)
+    assert type(denoiser_for(net, Gaussian(self_condition=True))) is SelfConditionedDenoiser
+    x, logits = torch.tensor([[0, 2]]), torch.tensor([[[1.0, 2.0, 3.0], [0.0, 0.0, 0.0]]])
+    tokens = denoiser_for(Answers(logits), Categorical(3))
+    assert torch.equal(tokens(x, 0.5), TokenDenoiser(Answers(logits), Categorical(3))(x, 0.5))
+    for process in (Product({"x": Gaussian()}), Geodesic(SO3(), VE())):
+        with pytest.raises(TypeError, match=f"does not predict for a {type(process).__name__} process"):
+            denoiser_for(net, process)
+    with pytest.raises(ValueError, match="zero terminal SNR"):
+        denoiser_for(net, Gaussian(Cosine()), "eps")

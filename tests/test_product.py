@@ -10,9 +10,21 @@ import torch
 from scipy.special import ndtr
 
 from diffx.noise import Noise
-from diffx.plan import SOLVERS, JointPlan, Plan, Row, ddim, dpmpp, follow, in_step, make_plan, repaint, transitions
-from diffx.plan.transitions import clock
+from diffx.plan import (
+    SOLVERS,
+    JointPlan,
+    Plan,
+    Row,
+    ddim,
+    dpmpp,
+    make_plan,
+    repaint,
+    synchronised_times,
+    synchronised_transitions,
+    transitions,
+)
 from diffx.process import Categorical, Gaussian, Masked, Product
+from diffx.process.synchronised import clock
 from diffx.sampling import sample
 from diffx.schedule import EDM, Cosine, RectifiedFlow, lognormal, uniform_time
 from oracles import SCHEDULES, name_of
@@ -61,7 +73,7 @@ def exact(process: Product):
 def together(process: Product, lead: Plan) -> JointPlan:
     """The number's plan, and tokens in step with it."""
     x = process.leaves["x"]
-    return JointPlan({"x": lead} | {name: follow(lead, x, process.leaves[name]) for name in "ac"})
+    return JointPlan({"x": lead} | {name: synchronised_transitions(lead, x, process.leaves[name]) for name in "ac"})
 
 
 CASES = {
@@ -122,23 +134,25 @@ def test_tokens_stand_still_in_the_second_stage_of_heun() -> None:
 
 
 def test_the_clock_of_lognormal_levels_is_the_normal_distribution() -> None:
-    process = Gaussian(EDM(), levels=lognormal(-1.2, 1.2))
+    process = Gaussian(EDM(), noise_distribution=lognormal(-1.2, 1.2))
     sigma = np.geomspace(0.01, 20, 30)
     np.testing.assert_allclose(clock(process, sigma), ndtr((np.log(sigma) + 1.2) / 1.2), rtol=1e-9)
     leaf = Masked(3)
-    np.testing.assert_allclose(in_step(sigma, process, leaf), ndtr((np.log(sigma) + 1.2) / 1.2), rtol=1e-9)
-    assert in_step((80.0, 0.0), process, leaf) == (1.0, 0.0)  # ends are ends, exactly
-    assert in_step((1.0, 0.25, 0.0), leaf, process)[::2] == (80.0, 0.0)
+    np.testing.assert_allclose(synchronised_times(sigma, process, leaf), ndtr((np.log(sigma) + 1.2) / 1.2), rtol=1e-9)
+    assert synchronised_times((80.0, 0.0), process, leaf) == (1.0, 0.0)  # ends are ends, exactly
+    assert synchronised_times((1.0, 0.25, 0.0), leaf, process)[::2] == (80.0, 0.0)
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES, ids=name_of)
 @pytest.mark.parametrize("levels", [uniform_time, lognormal(-0.5, 1.5)], ids=["uniform", "lognormal"])
 def test_in_step_is_where_training_puts_the_leaves(levels, schedule) -> None:
-    """Product.times at any variate, and in_step of the one leaf's time, give the other's."""
-    process = Product({"x": Gaussian(schedule, levels=levels), "y": Gaussian(Cosine()), "a": Masked(4, Cosine())})
+    """Product.times at any variate, and synchronised_times of the one leaf's time, give the other's."""
+    process = Product(
+        {"x": Gaussian(schedule, noise_distribution=levels), "y": Gaussian(Cosine()), "a": Masked(4, Cosine())}
+    )
     times = process.times(np.linspace(0.02, 0.98, 40))
     for leaf in "ya":
-        got = in_step(times["x"], process.leaves["x"], process.leaves[leaf])
+        got = synchronised_times(times["x"], process.leaves["x"], process.leaves[leaf])
         np.testing.assert_allclose(got, times[leaf], rtol=1e-9)
 
 
@@ -147,12 +161,12 @@ def test_following_any_solver() -> None:
     x, a = FLOW.leaves["x"], FLOW.leaves["a"]
     for name in SOLVERS:
         lead = make_plan(RectifiedFlow(), name, 6, "uniform")
-        plan = follow(lead, x, a, eta=0.5, temperature=2.0)
+        plan = synchronised_transitions(lead, x, a, eta=0.5, temperature=2.0)
         JointPlan({"x": lead, "a": plan})
         assert plan.rows[0].t == 1 and plan.rows[-1].s == 0 and all(row.b == (0.5,) for row in plan.rows)
         assert [row.c for row in plan.rows] == [0.5 if row.s < row.t else 0.0 for row in plan.rows]
     around = repaint(ddim(RectifiedFlow(), (1.0, 0.75, 0.5, 0.25, 0.0)), RectifiedFlow(), times=3)
-    followed = follow(around, x, a)
+    followed = synchronised_transitions(around, x, a)
     np.testing.assert_allclose([(r.t, r.s) for r in followed.rows], [(r.t, r.s) for r in around.rows], atol=1e-12)
     hidden = []
     sample(
@@ -161,7 +175,9 @@ def test_following_any_solver() -> None:
     )  # fmt: skip
     np.testing.assert_allclose(hidden, [r.s for r in around.rows], atol=5 * 0.5 / 200)
     with pytest.raises(ValueError, match="rise with the uniform variate"):
-        follow(dpmpp(EDM(), (80.0, 1.0, 0.0)), Gaussian(EDM(), levels=lognormal(tail=0.1)), a)
+        synchronised_transitions(
+            dpmpp(EDM(), (80.0, 1.0, 0.0)), Gaussian(EDM(), noise_distribution=lognormal(tail=0.1)), a
+        )
 
 
 def test_temperature_and_hiding_again_reach_the_table() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import subprocess
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import build_wheels
 from safetensors.torch import load_file
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
@@ -25,21 +25,33 @@ def block(kind: str) -> str:
 
 
 @pytest.fixture
-def waves(strangers, monkeypatch):
-    """The README's plugin, installed as its distribution says."""
+def waves(strangers, monkeypatch, tmp_path):
+    """The README's plugin: its three files as they stand there, built and installed."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    package = strangers.folder / "waves"
-    package.mkdir()
-    (package / "__init__.py").write_text(block("python plugin"))
-    (package / "diffx.yaml").write_text(block("yaml plugin"))
-    info = strangers.folder / "waves-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: waves\nVersion: 1.0\n")
-    entry = re.search(r"`\[project\.entry-points\.diffx\] (.*?)`", README)
-    assert entry
-    (info / "entry_points.txt").write_text(f"[diffx]\n{entry[1].replace(chr(34), '')}\n")
+    (wheel,) = build_wheels([project(tmp_path / "waves")], tmp_path / "wheels")
+    words = [
+        "-m",
+        "pip",
+        "install",
+        "--no-index",
+        "--no-deps",
+        "--quiet",
+        "--target",
+        str(strangers.folder),
+        str(wheel),
+    ]
+    done = strangers.python(*words)
+    assert done.returncode == 0, done.stderr
     return strangers
+
+
+def project(folder: Path) -> Path:
+    """The README's plugin as its three files."""
+    folder.mkdir(parents=True)
+    for name, kind in (("waves.py", "python plugin"), ("diffx.yaml", "yaml plugin"), ("pyproject.toml", "toml plugin")):
+        (folder / name).write_text(block(kind))
+    return folder
 
 
 def test_the_plugin_is_under_thirty_lines():
@@ -79,7 +91,7 @@ def test_training_killed_at_any_point_and_resumed_ends_with_the_same_weights(wav
     running = subprocess.Popen(
         [sys.executable, "-m", "diffx", *command],
         cwd=waves.folder,
-        env={**os.environ, "PYTHONPATH": str(waves.folder)},
+        env=waves.environment,
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -115,6 +127,28 @@ def test_the_pages_python_runs_as_it_stands(page, tmp_path, monkeypatch):
         assert (tmp_path / "brain.nii.gz").stat().st_size > 100_000
     else:
         assert len(names["volumes"]) == 4
+
+
+def test_a_model_of_ones_own_draws_the_digit_it_is_asked_for(tmp_path, monkeypatch, capsys):
+    """At most 15 lines and one import of diffx; a classifier of real digits reads what was drawn."""
+    from sklearn.svm import SVC
+
+    monkeypatch.chdir(tmp_path)
+    code = block("python own")
+    lines = [line for line in code.splitlines() if line.strip()]
+    assert len(lines) <= 15 and sum("import diffx" in line or "from diffx" in line for line in lines) == 1
+    names: dict = {}
+    exec(code, names)
+    reader = SVC(gamma=0.001, C=10).fit(names["images"], names["digits"])
+    drawn, draw = {3: names["threes"]}, names["pipeline"].draw
+    drawn |= {digit: list(draw({"digit": digit}, range(16), guidance=2.0, batch=16)) for digit in (0, 8)}
+    for digit, samples in drawn.items():
+        x = np.stack([sample.numpy() for sample in samples])
+        assert x.shape == (16, 1, 8, 8) and np.abs(x.std() - 0.75) < 0.15
+        assert len(np.unique(x.round(2), axis=0)) == 16, "they are different pictures"
+        assert (reader.predict((x.reshape(16, 64) + 1) * 8) == digit).mean() >= 0.8
+    assert "step 400 of 400: loss 0." in capsys.readouterr().out
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/nilm.md"])

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import re
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -38,7 +41,13 @@ def test_a_wheel_carries_the_catalogue_and_works_from_it(tmp_path: Path) -> None
         names = set(file.namelist())
         assert file.read("diffx/registry.yaml") == (ROOT / "registry.yaml").read_bytes()
         assert {"diffx/__init__.py", "diffx_mri/__init__.py", "diffx/run/report.html.j2"} <= names
-        assert not [n for n in names if n.startswith(("core/", "plugins/", "tests/"))]
+        assert not [n for n in names if n.startswith(("core/", "plugins/", "tests/", "weights/"))]
+        assert not [n for n in names if "mri-translate-lgg" in n or "research" in n]
+        assert {f"diffx/docs/{page.name}" for page in (ROOT / "docs").glob("*.md")} <= names
+        (info,) = {n.partition("/")[0] for n in names if ".dist-info/" in n}
+        for name in ("LICENSE", "NOTICE"):
+            assert file.read(f"{info}/licenses/{name}") == (ROOT / name).read_bytes()
+        assert "License-Expression: Apache-2.0 AND " in file.read(f"{info}/METADATA").decode()
         file.extractall(tmp_path / "site")
     strangers = Strangers(tmp_path / "site")  # goes before the checkout on the path
     code = """if True:
@@ -50,6 +59,25 @@ def test_a_wheel_carries_the_catalogue_and_works_from_it(tmp_path: Path) -> None
     assert Path(where) == tmp_path / "site/diffx/registry.yaml"
     assert errors == "[]"
     assert strangers.diffx("config", "show", "plugin=mri_synth").returncode == 0
+    texts = list(said_to_users(tmp_path / "site"))
+    cited = {page for text in texts for page in re.findall(r"diffx docs ([a-z_]+)", text)}
+    assert cited == {"plugins", "weights", "nilm"}
+    for page in cited:
+        shown = strangers.diffx("docs", page, "--path")
+        assert Path(shown.stdout.strip()).parent == tmp_path / "site/diffx/docs", shown.stderr
+        assert strangers.diffx("docs", page).stdout == (ROOT / f"docs/{page}.md").read_text(encoding="utf-8")
+    assert not [text for text in texts if re.search(r"\bdocs/\w+\.md", text)]  # in a checkout only
+
+
+def said_to_users(site: Path) -> Iterator[str]:
+    """The catalogue, and the strings in all code that are no docstrings."""
+    yield (site / "diffx/registry.yaml").read_text(encoding="utf-8")
+    for file in site.glob("diffx*/**/*.py"):
+        nodes = list(ast.walk(ast.parse(file.read_text(encoding="utf-8"))))
+        docstrings = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+        for node in nodes:
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
+                yield node.value
 
 
 def test_text_in_manifests_stays_text(tmp_path: Path) -> None:

@@ -10,13 +10,15 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure as Sheet
 from PIL import Image
 
 from diffx.config import RunConfig, option
+from diffx.evaluation import Baseline, Figure, Goal, to_json
 from diffx.run import Report, execute
 from diffx.run.curves import loss_curve, series, smooth
-from diffx.run.report import metrics_section
+from diffx.run.figures import sheet
+from diffx.run.judgement import goals_section, metrics_section
 
 
 @dataclass
@@ -49,7 +51,7 @@ def page(tmp_path_factory) -> str:
     brain = np.tile(np.arange(64, dtype=np.uint8), (32, 1))
 
     def task(run):
-        sheet = Figure()
+        sheet = Sheet()
         sheet.add_subplot().plot([0, 1])
         run.report.facts({"volumes": 4})
         run.report.picture("A brain", brain, "of <nobody>")
@@ -96,7 +98,7 @@ def test_it_says_what_was_given_and_escapes_it(page):
         assert told in words, told
     assert "sex None" not in words  # not asked for
     assert "diffx run plugin=toy" in words and "plugin: toy" in words and "Wh" in words
-    assert "fid 12.5 10 to 15 40 9 n 15" in words and "group.inner 1" in words
+    assert "fid 12.5 10 to 15 40 9 15" in words and "group.inner 1" in words
 
 
 def test_every_tag_is_closed(page):
@@ -149,6 +151,67 @@ def test_metric_columns_that_nothing_fills_are_left_out():
     assert metrics_section({}) is None
     deep = metrics_section({"a": {"b": {"c": 1, "d": {"e": 2}}}, "mae": 3})
     assert deep.rows == [["a.b.c", "1"], ["mae", "3"]]
+
+
+def test_goals_come_from_the_figures_and_the_missed_ones_first():
+    figures = {
+        "fast": Figure(3.0, goal=Goal(high=20), title="seconds a brain"),
+        "scores": {"kettle": {"f1": Figure(0.9, n=40, better="higher", goal=Goal(low=0.95)), "mae": Figure(3.0)}},
+        "few": Figure(0.9, n=40, n_real=6, goal=Goal(low=0.5, high=0.6)),
+    }
+    goals = goals_section(to_json(figures))
+    assert goals.columns == ["verdict", "goal", "wanted", "value", "n"]
+    assert goals.rows == [
+        ["missed", "kettle, f1", "at least 0.95", "0.9", "40"],
+        ["too few to tell", "few", "0.5 to 0.6", "0.9", "6"],
+        ["met", "seconds a brain", "at most 20", "3", "–"],
+    ]
+    assert goals_section({"mae": 1.0, "fid": {"value": 1.0}}) is None
+
+
+def test_a_figure_stands_beside_all_that_it_is_compared_with():
+    own = Figure(
+        12.5,
+        (10.0, 15.0),
+        9.0,
+        (7.0, 11.0),
+        [Baseline("mean brain", 40.0), Baseline("codec", 8.0)],
+        15,
+        16,
+        "ml",
+        "lower",
+    )
+    section = metrics_section({"fid": own.to_json()})
+    assert dict(zip(section.columns, section.rows[0], strict=True)) == {
+        "metric": "fid ↓", "value": "12.5", "unit": "ml", "95 % interval": "10 to 15", "baseline": "40 (mean brain)",
+        "other baselines": "8 (codec)", "real against real": "9 (7 to 11)", "n": "15", "note": "real n 16",
+    }  # fmt: skip
+    assert "lower is better" in section.caption and "Real against real" in section.caption
+
+
+def test_pictures_lie_beside_the_report_as_files(tmp_path):
+    def task(run):
+        run.report.picture("A brain / here", np.zeros((4, 9), np.uint8))
+        run.report.picture("Noise", np.random.default_rng(0).integers(0, 255, (900, 900, 3)).astype(np.uint8))
+
+    execute(Config(plugin="toy", task="sample", out=str(tmp_path / "a")), task)
+    names = sorted(path.name for path in (tmp_path / "a/pictures").iterdir())
+    assert names == ["01-a-brain-here.png", "02-noise.webp"]
+    assert Image.open(tmp_path / "a/pictures" / names[0]).size == (9, 4)
+
+
+def test_what_is_too_wide_for_a_phone_scrolls_and_says_so():
+    """A picture is never narrower than its words need; a hint shows where the window is narrower than that."""
+    report = Report()
+    with sheet(11, 3) as wide:
+        wide.add_subplot().plot([0, 1])
+    report.picture("wide", wide)
+    (section,) = report.sections
+    assert 1000 < section.width < 1150 and section.least == round(0.7 * section.width)  # 11 inches of 96 px
+    report.table("many", [{f"a column of figures {i}": 1.0 for i in range(9)}])
+    assert report.sections[1].least > 1000
+    report.table("few", [{"a": 1, "b": 2}])
+    assert report.sections[2].least < 100
 
 
 def test_curves_take_the_later_of_two_records_and_skip_what_is_not_a_number():

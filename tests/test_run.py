@@ -9,9 +9,12 @@ import signal
 import subprocess
 import sys
 from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
 
 import numpy as np
 import pytest
+import torch
 
 from diffx.config import RunConfig
 from diffx.errors import DataError, UsageError
@@ -171,6 +174,7 @@ def test_out_is_not_overwritten(tmp_path, capsys):
 def test_resuming_keeps_the_log_the_curve_and_the_earlier_sessions(tmp_path):
     def first(run):
         run.record(1, loss=3.0)
+        (run.checkpoints / "state.bin").write_text("of step 1")
         raise KeyboardInterrupt
 
     def second(run):
@@ -192,13 +196,15 @@ def test_resume_without_out_finds_the_newest_of_the_same_task(tmp_path, monkeypa
     monkeypatch.chdir(tmp_path)
     assert execute(config(resume=True), nothing) == 2
     assert "nothing to resume" in capsys.readouterr().err
-    runs = [Run.open(config()) for _ in range(3)]  # within one second: each needs a name of its own
+    runs = [Run.open(config()) for _ in range(4)]  # within one second: each needs a name of its own
     other = Run.open(config(task="train"))
-    assert len({run.folder for run in [*runs, other]}) == 4
+    assert len({run.folder for run in [*runs, other]}) == 5
     assert all(run.folder.parent.as_posix() == "runs/toy" and run.folder.name.endswith("-sample") for run in runs)
-    for run, hour in zip([*runs, other], (10, 12, 11, 13), strict=True):
+    for run, hour in zip([*runs, other], (10, 12, 11, 14, 13), strict=True):
         head = {"plugin": "toy", "task": run.cfg.task, "started": f"2026-01-01T{hour}:00:00+00:00"}
         write_json(run.folder / "status.json", head)
+        if hour != 14:  # that one stopped before its first checkpoint: there is nothing to go on from
+            (run.checkpoints / "state.bin").write_text("")
     assert Run.open(config(resume=True)).folder == runs[1].folder
 
 
@@ -339,6 +345,50 @@ def test_figures_read_as_people_read_them():
     assert [figure(v) for v in (None, True, 12345, 0.123456, 12345.6, (1.0, 2.5), float("nan"))] == [
         *("–", "yes", "12,345", "0.1235", "12346", "1 to 2.5", "not finite"),
     ]
+
+
+@pytest.mark.parametrize(
+    "value, text",
+    [
+        (np.float32(1 / 3), "0.3333"),
+        (np.float64(1 / 3), "0.3333"),
+        (np.float16(1 / 3), "0.3333"),
+        (np.float32("nan"), "not finite"),
+        (np.array(1 / 3), "0.3333"),
+        (np.array([1.0, 2.5], dtype=np.float32), "1 to 2.5"),
+        (np.array([[0.5, 1.5]]), "0.5 to 1.5"),
+        (np.int64(12345), "12,345"),
+        (np.uint8(7), "7"),
+        (np.bool_(True), "yes"),
+        (np.array(False), "no"),
+        (np.array([True, False]), "yes, no"),
+        (np.str_("kettle"), "kettle"),
+        (torch.tensor(1 / 3), "0.3333"),
+        (torch.tensor(1 / 3, dtype=torch.bfloat16), "0.334"),
+        (torch.tensor(1 / 3, requires_grad=True), "0.3333"),
+        (torch.tensor(20000), "20,000"),
+        (torch.tensor(True), "yes"),
+        (torch.tensor([1.0, 2.5]), "1 to 2.5"),
+        (Decimal(1) / 3, "0.3333"),
+        (Decimal(12345), "12,345"),
+        (Decimal("Infinity"), "not finite"),
+        (Decimal("NaN"), "not finite"),
+        (Fraction(1, 3), "0.3333"),
+        ((np.float32(1 / 3), Decimal("0.5")), "0.3333 to 0.5"),
+        ({"mae": np.float32(1 / 3), "n": np.int64(3)}, "mae 0.3333, n 3"),
+        ([np.float32(1 / 3)] * 3, "0.3333, 0.3333, 0.3333"),
+    ],
+)
+def test_numbers_of_other_libraries_read_like_pythons(value, text):
+    assert figure(value) == text
+
+
+def test_a_figure_that_is_a_decimal_can_be_recorded(tmp_path):
+    def task(run):
+        run.metric("price", {"value": Decimal("0.25"), "interval": (Fraction(1, 4), Decimal("NaN"))})
+
+    assert execute(config(out=str(tmp_path / "a")), task) == 0
+    assert json.loads((tmp_path / "a/metrics.json").read_text()) == {"price": {"value": 0.25, "interval": [0.25, None]}}
 
 
 # resources

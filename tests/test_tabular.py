@@ -70,7 +70,8 @@ class Installed:
         assert done.returncode == 0, done.stderr
 
     def python(self, *words: str) -> subprocess.CompletedProcess[str]:
-        environment = {**os.environ, "PYTHONPATH": str(self.site), "OMP_NUM_THREADS": "1", "COLUMNS": "160"}
+        path = os.pathsep.join(filter(None, [str(self.site), os.environ.get("PYTHONPATH")]))  # of the tree under test
+        environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "COLUMNS": "160"}
         return subprocess.run([sys.executable, *words], capture_output=True, text=True, env=environment, cwd=self.work)
 
 
@@ -105,7 +106,7 @@ def test_every_run_ends_as_it_should_and_errors_are_one_line(installed: Installe
         errors,
         [
             "ragged.csv, line 3: 3 values for 2 columns",
-            "nowhere.csv: not to be read as CSV",
+            "data.root=nowhere.csv: no such file or folder",
             "cannot be told count, a number; train with condition=[size,count]",
             "kind is one of 'a', 'b', 'c', not 'd'",
             "size is a number from ",

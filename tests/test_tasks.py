@@ -16,7 +16,7 @@ from diffx.train.posthoc import WIDTHS
 HEAD = """
 import torch
 import diffx
-from diffx.condition import Label, Map, Tokens
+from diffx.condition import Class, Spatial, Tokens
 from diffx.noise import Noise
 from stranger_{name}.config import Config
 
@@ -45,7 +45,7 @@ def diffx_data(cfg, split):
 
 @diffx.hookimpl
 def diffx_conditioning(cfg, spec):
-    return {"kind": Label(["a", "b"], 8), "mains": Map(1, spec.size), "words": Tokens(5, 6)}
+    return {"kind": Class(["a", "b"], 8), "mains": Spatial(1, spec.size), "words": Tokens(5, 6)}
 """
 )
 
@@ -90,12 +90,20 @@ def diffx_denoiser(cfg, spec, conditioning):
 
 CONFIG = """
 from dataclasses import dataclass
-from typing import Optional
+from pathlib import Path
+from typing import Literal, Optional
 import diffx
 
 @dataclass
 class Config(diffx.RunConfig):
     kind: Optional[str] = diffx.option(None, help="which")
+    where: Path = diffx.option(Path("a/b"), help="a path")
+    there: Optional[Path] = diffx.option(None, help="a path or none")
+    files: list[Path] = diffx.option([Path("c"), Path("d e")], help="paths")
+    sizes: tuple[int, ...] = diffx.option((1, 2), help="whole numbers")
+    pair: tuple[float, str] = diffx.option((0.5, "x,y"), help="a number and a text")
+    way: Literal["up", "down"] = diffx.option("up", help="which way")
+    limit: float = diffx.option(float("inf"), help="a number that is not finite")
 """
 
 MANIFEST = """
@@ -111,6 +119,7 @@ plugins:
 
 SMALL = "net.channels=[8,8] net.blocks=1 net.attention=[1] train.batch=4 train.warmup=0 train.lr=1e-2 device=cpu"
 SEEN = "net.self_condition=true"
+GUIDED = "sample.steps=3 sample.guidance=2 sample.guidance_interval=0.2,2 sample.guidance_rescale=0.5 device=cpu"
 NEW = f"train.steps=4 train.ema_snapshots=2 train.uncertainty=true {SEEN}"
 RUNS = [
     (f"waves task=train {SMALL} {NEW} out=first", 0),
@@ -126,6 +135,11 @@ RUNS = [
     ("waves task=sample from=tuned sample.steps=2 device=cpu out=merged", 0),
     (f"waves task=train {SMALL} {SEEN} train.steps=1 from=tuned/checkpoints/last.safetensors out=further", 0),
     ("waves task=sample from=dit kind=c device=cpu out=no4", 2),
+    (f"waves task=sample from=wide kind=b n=2 {GUIDED} sample.sampler=adaptive sample.tolerance=0.01 out=adaptive", 0),
+    (f"waves task=sample from=wide kind=b n=2 {GUIDED} sample.sampler=ddim sample.correct_steps=1 out=corrected", 0),
+    ("waves task=sample from=wide sample.guidance_interval=2 device=cpu out=no5", 2),
+    ("waves task=sample from=wide sample.correct_steps=1 device=cpu out=no6", 2),
+    ("waves task=sample from=wide sample.eta=0 sample.sampler=ddpm device=cpu out=no7", 2),
     ("rows task=train train.steps=3 train.batch=4 device=cpu out=rows", 0),
     ("rows task=sample from=rows n=2 sample.steps=5 device=cpu out=table", 0),
 ]
@@ -145,6 +159,12 @@ def folder(tmp_path_factory) -> Path:
         for words, code in {RUNS!r}:
             found = main(["run", *f"plugin={{words}}".split()])
             assert found == code, (words, found)
+        from diffx import Pipeline
+        from stranger_rows.config import Config
+        cfg, usual = Pipeline.load("rows").config, Config()
+        for name in ("where", "there", "files", "sizes", "pair", "way", "limit"):
+            one, two = getattr(cfg, name), getattr(usual, name)
+            assert one == two and type(one) is type(two), (name, one, two)
     """
     done = strangers.python("-c", code)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -163,6 +183,9 @@ def test_what_cannot_be_done_is_said_in_one_line(folder) -> None:
         "train.lora_rank adapts weights that are there",
         "from=first",
         "kind",
+        "sample.guidance_interval",
+        "unipc_2(bh2) remembers what a correction makes stale; correct ddim, ddpm or euler",
+        "ddpm has no eta, and so not one of 0",
     ]
     assert "net.blocks=1; give the same options" in errors[2] and "'c' is none of a, b" in errors[3]
 
@@ -202,6 +225,13 @@ def test_samples_do_not_depend_on_their_batch(folder) -> None:
         np.testing.assert_allclose(one, two, atol=2e-2)
     log = (folder / "drawn/log.txt").read_text()
     assert "of the weights, whatever config.yaml says:" in log and "net.channels=[8, 8]" in log
+
+
+def test_adaptive_steps_corrections_and_guidance_are_options(folder) -> None:
+    samples = [
+        np.load(folder / run / f"samples/sample-000{k}.npy") for run in ("adaptive", "corrected") for k in (0, 1)
+    ]
+    assert all(one.shape == (2, 11) and np.isfinite(one).all() and one.std() > 0.1 for one in samples)
 
 
 def test_mixed_states_are_written_leaf_by_leaf(folder) -> None:

@@ -235,11 +235,11 @@ def test_number_of_parameters() -> None:
     attention = norm(8) + linear(8, 8) + linear(8, 16) + linear(8, 8) + 1
     expected = (
         linear(64, 32) + linear(32, 32)  # level
-        + conv(2, 8)  # enter
+        + conv(2, 8)  # conv_in
         + block(8, 8)  # down
         + block(8, 8) + attention + block(8, 8)  # middle
         + 2 * block(16, 8)  # up, with skips
-        + norm(8) + conv(8, 2)  # leave
+        + norm(8) + conv(8, 2)  # norm_out, conv_out
     )  # fmt: skip
     net = UNet(1, 2, channels=(8,), blocks=1, attention=())
     assert sum(p.numel() for p in net.parameters()) == expected

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
+from conftest import MANIFEST, Strangers
 
 from diffx.errors import DataError
 from diffx.plugins import weights
@@ -25,7 +26,8 @@ def write(path: Path, **about: object) -> Path:
 
 def ship(path: Path, plugin: str = "one", key: str = "brain") -> Shipped:
     data = path.read_bytes()
-    return Shipped(key, plugin, path, WeightsEntry(path.name, hashlib.sha256(data).hexdigest(), len(data), "CC0-1.0"))
+    entry = WeightsEntry(path.name, hashlib.sha256(data).hexdigest(), len(data), "CC0-1.0")
+    return Shipped(key, plugin, path, entry, "stranger-one")
 
 
 def test_an_id_is_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,7 +45,7 @@ def test_an_id_is_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(DataError, match=f"has {len(data) - 1} bytes instead of {len(data)}"):
         resolve_weights("brain")
     path.unlink()
-    with pytest.raises(DataError, match="No such file or directory: reinstall the plugin"):
+    with pytest.raises(DataError, match="No such file or directory: reinstall stranger-one"):
         resolve_weights("brain")
 
 
@@ -85,3 +87,96 @@ def test_a_file_that_is_not_whole(tmp_path: Path) -> None:
         path.write_bytes(data)
         with pytest.raises(DataError, match=reason):
             resolve_weights(path)
+
+
+# distributions that ship nothing but weights
+
+PACK = """
+weights:
+  {key}:
+    plugin: {plugin}
+    file: north.safetensors
+    sha256: {sha}
+    bytes: {size}
+    licence: CC-BY-NC-4.0
+"""
+
+
+def pack(strangers: Strangers, name: str, text: str | None = None, key: str = "north", plugin: str = "one") -> Path:
+    """Install the distribution `pack-NAME` as pip would; its package raises when it is imported."""
+    package = strangers.folder / f"pack_{name}"
+    file = write(package / "north.safetensors", step=1)
+    data = file.read_bytes()
+    (package / "__init__.py").write_text("raise RuntimeError('imported')")
+    usual = PACK.format(key=key, plugin=plugin, sha=hashlib.sha256(data).hexdigest(), size=len(data))
+    (package / "diffx.yaml").write_text(usual if text is None else text)
+    info = strangers.folder / f"pack_{name}-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: pack-{name}\nVersion: 1\n")
+    (info / "entry_points.txt").write_text(f"[diffx.weights]\n{name} = pack_{name}\n")
+    return file
+
+
+def resolved(strangers: Strangers, reference: str) -> str:
+    code = """if True:
+        import sys
+        from diffx.errors import DataError
+        from diffx.plugins.weights import resolve_weights
+        try:
+            print(resolve_weights(sys.argv[1], "one"))
+        except DataError as error:
+            print(error)
+    """
+    done = strangers.python("-c", code, reference)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_weights_of_a_distribution_of_their_own(strangers: Strangers) -> None:
+    known = MANIFEST.format(name="one") + "    more_weights: {north: pack-good, south: pack-south}\n"
+    strangers.add("one", manifest=known)
+    assert resolved(strangers, "north") == "weights 'north': not installed: pip install pack-good"
+    file = pack(strangers, "good")
+    assert resolved(strangers, "north") == resolved(strangers, "one/north") == str(file)
+    assert resolved(strangers, "south") == "weights 'south': not installed: pip install pack-south"
+    assert "did you mean 'south'?" in resolved(strangers, "soth")
+    listed = strangers.diffx("weights", "list").stdout
+    assert "CC-BY-NC-4.0" in listed and "not installed: pip install pack-south" in listed
+    assert "from=north" in strangers.diffx("run", "plugin=one", "--help").stdout
+    assert strangers.diffx("_complete", "diffx run plugin=one from=n").stdout == "from=north\n"
+    assert strangers.diffx("plugins", "check", "one", "--to", "import").returncode == 0
+    file.write_bytes(file.read_bytes()[:-1] + b"1")
+    assert resolved(strangers, "north").endswith("(its SHA-256 differs): reinstall pack-good")
+    verified = strangers.diffx("weights", "verify", "north")
+    assert verified.returncode == 5 and "reinstall pack-good" in verified.stderr
+
+
+@pytest.mark.parametrize(
+    "text, reason",
+    [
+        ("", "bad manifest: weights: expected a mapping"),
+        ("weights: [", "diffx.yaml:2: did not find"),
+        ("weights: {north: {file: x}}", "weights.north: plugin is missing, or no name of one"),
+        ("weights: {north: 3}", "weights.north: expected the fields file, sha256, bytes, licence, card"),
+    ],
+)
+def test_broken_weights_harm_nobody(strangers: Strangers, text: str, reason: str) -> None:
+    strangers.add("one", manifest=MANIFEST.format(name="one") + "    more_weights: {north: pack-bad}\n")
+    pack(strangers, "bad", text)
+    file = pack(strangers, "good", key="south")
+    assert resolved(strangers, "south") == str(file)
+    said = resolved(strangers, "north")
+    assert said.startswith("weights 'north': pack-bad: bad manifest: ") and reason in said
+    listed = strangers.diffx("weights", "list")
+    assert listed.returncode == 0 and "diffx: error: weights of pack-bad 1: bad manifest: " in listed.stderr
+
+
+def test_blocked_and_doubled_weights(strangers: Strangers) -> None:
+    strangers.add("one", manifest=MANIFEST.format(name="one") + "    more_weights: {north: pack-good}\n")
+    pack(strangers, "good")
+    assert strangers.diffx("plugins", "block", "pack-good", "not", "ours").returncode == 0
+    assert resolved(strangers, "north") == "weights 'north': pack-good: blocked: not ours"
+    assert strangers.diffx("plugins", "unblock", "pack-good").returncode == 0
+    pack(strangers, "other")
+    assert resolved(strangers, "north") == "weights 'north': pack-good and pack-other both bring them; uninstall one"
+    assert "pack_" not in strangers.diffx("plugins").stdout

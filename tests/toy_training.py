@@ -6,7 +6,6 @@ python toy_training.py curve FOLDER     losses of a run, as one of the processes
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import random
@@ -20,17 +19,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from diffx.condition import Conditioning, Label, Map, Tokens
+from diffx.condition import Class, Conditioning, Spatial, Tokens
 from diffx.config import TrainConfig
 from diffx.io import checkpoint
 from diffx.nets.model import Model
 from diffx.noise import Noise
 from diffx.predict import Affine, Denoiser, JointDenoiser
-from diffx.predict import Tokens as TokenFrame
+from diffx.predict import Tokens as TokenPreconditioner
 from diffx.process import Gaussian, Product, min_snr_weight
 from diffx.process.masked import Masked
 from diffx.schedule import EDM, lognormal
-from diffx.train import fit
+from diffx.train import Monitor, fit
 
 MEANS, STD = {"low": -1.0, "high": 1.5}, 0.3
 
@@ -64,9 +63,9 @@ class Mlp(nn.Module):
 def make(width: int = 32) -> tuple[Model, Gaussian]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        process = Gaussian(EDM(), sigma_data=1.3, levels=lognormal(-0.5, 1.3))
+        process = Gaussian(EDM(), sigma_data=1.3, noise_distribution=lognormal(-0.5, 1.3))
         denoiser = Denoiser(Mlp(width), "edm", process.schedule, process.sigma_data)
-        return Model(denoiser, Conditioning({"label": Label(list(MEANS), dim=8)})), process
+        return Model(denoiser, Conditioning({"label": Class(list(MEANS), dim=8)})), process
 
 
 class Rich(Points):
@@ -106,19 +105,24 @@ def make_mixed(kinds: int = 2, told: bool = True, width: int = 32) -> tuple[Mode
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         levels = lognormal(-0.5, 1.3)
-        number = Gaussian(EDM(), sigma_data=1.3, levels=levels, weight=None if told is False else min_snr_weight(1.3))
+        number = Gaussian(
+            EDM(), sigma_data=1.3, noise_distribution=levels, weight=None if told is False else min_snr_weight(1.3)
+        )
         process = Product({"number": number, "kind": Masked(kinds)})
         conditioning = Conditioning(
-            {"label": Label(list(MEANS), dim=8), "words": Tokens(2, 4), "level": Map(1, (1,), augment=0.5)}
+            {"label": Class(list(MEANS), dim=8), "words": Tokens(2, 4), "level": Spatial(1, (1,), augment=0.5)}
             if told
             else {}
         )
-        frames = {"number": Affine("edm", number.schedule, 1.3), "kind": TokenFrame(process.leaves["kind"])}
+        preconditioners = {
+            "number": Affine("edm", number.schedule, 1.3),
+            "kind": TokenPreconditioner(process.leaves["kind"]),
+        }
         net = RichNet(8 + 4 + 3 if told else 0, kinds, width)
-        return Model(JointDenoiser(net, frames), conditioning), process
+        return Model(JointDenoiser(net, preconditioners), conditioning), process
 
 
-class Quiet:
+class Quiet(Monitor):
     """A monitor that keeps what it is told."""
 
     def __init__(self, on_record=None):
@@ -133,13 +137,6 @@ class Quiet:
         self.lines.append((step, values))
         if self.on_record:
             self.on_record(step)
-
-    @contextlib.contextmanager
-    def progress(self, items: int, label: str, done: int = 0):
-        yield self
-
-    def advance(self, steps: int = 1, **shown: float) -> None:
-        pass
 
     def curve(self, name: str = "loss") -> list[float]:
         return [values[name] for _, values in self.lines if name in values]

@@ -10,49 +10,68 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from diffx import tasks
 from diffx.condition import Conditioning
 from diffx.config import RunConfig
 from diffx.data.spec import Spec
 from diffx.io.files import atomic
 from diffx.nets import DiT, UNet
 from diffx.plan import SOLVERS, JointPlan, Plan
-from diffx.planning import plan_state
+from diffx.plugins import plugins_of
 from diffx.plugins.hookspecs import hookimpl
-from diffx.process import WEIGHTS, Gaussian
+from diffx.process import WEIGHTS, Gaussian, Process
+from diffx.run.gallery import gallery, grey, window
+from diffx.run.images import open_picture
+from diffx.sampling import Adaptive, Sampler, plan_for
 from diffx.schedule import SCHEDULES, lognormal, uniform_time
 from diffx.schedule.distribution import NoiseDistribution
 from diffx.state import each
+
+__all__ = [
+    "diffx_denoiser",
+    "diffx_metrics",
+    "diffx_networks",
+    "diffx_plan",
+    "diffx_process",
+    "diffx_report",
+    "diffx_samplers",
+    "diffx_schedules",
+    "diffx_write",
+    "dit",
+    "unet",
+]
 
 
 @hookimpl
 def diffx_denoiser(cfg: RunConfig, spec: Spec, conditioning: Conditioning) -> nn.Module:
     """The network ``net.name``; a U-Net by default."""
-    make = tasks.plugins_of(cfg).named("diffx_networks", "net.name", cfg.net.name)
+    make = plugins_of(cfg).named("diffx_networks", "net.name", cfg.net.name)
     return make(cfg=cfg, spec=spec, conditioning=conditioning)
 
 
 @hookimpl
 def diffx_process(cfg: RunConfig, spec: Spec) -> Gaussian:
-    """Gaussian diffusion on ``process.schedule``, with the levels and weights of ``process.*``."""
+    """Gaussian diffusion on ``process.schedule``, with the noise distribution and weights of ``process.*``."""
     options = cfg.process
-    make = tasks.plugins_of(cfg).named("diffx_schedules", "process.schedule", options.schedule)
+    make = plugins_of(cfg).named("diffx_schedules", "process.schedule", options.schedule)
     schedule = make(sigma_max=options.sigma_max) if "sigma_max" in signature(make).parameters else make()
-    levels: NoiseDistribution = uniform_time
-    if options.levels == "lognormal":
-        levels = lognormal(options.level_mean, options.level_std, options.level_tail)
-    return Gaussian(schedule, options.sigma_data, levels, WEIGHTS[options.weight](options.sigma_data, options.gamma))
+    spread: NoiseDistribution = uniform_time
+    if options.noise_distribution == "lognormal":
+        spread = lognormal(options.noise_mean, options.noise_std, options.noise_tail)
+    return Gaussian(schedule, options.sigma_data, spread, WEIGHTS[options.weight](options.sigma_data, options.gamma))
 
 
 @hookimpl
-def diffx_plan(cfg: RunConfig, process: Any) -> Plan | JointPlan:
+def diffx_plan(cfg: RunConfig, process: Process) -> Plan | JointPlan | Sampler:
     """What ``sample.*`` asks for, of all solvers loaded; all leaves of a mixed state in step."""
-    return plan_state(process, cfg.sample, tasks.plugins_of(cfg).table("diffx_samplers"))
+    return plan_for(process, cfg.sample, plugins_of(cfg).table("diffx_samplers"))
 
 
 @hookimpl
 def diffx_write(cfg: RunConfig, samples: Any, folder: Path) -> Iterable[Path]:
-    """One .npy file a sample; one .npz with an array a leaf for a mixed state."""
+    """One .npy file a sample, and a .png beside it for an image; one .npz with an array a leaf for a mixed state.
+
+    An image [1 or 3, H, W] is shown from its 0.5th to its 99.5th percentile.
+    """
     mixed = isinstance(samples, Mapping)
     arrays = each(lambda leaf: leaf.numpy(), samples)
     files = []
@@ -64,7 +83,15 @@ def diffx_write(cfg: RunConfig, samples: Any, folder: Path) -> Iterable[Path]:
             else:
                 np.save(file, arrays[number], allow_pickle=False)
         files.append(path)
+        if not mixed and arrays[number].ndim == 3 and len(arrays[number]) in (1, 3):
+            files.append(_picture(arrays[number], path.with_suffix(".png")))
     return files
+
+
+def _picture(image: np.ndarray, path: Path) -> Path:
+    with atomic(path) as partial:
+        open_picture(grey(image, *window(image))).save(partial)
+    return path
 
 
 @hookimpl
@@ -76,20 +103,17 @@ def diffx_metrics(cfg: RunConfig, samples: Any) -> Mapping[str, float]:
 
 
 @hookimpl
-def diffx_report(cfg: RunConfig, run: Any) -> bool:
-    """How many samples, and how they were drawn."""
+def diffx_report(cfg: RunConfig, run: Any, samples: Any) -> bool:
+    """How many samples, how they were drawn, and a gallery of them."""
     run.report.facts({"samples": cfg.n, "sampler": cfg.sample.sampler, "steps": cfg.sample.steps})
+    for picture in gallery(each(lambda leaf: leaf.numpy(), samples)):
+        run.report.picture(*picture)
     return True
 
 
 @hookimpl
-def diffx_tasks() -> Mapping[str, Callable[[Any], None]]:
-    return {"train": tasks.train, "sample": tasks.sample, "average": tasks.average}
-
-
-@hookimpl
 def diffx_samplers() -> Mapping[str, Callable[..., Any]]:
-    return SOLVERS
+    return {**SOLVERS, "adaptive": Adaptive}
 
 
 @hookimpl

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+__all__ = ["DataError", "DiffxError", "ExtraError", "PluginError", "UsageError", "did_you_mean", "in_one_line"]
+
 
 class DiffxError(Exception):
     """A run failed for a reason that the message states; exit code 1. Several problems: one line each."""

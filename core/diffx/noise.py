@@ -15,6 +15,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+__all__ = ["Noise", "derive", "philox4x32"]
+
 _M0, _M1 = 0xD2511F53, 0xCD9E8D57  # multipliers and Weyl constants of the paper's table 2
 _W0, _W1 = 0x9E3779B9, 0xBB67AE85
 _MASK = 0xFFFFFFFF

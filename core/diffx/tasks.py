@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -9,49 +10,49 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from diffx import plugins as loader
-from diffx.build import build, describe, flat, measure_spread, restore
-from diffx.condition import Condition, Values, forget
-from diffx.config import RunConfig
+from diffx.config import RunConfig, renamed
 from diffx.data.spec import Spec
 from diffx.errors import UsageError
-from diffx.guide import cfg as classifier_free
 from diffx.io import checkpoint
 from diffx.nets import add_lora, merge
 from diffx.nets.model import Model
-from diffx.noise import Noise
-from diffx.plan import JointPlan, Plan
-from diffx.plugins.loader import Plugins
+from diffx.pipeline import Pipeline, build, describe, flat
+from diffx.pipeline.build import measure_element_sigma_data
+from diffx.pipeline.weights import differences, recorded
+from diffx.plugins.loader import Plugins, plugins_of
+from diffx.plugins.registry import find, manifest_of
 from diffx.plugins.weights import resolve_weights
-from diffx.predict import Predict
-from diffx.predict.selfcondition import clean
-from diffx.process import Process
-from diffx.sampling import sample as run_plan
+from diffx.preview import Preview
 from diffx.state import each
-from diffx.train import export, fit, reconstruct
+from diffx.train import Monitor, fit, reconstruct
 from diffx.train.objective import Dataset
 from diffx.train.posthoc import SNAPSHOTS
-from diffx.train.precision import autocast_dtype, pick_device
 
 if TYPE_CHECKING:
     from diffx.run import Run
 
+__all__ = ["average", "flag_broken", "plugins_of", "sample", "train"]
 
-class _Monitor:
-    """A run that also tells the extensions of each recorded step."""
+
+class _Told(Monitor):
+    """A run, and the extensions, are told of each step."""
 
     def __init__(self, run: Run, plugins: Plugins):
-        self.log, self.progress = run.log, run.progress
         self._run, self._plugins = run, plugins
+
+    def log(self, text: str) -> None:
+        self._run.log(text)
+
+    def progress(self, items: int, label: str, done: int = 0) -> Any:
+        self._run.begin()  # the checkpoint that is resumed fits
+        return self._run.progress(items, label, done)
+
+    def step(self, step: int, **values: Any) -> None:
+        self._plugins.collect("diffx_step", run=self._run, step=step, values=values, recorded=False)
 
     def record(self, step: int, **values: float) -> None:
         self._run.record(step, **values)
-        self._plugins.collect("diffx_step", run=self._run, step=step, values=values)
-
-
-def plugins_of(cfg: RunConfig) -> Plugins:
-    """The plugin and the extensions a configuration names, loaded once in a process."""
-    return loader.load(cfg.plugin, tuple(cfg.extensions))
+        self._plugins.collect("diffx_step", run=self._run, step=step, values=values, recorded=True)
 
 
 def train(
@@ -71,15 +72,18 @@ def train(
     plugins = plugins_of(cfg)
     splits = data or {split: plugins.call("diffx_data", cfg=cfg, split=split) for split in ("train", "val")}
     spec = Spec.of(splits["train"])
+    facts = {**describe(cfg, spec), **(meta or {})}
+    recorded(type(cfg), checkpoint.header(facts), "the weights to be")  # what cannot be read back is not worth training
     model, process = build(plugins, cfg, spec)
     last = run.checkpoints / "last.safetensors"
     resume = cfg.resume and last.exists()
     if resume:
-        _say_what_changed(run, describe(cfg, spec)["config"], checkpoint.read_meta(last).get("config", {}))
+        before = renamed(type(cfg), checkpoint.read_meta(last).get("config", {}))
+        _say_what_changed(run, facts["config"], before)
     elif cfg.from_:
-        _start_from(model, plugins, cfg, spec)
+        _start_from(model, cfg, facts["config"])
     else:
-        measure_spread(model, splits["train"])
+        measure_element_sigma_data(model, splits["train"])
     if cfg.train.lora_rank:
         _adapt(model, cfg, resume)
     size = sum(p.numel() for p in model.parameters())
@@ -88,37 +92,72 @@ def train(
         f"{len(splits['train'])} samples to train on, {len(splits['val'])} to validate; "
         f"network of {size / 1e6:.1f} M parameters" + (f", {moved / 1e6:.2g} M of them trained" * (moved < size))
     )
-    weights = fit(
+    preview = _preview(run, plugins, model, process, spec, splits)
+    trained = fit(
         model,
         process,
         splits["train"],
         cfg.train,
         seed=cfg.seed,
         folder=run.checkpoints,
-        monitor=_Monitor(run, plugins),
-        meta={**describe(cfg, spec), **(meta or {})},
+        monitor=_Told(run, plugins),
+        meta=facts,
         extra=extra,
         validation=splits["val"],
         device=cfg.device,
         resume=resume,
         finished=partial(_merged, model) if cfg.train.lora_rank else dict,
+        show=preview,
+        show_at=preview.due if preview else (),
     )
+    if preview:
+        preview.report()
     run.report.facts(
         {"steps": cfg.train.steps, "parameters": f"{size / 1e6:.1f} M", "training samples": len(splits["train"])}
     )
-    run.log(f"weights: {weights}")
+    run.log(f"weights: {trained.path}")
+    _say_what_next(run)
 
 
-def _start_from(model: Model, plugins: Plugins, cfg: RunConfig, spec: Spec) -> None:
+def _preview(
+    run: Run, plugins: Plugins, model: Model, process: Any, spec: Spec, splits: Mapping[str, Dataset]
+) -> Preview | None:
+    """Samples on the way, where they are what the plugin's `task=sample` draws: the core's own."""
+    tasks = manifest_of(find(run.cfg.plugin)).tasks
+    if "sample" not in tasks or "sample" in plugins.own_tasks():
+        return None
+    cfg, precision = run.cfg, run.cfg.train.precision
+    pipeline = Pipeline(model, process, spec, device=cfg.device, precision=precision, config=cfg, plugins=plugins)
+    return Preview(run, pipeline, splits["val"] if len(splits["val"]) else splits["train"])
+
+
+def _say_what_next(run: Run) -> None:
+    """The command that uses the weights."""
+    manifest = manifest_of(find(run.cfg.plugin))
+    task = "sample" if "sample" in manifest.tasks else manifest.default_task
+    words = ["diffx", "run", f"plugin={run.cfg.plugin}", *([f"task={task}"] if task != manifest.default_task else [])]
+    if run.cfg.extensions:
+        words.append(f"extensions=[{','.join(run.cfg.extensions)}]")
+    command = shlex.join([*words, f"from={run.folder}"])
+    if task and task != run.cfg.task:
+        run.report.text("Next", command)
+        run.log(f"next: {command}")
+
+
+def _start_from(model: Model, cfg: RunConfig, ours: Mapping[str, Any]) -> None:
     """Take up the weights of ``from=``. UsageError where they were made for another network or process."""
-    start, _, _, _, _, header = restore(plugins, type(cfg), resolve_weights(cfg.from_ or "", cfg.plugin))
-    ours = describe(cfg, spec)["config"]
-    made_with = {k: v for k, v in header["config"].items() if k.startswith(("net.", "process.")) and ours.get(k) != v}
-    free = ("process.level", "process.weight", "process.gamma")  # where training looks, not what the network means
-    unlike = [f"{key}={value}" for key, value in made_with.items() if not key.startswith(free)]
+    start = _pipeline(cfg, "cpu")
+    free = ("process.noise_", "process.weight", "process.gamma")  # where training looks, not what the network means
+    made_with = differences(renamed(type(cfg), start.meta["config"]), ours)
+    unlike = [f"{k}={v}" for k, v in made_with.items() if not k.startswith(free)]
     if unlike:
         raise UsageError(f"from={cfg.from_}: it was trained with {' '.join(unlike)}; give the same options")
-    model.load_state_dict(start.state_dict())
+    model.load_state_dict(start.model.state_dict())
+
+
+def _pipeline(cfg: RunConfig, device: str | None = None) -> Pipeline:
+    """What ``from=`` names, for this plugin with the extensions of this run."""
+    return Pipeline.load(cfg.from_ or "", device or cfg.device, plugin=cfg.plugin, extensions=cfg.extensions)
 
 
 def _adapt(model: Model, cfg: RunConfig, resume: bool) -> None:
@@ -142,12 +181,11 @@ def average(run: Run) -> None:
     if not cfg.from_:
         raise UsageError("from= says which run's snapshots to average")
     source = resolve_weights(cfg.from_, cfg.plugin)
-    model, _, _, _, extra, meta = restore(plugins_of(cfg), type(cfg), source)
+    pipeline = _pipeline(cfg, "cpu")
     tensors, step = reconstruct(source.parent / SNAPSHOTS, cfg.train.ema_std)
-    facts = {**meta, "step": step, "config": {**meta["config"], "train.ema_std": cfg.train.ema_std}}
-    del facts["sha256"]
+    checkpoint.load_into(pipeline.model, {**pipeline.model.state_dict(), **tensors}, source)
     path = run.checkpoints / "weights.safetensors"
-    export(path, {**model.state_dict(), **tensors}, facts, extra)
+    pipeline.save(path, {"step": step, "config": {**pipeline.meta["config"], "train.ema_std": cfg.train.ema_std}})
     run.log(f"weights: {path}")
 
 
@@ -158,70 +196,32 @@ def _say_what_changed(run: Run, now: Mapping[str, Any], before: Mapping[str, Any
         run.flag(f"resumed with other options than before: {', '.join(changed)}")
 
 
-def ready(model: Model, device: str = "auto") -> torch.device:
-    """Bring a model to its device, ready to sample; the device.
-
-    The network will run in the device's best precision; everything around it in fp32.
-    """
-    place = pick_device(device)
-    model.to(place).eval()
-    model.denoiser.autocast = autocast_dtype("auto", place)
-    return place
-
-
-@torch.no_grad()
-def predictor(model: Model, values: Values, guidance: float) -> tuple[Predict, Condition]:
-    """A guided prediction and the condition, for a batch of condition values and a model that is :func:`ready`."""
-    condition, null = model.conditioning(values), model.conditioning(forget(values))
-    return classifier_free(model.denoiser, guidance, null), condition
-
-
-def plan_of(plugins: Plugins, process: Process, cfg: RunConfig) -> Plan | JointPlan:
-    """The plan that ``cfg.sample`` names, of all solvers loaded. UsageError for unknown names."""
-    try:
-        return plugins.call("diffx_plan", cfg=cfg, process=process)
-    except ValueError as error:
-        raise UsageError(str(error)) from None
-
-
 def sample(run: Run) -> None:
     """``cfg.n`` samples with seeds ``cfg.seed``, ``cfg.seed + 1``, ..., written by ``diffx_write``."""
     cfg = run.cfg
     plugins = plugins_of(cfg)
     if not cfg.from_:
         raise UsageError("from= says which weights to sample from: an id, a file or a run folder")
-    model, process, trained, spec, _, _ = restore(plugins, type(cfg), resolve_weights(cfg.from_, cfg.plugin))
-    say_whose(run, trained)
-    record = {name: getattr(cfg, name) for name in model.conditioning.fields if hasattr(cfg, name)}
-    plan = plan_of(plugins, process, cfg)
-    place = ready(model, cfg.device)
+    pipeline = _pipeline(cfg)
+    pipeline.announce(run.log, cfg.from_)
+    trained = differences(dict(flat(pipeline.config)), dict(flat(cfg)))
+    if trained:
+        said = " ".join(f"{key}={value}" for key, value in trained.items())
+        run.log(f"of the weights, whatever config.yaml says: {said}")
+    record = {name: getattr(cfg, name) for name in pipeline.model.conditioning.fields if hasattr(cfg, name)}
     done = []
-    for first in run.progress(range(0, cfg.n, cfg.sample.batch), "sampling", unit="batch"):
-        seeds = [cfg.seed + i for i in range(first, min(first + cfg.sample.batch, cfg.n))]
-        try:
-            values = model.conditioning.collate([record] * len(seeds))
-        except ValueError as error:
-            raise UsageError(str(error)) from None
-        seen = model.conditioning.augment(values, Noise(seeds)["augment"])
-        predict, condition = predictor(model, seen, cfg.sample.guidance)
-        state = run_plan(predict, process, plan, spec.shape, seeds, condition, device=place)
-        done.append(each(lambda leaf: leaf.cpu(), clean(process, state)))
-    samples = each(lambda *parts: torch.cat(parts), *done)
+    with run.progress(cfg.n, "sampling", unit="sample") as bar:
+        for state in pipeline.draw(record, range(cfg.seed, cfg.seed + cfg.n), cfg.sample):
+            done.append(state)
+            bar.advance()
+    samples = each(lambda *one: torch.stack(one), *done)
     flag_broken(run, samples)
     files = list(plugins.call("diffx_write", cfg=cfg, samples=samples, folder=run.samples))
     metrics: Mapping[str, Any] = plugins.call("diffx_metrics", cfg=cfg, run=run, samples=samples)
     for name, value in metrics.items():
         run.metric(name, value)
-    plugins.call("diffx_report", cfg=cfg, run=run)
+    plugins.call("diffx_report", cfg=cfg, run=run, samples=samples)
     run.log(f"{len(files)} files in {run.samples}")
-
-
-def say_whose(run: Run, trained: RunConfig) -> None:
-    """Log the options of network and process in which the weights differ from this run's: theirs are used."""
-    mine, theirs = (dict(flat(cfg)) for cfg in (run.cfg, trained))
-    unlike = [f"{k}={theirs[k]}" for k in theirs if k.startswith(("net.", "process.")) and theirs[k] != mine[k]]
-    if unlike:
-        run.log(f"of the weights, whatever config.yaml says: {' '.join(unlike)}")
 
 
 def flag_broken(run: Run, samples: Any) -> None:

@@ -12,7 +12,8 @@ from diffx.errors import DataError
 
 from .bids import Scan
 from .geometry import Geometry
-from .volume import Volume, load, normalise, resample, sample
+from .overlay import Say, on_grid, warn
+from .volume import Volume, normalise, resample, sample
 
 CENTROID = np.array(
     [0.0, -20.0, 7.0]
@@ -44,17 +45,12 @@ class Brain:
         return image * np.clip(resample(self.mask, affine, geometry.canvas, 1).data, 0, 1) if masked else image
 
 
-def read_mask(scan: Scan, like: Volume) -> Volume | None:
-    """The scan's brain mask on the scan's grid, 0 or 1; None when it has none. Raises DataError when it is empty."""
-    if scan.mask is None:
-        return None
-    stored = load(scan.mask)
-    binary = Volume((stored.data > (0.5 if scan.mask_kind == "mask" else 0)).astype(np.float32), stored.affine)
-    same = stored.data.shape == like.data.shape and np.allclose(stored.affine, like.affine, atol=1e-3)
-    mask = binary if same else resample(binary, like.affine, like.data.shape, 0)  # type: ignore[arg-type]
-    if not mask.data.any():
-        raise DataError(f"{scan.mask}: the mask is empty on the scan's grid")
-    return mask
+def read_mask(scan: Scan, like: Volume, say: Say = warn) -> Volume | None:
+    """The scan's brain mask on the scan's grid, 0 or 1; None when it has none. See `overlay.on_grid`.
+
+    Raises DataError when it is empty or cannot be read.
+    """
+    return None if scan.mask is None else on_grid(scan.mask, like, say)
 
 
 def prepare(image: Volume, mask: Volume, geometry: Geometry, whole_head: bool = False) -> Brain:

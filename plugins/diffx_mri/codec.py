@@ -24,10 +24,10 @@ from .align import Brain, linear_velocity
 from .geometry import Geometry
 from .modes import fit_modes
 from .narrowing import narrow, storable, widen
+from .normative import FEWEST, features, fit_slopes, population
 from .patches import from_patches, to_patches
 from .pull import on_canvas, posed, pull_back, push
 from .register import pool, register_affine, register_velocity
-from .trend import FEWEST, features, fit_slopes, population
 from .volume import Volume
 
 FORMAT = "diffx-brain-codec-2"
@@ -81,7 +81,7 @@ class BrainCodec(torch.nn.Module):
         return self.geometry.affine(self.geometry.canvas)
 
     def with_head(self, head: torch.Tensor, brain: torch.Tensor) -> BrainCodec:
-        """This codec with a mean whole head and its brain probability, [*canvas] each, for `mask.quick_mask`.
+        """This codec with a mean whole head and its brain probability, [*canvas] each, for `mask.extract_brain`.
 
         They are kept at twice the spacing, at which heads are registered.
         """

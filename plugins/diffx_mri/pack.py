@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 
+from diffx.data import is_held_out
+from diffx.data.packed import pack_arrays, read_arrays
 from diffx.errors import DataError
-from diffx.io.files import atomic
+from diffx.io import checkpoint
 
 from .align import Brain, prepare, read_mask
 from .bids import Scan, find_scans
+from .brain_extraction import extract_brain
 from .codec import BrainCodec
 from .fit import fit_codec, head_template
 from .geometry import Geometry
-from .mask import quick_mask
 from .volume import Volume, load
 
-FORMAT = "diffx-brain-latents-1"
-HELD_OUT = {"val", "valid", "validation", "test", "eval"}
+FORMAT = "brain latents 2"
 _CHUNK = 8
 
 
@@ -36,12 +34,8 @@ class Packed:
     rows: list[dict]
 
     def select(self, split: str) -> list[int]:
-        """Indices of "train" (everything not held out) or "val" (val, test, ...)."""
-        return [
-            i
-            for i, row in enumerate(self.rows)
-            if ((row["split"] or "train").lower() in HELD_OUT) == (split != "train")
-        ]
+        """Indices of "train" (train, or not told) or "val" (everything else: val, test, dev, holdout, ...)."""
+        return [i for i, row in enumerate(self.rows) if is_held_out(row["split"]) == (split != "train")]
 
 
 def pack(
@@ -55,24 +49,32 @@ def pack(
     whole_head: bool = False,
     log: Callable[[str], None] = print,
     fail: Callable[[str, str], None] = lambda item, reason: None,
+    flag: Callable[[str], None] = lambda text: None,
 ) -> tuple[Path, Path]:
     """Encode every T1w scan under a BIDS folder; returns (codec.safetensors, latents.safetensors) in `folder`.
 
     Without `codec` one is fitted to the scans not held out (participants.tsv column split). Scans without a mask
     derivative get a quick mask from `mask_codec` (or `codec`). Killed and started again with the same folder it goes on
-    where it was. `fail(item, reason)` is told of scans that could not be used; the rest goes on. Raises DataError when
-    fewer than 8 can be used.
+    where it was. `fail(item, reason)` is told of scans that could not be used, the rest goes on; `flag(text)` of masks
+    whose header disagrees with the scan's; both again where all is there already. Raises DataError when fewer than 8
+    can be used.
     """
     folder = Path(folder)
     codec_file, latents_file, partial = (
         folder / n for n in ("codec.safetensors", "latents.safetensors", "partial.safetensors")
     )
-    if latents_file.is_file() and codec_file.is_file():
-        log(f"{latents_file} is already there")
-        return codec_file, latents_file
     scans, problems = find_scans(root)
     for problem in problems:
         log(problem)
+    if latents_file.is_file() and codec_file.is_file():
+        log(f"{latents_file} is already there")
+        told = _told(latents_file)
+        for item, reason in told["failed"]:
+            fail(item, reason)
+        for text in told["flagged"]:
+            flag(text)
+        return codec_file, latents_file
+    told, fail, flag = _recording(fail, flag)
     geometry = codec.geometry if codec else geometry or Geometry()
     whole_head = codec.whole_head if codec else whole_head
     names = [_name(scan) for scan in scans]
@@ -80,13 +82,12 @@ def pack(
     if codec is None and codec_file.is_file():
         codec = BrainCodec.load(codec_file)
     if codec is not None and partial.is_file():
-        with safe_open(partial, "pt") as file:
-            done = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        done = dict(read_arrays(partial, FORMAT).arrays)
         log(f"resumed: {len(done)} of {len(scans)} scans are encoded")
     todo = [(name, scan) for name, scan in zip(names, scans, strict=True) if name not in done]
     if codec is None:
-        chosen = [(name, scan) for name, scan in todo if (scan.split or "train").lower() not in HELD_OUT]
-        brains, kept = _prepare_all(chosen, geometry, mask_codec, whole_head, log, fail)
+        chosen = [(name, scan) for name, scan in todo if not is_held_out(scan.split)]
+        brains, kept = _prepare_all(chosen, geometry, mask_codec, whole_head, log, fail, flag)
         if len(brains) < 8:
             raise DataError(
                 f"{root}: only {len(brains)} usable T1w scans; fitting a codec takes at least 8 (or give a codec)"
@@ -94,17 +95,18 @@ def pack(
         codec, latents = _fit(brains, kept, geometry, components, reference, whole_head, log)
         codec.save(codec_file)
         done.update({name: z.half() for (name, _), z in zip(kept, latents, strict=True)})
-        _save(partial, done)
+        pack_arrays(partial, FORMAT, done, {})
         todo = [item for item in todo if item not in chosen]
     else:
         codec.save(codec_file)
     for first in range(0, len(todo), _CHUNK):
-        brains, kept = _prepare_all(todo[first : first + _CHUNK], geometry, mask_codec or codec, whole_head, log, fail)
+        part = todo[first : first + _CHUNK]
+        brains, kept = _prepare_all(part, geometry, mask_codec or codec, whole_head, log, fail, flag)
         if not brains:
             continue
         z, _ = codec.encode(brains)
         done.update({name: item.half() for (name, _), item in zip(kept, z, strict=True)})
-        _save(partial, done)
+        pack_arrays(partial, FORMAT, done, {})
         log(f"encoded {min(first + _CHUNK, len(todo))} of {len(todo)}")
     if not done:
         raise DataError(f"{root}: none of {len(scans)} scans could be encoded")
@@ -112,28 +114,17 @@ def pack(
     z = torch.stack([done[name] for name, _ in order])
     rows = [_row(scan, False) for _, scan in order] + [_row(scan, True) for _, scan in order]
     both = torch.cat([z, codec.flip(z.float()).half()])
-    meta = {"format": FORMAT, "rows": json.dumps(rows), "geometry": json.dumps(geometry.to_dict())}
-    with atomic(latents_file) as temporary:
-        save_file({"z": both.contiguous()}, temporary, meta)
+    about = {"rows": rows, "geometry": geometry.to_dict(), "told": told}
+    pack_arrays(latents_file, FORMAT, {"z": both}, about)
     partial.unlink(missing_ok=True)
     log(f"{latents_file}: {tuple(both.shape)}, mirrored copies included")
     return codec_file, latents_file
 
 
 def read_latents(path: str | Path) -> Packed:
-    """Read what `pack` wrote. Raises DataError when the file is missing, broken or something else."""
-    path = Path(path)
-    if not path.is_file():
-        raise DataError(f"{path}: no such file of latents")
-    try:
-        with safe_open(path, "pt") as file:
-            meta = file.metadata() or {}
-            z = file.get_tensor("z")
-    except Exception as error:
-        raise DataError(f"{path}: not a file of latents ({error})") from error
-    if meta.get("format") != FORMAT:
-        raise DataError(f"{path}: not latents of format {FORMAT}")
-    return Packed(z, json.loads(meta["rows"]))
+    """Read what `pack` wrote. Raises DataError when the file is missing, damaged or something else."""
+    found = read_arrays(path, FORMAT)
+    return Packed(found.arrays["z"], found.index["rows"])
 
 
 def _fit(
@@ -148,7 +139,7 @@ def _fit(
     def heads():
         for (_, scan), brain, pose, velocity in zip(kept, brains, poses, velocities, strict=True):
             image = load(scan.path)
-            mask = read_mask(scan, image)
+            mask = read_mask(scan, image, lambda text: None)  # told when the brains were read
             if mask is not None:
                 image.data = image.data / np.percentile(image.data[mask.data > 0], 99)
                 yield image, mask, brain.shift, pose, velocity
@@ -161,17 +152,17 @@ def _fit(
 
 def _prepare_all(
     items: list[tuple[str, Scan]], geometry: Geometry, mask_codec: BrainCodec | None, whole_head: bool,
-    log: Callable[[str], None], fail: Callable[[str, str], None],
+    log: Callable[[str], None], fail: Callable[[str, str], None], flag: Callable[[str], None],
 ) -> tuple[list[Brain], list[tuple[str, Scan]]]:  # fmt: skip
     brains, kept, quick = [], [], 0
     for name, scan in items:
         try:
             image = load(scan.path)
-            mask = read_mask(scan, image)
+            mask = read_mask(scan, image, flag)
             if mask is None:
                 if mask_codec is None:
                     raise DataError(f"{scan.path}: no brain mask among the derivatives, and no codec to make one with")
-                mask, quick = quick_mask(image, mask_codec), quick + 1
+                mask, quick = extract_brain(image, mask_codec), quick + 1
             brains.append(prepare(image, mask, geometry, whole_head))
             kept.append((name, scan))
         except DataError as error:
@@ -181,6 +172,31 @@ def _prepare_all(
     return brains, kept
 
 
+def _recording(
+    fail: Callable[[str, str], None], flag: Callable[[str], None]
+) -> tuple[dict[str, list], Callable[[str, str], None], Callable[[str], None]]:
+    """What is told to the two from now on, and two to tell that keep it."""
+    told: dict[str, list] = {"failed": [], "flagged": []}
+
+    def failed(item: str, reason: str) -> None:
+        told["failed"].append([item, reason])
+        fail(item, reason)
+
+    def flagged(text: str) -> None:
+        told["flagged"].append(text)
+        flag(text)
+
+    return told, failed, flagged
+
+
+def _told(path: Path) -> dict[str, list]:
+    """What was told when a file of latents was made; nothing where it is damaged, which is said when it is read."""
+    try:
+        return {"failed": [], "flagged": [], **checkpoint.read_meta(path)["index"].get("told", {})}
+    except (DataError, KeyError):
+        return {"failed": [], "flagged": []}
+
+
 def _name(scan: Scan) -> str:
     return scan.subject if scan.session is None else f"{scan.subject}_{scan.session}"
 
@@ -188,9 +204,3 @@ def _name(scan: Scan) -> str:
 def _row(scan: Scan, flipped: bool) -> dict:
     row = {key: value for key, value in asdict(scan).items() if key in ("subject", "session", "age", "sex", "split")}
     return {**row, "flipped": flipped}
-
-
-def _save(path: Path, tensors: dict[str, torch.Tensor]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic(path) as temporary:
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary)

@@ -1,7 +1,7 @@
-"""Pictures of brains: three planes, grids, strips and sweeps, at one scale in mm and with the sides marked.
+"""The viewer of brains: planes, grids, strips, sweeps, montages and rows, at one scale in mm, with the sides marked.
 
-Every function takes volumes as arrays [X, Y, Z] of any orientation with the affine (4x4, voxel index to RAS+ mm) that
-says so, and returns a Pillow image. Grey runs from 0 to the 99.5th percentile of what is above 0.
+Volumes are arrays [X, Y, Z] of any orientation with the affine (4x4, voxel index to RAS+ mm) that says so. Every
+function returns a Pillow image. Grey runs from 0 to the 99.5th percentile of what is above 0.
 
 `convention` is "neurological" (the patient's left on the viewer's left, nose to the right, as nilearn and SPM show
 it) or "radiological" (the mirror image, as clinical viewers and FSL show it); it is printed on every picture.
@@ -9,43 +9,50 @@ it) or "radiological" (the mirror image, as clinical viewers and FSL show it); i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from typing import Any, Literal
+from typing import Any
 
-import nibabel as nib
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
-Convention = Literal["neurological", "radiological"]
-Plane = Literal["sagittal", "coronal", "axial"]
-Block = tuple[Sequence[str], Sequence[Sequence[Image.Image]]]  # captions, rows of tiles
+from .tiles import (
+    FAINT,
+    MM_PER_PIXEL,
+    PAPER,
+    PLANES,
+    TEXT,
+    Convention,
+    Head,
+    Plane,
+    around,
+    font,
+    head,
+    tile,
+    tile_sizes,
+    window,
+)
+from .volume import Volume
 
-PLANES: tuple[Plane, ...] = ("axial", "coronal", "sagittal")
-MM_PER_PIXEL = 0.7
-PAPER, TEXT, FAINT = 10, 215, 155  # grey levels: ground (also of value 0), captions, marks
 GAP = 10  # pixels between tiles and around the picture
-MARGIN = 7.0  # mm of ground around the head
-_ACROSS = {"sagittal": (0, 1, 2), "coronal": (1, 0, 2), "axial": (2, 0, 1)}  # axes: through, to the right, up
+HEATS = ("error", "uncertainty", "spread")  # columns shown as heat
 
 
 @dataclass(frozen=True)
-class Head:
-    """A volume made ready: `data` [X, Y, Z] in RAS order, 0..1 inside the window; `spacing` in mm, [3];
-    `centre` the voxel of the centre of mass and `middle` that of the bounding box; `extent` of the box in mm."""
+class Block:
+    """Rows of tiles under the captions of their columns; `notes` stand above the rows."""
 
-    data: np.ndarray
-    spacing: np.ndarray
-    centre: np.ndarray
-    middle: np.ndarray
-    extent: np.ndarray
+    captions: Sequence[str]
+    rows: Sequence[Sequence[Image.Image]]
+    notes: Sequence[str] = ()
 
 
-def window(volume: np.ndarray, percentile: float = 99.5) -> float:
-    """The value shown as white: that percentile of the finite values above 0; 1.0 where there are none."""
-    above = volume[np.isfinite(volume) & (volume > 0)]
-    return float(np.percentile(above, percentile)) if above.size else 1.0
+@dataclass(frozen=True)
+class Row:
+    """One slice in several versions. ``columns``: title -> [X, Y] in RAS order, in the order shown; ``note``: of it."""
+
+    note: str
+    columns: Mapping[str, np.ndarray]
 
 
 def three_planes(
@@ -55,11 +62,11 @@ def three_planes(
 
     Raises ValueError for an array that is not 3-D.
     """
-    heads = [_head(volume, affine)]
-    size = _tile_sizes(heads)
+    heads = [head(volume, affine)]
+    size = tile_sizes(heads)
     height = max(h for _, h in size.values())
-    tiles = [_tile(heads[0], plane, (size[plane][0], height), convention) for plane in PLANES]
-    return _sheet([([caption], [tiles])], convention, spanning=True)
+    tiles = [tile(heads[0], plane, (size[plane][0], height), convention) for plane in PLANES]
+    return _sheet([Block([caption], [tiles])], convention, spanning=True)
 
 
 def grid(
@@ -76,16 +83,16 @@ def grid(
     Raises ValueError without volumes, or when the numbers of volumes, affines and captions differ.
     """
     _same_number(volumes, affines, captions)
-    heads = [_head(volume, affine) for volume, affine in zip(volumes, affines, strict=True)]
-    size = _tile_sizes(heads)
+    heads = [head(volume, affine) for volume, affine in zip(volumes, affines, strict=True)]
+    size = tile_sizes(heads)
     width = max(w for w, _ in size.values())
     blocks = -(-len(heads) // columns)
     share = -(-len(heads) // blocks)
     sheets = []
     for first in range(0, len(heads), share):
         some = heads[first : first + share]
-        rows = [[_tile(head, plane, (width, size[plane][1]), convention) for head in some] for plane in PLANES]
-        sheets.append((captions[first : first + share], rows))
+        rows = [[tile(one, plane, (width, size[plane][1]), convention) for one in some] for plane in PLANES]
+        sheets.append(Block(captions[first : first + share], rows))
     return _sheet(sheets, convention)
 
 
@@ -128,120 +135,130 @@ def _row(
 ) -> Image.Image:
     _same_number(volumes, [affine] * len(volumes), captions)
     white = float(np.median([window(volume) for volume in volumes])) if common else None
-    heads = [_head(volume, affine, white) for volume in volumes]
+    heads = [head(volume, affine, white) for volume in volumes]
     last = heads[-1]
-    centre = np.mean([head.centre for head in heads], axis=0) if common else last.centre
-    widest = np.max([head.extent for head in heads], axis=0) if common else last.extent
-    heads = [Head(head.data, head.spacing, centre, last.middle, widest) for head in heads]
-    size = _tile_sizes(heads)
+    centre = np.mean([one.centre for one in heads], axis=0) if common else last.centre
+    widest = np.max([one.extent for one in heads], axis=0) if common else last.extent
+    heads = [Head(one.data, one.spacing, centre, last.middle, widest) for one in heads]
+    size = tile_sizes(heads)
     width = max(size[plane][0] for plane in planes)
-    rows = [[_tile(head, plane, (width, size[plane][1]), convention) for head in heads] for plane in planes]
-    return _sheet([(captions, rows)], convention)
+    rows = [[tile(one, plane, (width, size[plane][1]), convention) for one in heads] for plane in planes]
+    return _sheet([Block(captions, rows)], convention)
 
 
-def _head(volume: np.ndarray, affine: np.ndarray, white: float | None = None) -> Head:
-    volume = np.nan_to_num(np.asarray(volume, dtype=np.float32), posinf=0.0, neginf=0.0)
-    if volume.ndim != 3:
-        raise ValueError(f"a picture needs a 3-D volume, not an array of shape {volume.shape}")
-    affine = np.asarray(affine, dtype=float)
-    turn = nib.orientations.io_orientation(affine)
-    data = nib.orientations.apply_orientation(volume, turn)
-    affine = affine @ nib.orientations.inv_ornt_aff(turn, volume.shape)
-    data = np.clip(data / (window(volume) if white is None else white), 0.0, 1.0)
-    spacing = np.sqrt((affine[:3, :3] ** 2).sum(axis=0))
-    centre, low, high = [], [], []
-    for axis in range(3):
-        others = tuple(a for a in range(3) if a != axis)
-        mass = data.sum(axis=others, dtype=np.float64)
-        places = np.arange(len(mass))
-        filled = np.flatnonzero((data > 0.05).any(axis=others))
-        centre.append((mass * places).sum() / mass.sum() if mass.sum() > 0 else (len(mass) - 1) / 2)
-        low.append(filled[0] if filled.size else 0)
-        high.append(filled[-1] if filled.size else len(mass) - 1)
-    box = np.array([low, high], dtype=float)
-    return Head(data, spacing, np.array(centre), box.mean(axis=0), (box[1] - box[0] + 1) * spacing)
+def montage(
+    columns: Mapping[str, Volume],
+    through: np.ndarray,
+    outline: Volume | None = None,
+    radius: float = 85.0,
+    convention: Convention = "neurological",
+) -> Image.Image:
+    """Axial, coronal and sagittal slices through a world point, one column a volume; grids may differ.
 
+    Args:
+        columns: title -> volume. All are shown in the grey window of the first, but those named in `HEATS`.
+        through: the point, mm.
+        outline: a mask, drawn as a line.
+        radius: mm to each side of the point.
+        convention: which side is left.
 
-def _tile_sizes(heads: Sequence[Head]) -> dict[Plane, tuple[int, int]]:
-    """Pixels, width x height, that hold the largest head in each plane."""
-    pixels = (np.max([head.extent for head in heads], axis=0) + 2 * MARGIN) / MM_PER_PIXEL
-    return {plane: (round(pixels[right]), round(pixels[up])) for plane, (_, right, up) in _ACROSS.items()}  # type: ignore[misc]
-
-
-def _tile(head: Head, plane: Plane, size: tuple[int, int], convention: Convention) -> Image.Image:
-    """One slice through the centre of mass, its bounding box in the middle of a tile of `size`, with its sides."""
-    through, right, up = _ACROSS[plane]
-    index = int(np.clip(round(float(head.centre[through])), 0, head.data.shape[through] - 1))
-    cut = np.take(head.data, index, axis=through).T  # [up, right], as in both planes right comes before up
-    mirrored = convention == "radiological"
-    # The tile's corners in voxels: an affine resampling places head and scale exactly, whatever the spacing.
-    step_right, step_up = MM_PER_PIXEL / head.spacing[right], MM_PER_PIXEL / head.spacing[up]
-    left_edge = head.middle[right] + 0.5 - step_right * size[0] / 2 * (-1 if mirrored else 1)
-    top_edge = head.middle[up] + 0.5 + step_up * size[1] / 2
-    picture = Image.fromarray(np.ascontiguousarray(cut)).transform(
-        size,
-        Image.Transform.AFFINE,
-        (-step_right if mirrored else step_right, 0, left_edge, 0, -step_up, top_edge),
-        resample=Image.Resampling.BICUBIC,
-        fillcolor=0,
-    )
-    grey = PAPER + (255 - PAPER) * np.clip(np.asarray(picture), 0, 1)
-    tile = Image.fromarray(np.round(grey).astype(np.uint8))
-    draw = ImageDraw.Draw(tile)
-    # In the upper corners: a head leaves them free, and the marks of neighbours do not run together.
-    for mark, at, anchor in zip(sides(plane, convention), (6, size[0] - 6), ("la", "ra"), strict=True):
-        draw.text((at, 6), mark, fill=FAINT, font=_font(15), anchor=anchor, stroke_width=2, stroke_fill=PAPER)
-    return tile
-
-
-def sides(plane: Plane, convention: Convention = "neurological") -> tuple[str, str]:
-    """The marks at the viewer's left and right: of L and R, or of P and A in the sagittal plane.
-
-    Raises ValueError for a convention or a plane that does not exist.
+    Raises ValueError without volumes.
     """
-    if convention not in ("neurological", "radiological") or plane not in _ACROSS:
-        raise ValueError(f"no such view: {plane}, {convention}")
-    left, right = ("P", "A") if plane == "sagittal" else ("L", "R")
-    return (left, right) if convention == "neurological" else (right, left)
+    _same_number(list(columns), list(columns), [])
+    white = window(next(iter(columns.values())).data)
+    heads = {
+        title: around(volume.data, volume.affine, through, radius, None if title in HEATS else white)
+        for title, volume in columns.items()
+    }
+    line = None if outline is None else around(outline.data, outline.affine, through, radius, 1.0)
+    size = tile_sizes(list(heads.values()))
+    rows = [
+        [tile(one, plane, size[plane], convention, title in HEATS, line) for title, one in heads.items()]
+        for plane in PLANES
+    ]
+    return _sheet([Block(list(columns), rows)], convention)
+
+
+def slices(rows: Sequence[Row], spacing: float, convention: Convention = "neurological") -> Image.Image:
+    """Rows of axial slices, a note above each: source, synthetic, truth, error, uncertainty.
+
+    The source is in its own grey window, everything else in that of the truth (of the synthetic image where there is
+    none); error and uncertainty of a row are heat on one scale, since the one claims to foresee the other.
+
+    Args:
+        rows: of the same columns.
+        spacing: of the pixels, mm.
+        convention: which side is left.
+
+    Raises ValueError without rows.
+    """
+    _same_number(rows, rows, [])
+    tiles, titles = [], list(rows[0].columns)
+    prepared = [_slice_heads(row, spacing) for row in rows]
+    size = tile_sizes([one for heads in prepared for one in heads.values()])["axial"]
+    for heads in prepared:
+        tiles.append([tile(one, "axial", size, convention, title in HEATS) for title, one in heads.items()])
+    return _sheet([Block(titles, tiles, [row.note for row in rows])], convention)
+
+
+def _slice_heads(row: Row, spacing: float) -> dict[str, Head]:
+    """Each version of a slice, all placed by what the first shows."""
+    images = {title: image[:, :, None] for title, image in row.columns.items()}
+    affine = np.diag([spacing, spacing, spacing, 1.0])
+    heat = max([window(images[title]) for title in HEATS if title in images] or [1.0])
+    synthetic = [title for title in images if title.startswith("synthetic")]
+    common = window(images["truth"] if "truth" in images else images[(synthetic or list(images))[0]])
+    place = head(next(iter(images.values())), affine)
+    made = {}
+    for title, image in images.items():
+        white = heat if title in HEATS else None if title == "source" else common
+        data = head(image, affine, white).data
+        made[title] = Head(data, place.spacing, place.centre, place.middle, place.extent)
+    return made
 
 
 def _sheet(blocks: Sequence[Block], convention: Convention, spanning: bool = False) -> Image.Image:
     """Blocks one below the other on dark ground: captions above the columns (`spanning`: one over all), then the rows
     of tiles; at the foot a scale bar and what L means."""
-    head = 30 if any(any(captions) for captions, _ in blocks) else GAP
-    foot = 34
-    widths = [sum(tile.width + GAP for tile in rows[0]) + GAP for _, rows in blocks]
-    height = sum(head + sum(row[0].height + GAP for row in rows) for _, rows in blocks) + foot
-    sheet = Image.new("L", (max(*widths, 340), height), PAPER)  # 340: what the foot needs
+    top_space = 30 if any(any(block.captions) for block in blocks) else GAP
+    foot, noted = 34, 24 if any(block.notes for block in blocks) else 0
+    widths = [sum(one.width + GAP for one in block.rows[0]) + GAP for block in blocks]
+    height = sum(top_space + sum(row[0].height + GAP + noted for row in block.rows) for block in blocks) + foot
+    coloured = any(one.mode == "RGB" for block in blocks for row in block.rows for one in row)
+    mode, ink = ("RGB", lambda grey: (grey,) * 3) if coloured else ("L", lambda grey: grey)
+    sheet = Image.new(mode, (max(*widths, 340), height), ink(PAPER))  # 340: what the foot needs
     draw = ImageDraw.Draw(sheet)
     top = 0
-    for captions, rows in blocks:
-        font, middle, left = _caption_font(captions), top + head // 2 + 2, GAP
+    for block in blocks:
+        captions, face, middle, left = block.captions, _caption_font(block.captions), top + top_space // 2 + 2, GAP
         if spanning and captions:
-            draw.text((2 * GAP, middle), _fitting(captions[0], sheet.width - 4 * GAP, font), TEXT, font, "lm")
+            draw.text((2 * GAP, middle), _fitting(captions[0], sheet.width - 4 * GAP, face), ink(TEXT), face, "lm")
         elif captions:
-            for caption, tile in zip(captions, rows[0], strict=True):
-                draw.text((left + tile.width // 2, middle), _fitting(caption, tile.width, font), TEXT, font, "mm")
-                left += tile.width + GAP
-        top += head
-        for row in rows:
+            for caption, one in zip(captions, block.rows[0], strict=True):
+                draw.text((left + one.width // 2, middle), _fitting(caption, one.width, face), ink(TEXT), face, "mm")
+                left += one.width + GAP
+        top += top_space
+        for row, note in zip(block.rows, [*block.notes, *[""] * len(block.rows)], strict=False):
+            if noted:
+                draw.text((GAP, top + noted // 2), note, ink(FAINT), _caption_font([note]), "lm")
+                top += noted
             left = GAP
-            for tile in row:
-                sheet.paste(tile, (left, top))
-                left += tile.width + GAP
+            for one in row:
+                sheet.paste(one, (left, top))
+                left += one.width + GAP
             top += row[0].height + GAP
     middle, bar = height - foot // 2 - 2, round(50 / MM_PER_PIXEL)
-    draw.line([(2 * GAP, middle), (2 * GAP + bar, middle)], fill=FAINT, width=2)
-    draw.text((2 * GAP + bar + 8, middle), "50 mm", FAINT, _font(13), "lm")
-    draw.text((sheet.width - 2 * GAP, middle), f"L is the patient's left ({convention})", FAINT, _font(13), "rm")
+    draw.line([(2 * GAP, middle), (2 * GAP + bar, middle)], fill=ink(FAINT), width=2)
+    draw.text((2 * GAP + bar + 8, middle), "50 mm", ink(FAINT), font(13), "lm")
+    draw.text((sheet.width - 2 * GAP, middle), f"L is the patient's left ({convention})", ink(FAINT), font(13), "rm")
     return sheet
 
 
-def _fitting(text: str, width: int, font: Any) -> str:
+def _fitting(text: str, width: int, face: Any) -> str:
     """`text`, or its beginning and three dots where it is wider than `width` pixels."""
-    if font.getlength(text) <= width:
+    if face.getlength(text) <= width:
         return text
-    while text and font.getlength(text + "...") > width:
+    while text and face.getlength(text + "...") > width:
         text = text[:-1]
     return text.rstrip() + "..."
 
@@ -249,15 +266,10 @@ def _fitting(text: str, width: int, font: Any) -> str:
 def _caption_font(texts: Sequence[str]) -> Any:
     """The face that Pillow carries with it has Latin letters only; Matplotlib's has Greek, Cyrillic and signs too."""
     if "".join(texts).isascii():
-        return _font(15)
+        return font(15)
     from matplotlib import get_data_path
 
-    return _font(14, f"{get_data_path()}/fonts/ttf/DejaVuSans.ttf")
-
-
-@cache
-def _font(size: int, file: str = "") -> Any:
-    return ImageFont.truetype(file, size) if file else ImageFont.load_default(size)
+    return font(14, f"{get_data_path()}/fonts/ttf/DejaVuSans.ttf")
 
 
 def _same_number(volumes: Sequence[Any], affines: Sequence[Any], captions: Sequence[str]) -> None:

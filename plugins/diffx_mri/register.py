@@ -6,13 +6,10 @@ Diffeomorphism: Arsigny et al., "A log-Euclidean framework for statistics on dif
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
-from functools import cache
 
 import torch
 import torch.nn.functional as F
-from monai.networks.blocks import DVF2DDF
 
 from .geometry import Geometry
 
@@ -102,13 +99,6 @@ def _compose(begin: torch.Tensor, delta: torch.Tensor) -> torch.Tensor:
     return begin @ step
 
 
-@cache
-def _squaring(steps: int) -> DVF2DDF:
-    with warnings.catch_warnings():  # MONAI tells everyone that it uses torch's own grid_sample
-        warnings.simplefilter("ignore", UserWarning)
-        return DVF2DDF(num_steps=steps, padding_mode="border")
-
-
 def exponential(velocity: torch.Tensor, geometry: Geometry, refine: int = 2) -> torch.Tensor:
     """Displacement exp(v)(x) - x on the canvas, mm, [B, 3, X, Y, Z] at cell/refine voxels, by scaling and squaring.
 
@@ -118,7 +108,20 @@ def exponential(velocity: torch.Tensor, geometry: Geometry, refine: int = 2) -> 
     if refine > 1:
         field = F.interpolate(field, scale_factor=refine, mode="trilinear", align_corners=False)
     step = geometry.spacing * geometry.cell / refine
-    return _squaring(SQUARINGS)(field / step) * step
+    return squared(field / step) * step
+
+
+def squared(velocity: torch.Tensor) -> torch.Tensor:
+    """Scaling and squaring of a velocity [B, 3, x, y, z] in voxels: u <- u + u(x + u), SQUARINGS times from v / 2^n on,
+    trilinear, the border going on beyond itself (Arsigny et al. 2006, algorithm 1)."""
+    shape = velocity.shape[2:]
+    voxels = torch.stack(torch.meshgrid(*(torch.arange(n).to(velocity) for n in shape), indexing="ij"), -1)
+    last = torch.tensor([max(n - 1, 1) for n in shape]).to(velocity)
+    field = velocity / 2**SQUARINGS
+    for _ in range(SQUARINGS):
+        grid = (voxels + field.movedim(1, -1)) * 2 / last - 1
+        field = field + F.grid_sample(field, grid.flip(-1), padding_mode="border", align_corners=True)
+    return field
 
 
 def displaced(displacement: torch.Tensor, points: torch.Tensor, shape: tuple[int, int, int]) -> torch.Tensor:

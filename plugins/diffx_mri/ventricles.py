@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .trend import features
+from .normative import features
 
 Ages = Sequence[float | None]
 Sexes = Sequence[str | None]

@@ -13,6 +13,9 @@ from scipy import ndimage
 
 from diffx.errors import DataError
 from diffx.io.files import atomic
+from diffx.io.home import expanded
+
+from .bids import check_file
 
 Source: TypeAlias = str | Path | SpatialImage  # a file, or an image that is at hand
 _TO_MM = {"meter": 1e3, "mm": 1.0, "micron": 1e-3, "unknown": 1.0}
@@ -21,10 +24,14 @@ _FWHM = 2.355  # of a Gaussian, in standard deviations
 
 @dataclass
 class Volume:
-    """A scan: `data` float32 [X, Y, Z], axes closest to right, anterior, superior; `affine` 4x4, index to RAS+ mm."""
+    """A scan: `data` float32 [X, Y, Z], axes closest to right, anterior, superior; `affine` 4x4, index to RAS+ mm.
+
+    `qform`, 4x4 too, where the file's qform is coded and says otherwise than the sform, which is what counts.
+    """
 
     data: np.ndarray
     affine: np.ndarray
+    qform: np.ndarray | None = None
 
     @property
     def spacing(self) -> np.ndarray:
@@ -41,10 +48,9 @@ def opened(source: Source) -> tuple[nib.Nifti1Pair, str]:
     if isinstance(source, SpatialImage):
         image, name = source, source.get_filename() or "the image"
     else:
-        path = Path(source)
+        path = expanded(source)
         name = str(path)
-        if not path.is_file():
-            raise DataError(f"{path}: no such file")
+        check_file(path)
         try:
             image = nib.load(path)
         except Exception as error:  # nibabel raises many kinds for a broken header
@@ -75,7 +81,8 @@ def load(source: Source) -> Volume:
         data = np.asarray(image.dataobj, dtype=np.float32).reshape(shape[:3])
     except Exception as error:  # truncated or corrupt gzip streams
         raise DataError(f"{path}: voxels cannot be read ({error})") from error
-    affine = np.diag([*[_TO_MM.get(image.header.get_xyzt_units()[0], 1.0)] * 3, 1.0]) @ image.affine
+    to_mm = np.diag([*[_TO_MM.get(image.header.get_xyzt_units()[0], 1.0)] * 3, 1.0])
+    affine = to_mm @ image.affine
     if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
         raise DataError(f"{path}: the affine in the header is singular")
     if not np.isfinite(data).all():
@@ -83,10 +90,33 @@ def load(source: Source) -> Volume:
     if data.min() == data.max():
         raise DataError(f"{path}: all voxels have the same value, {data.flat[0]:g}")
     to_ras = nib.io_orientation(affine)
+    turn = nib.orientations.inv_ornt_aff(to_ras, shape[:3])
     return Volume(
         np.ascontiguousarray(nib.apply_orientation(data, to_ras)),
-        affine @ nib.orientations.inv_ornt_aff(to_ras, shape[:3]),
+        affine @ turn,
+        _other_qform(image.header, to_mm, affine, turn, shape[:3]),
     )
+
+
+def _other_qform(
+    header: nib.Nifti1Header, to_mm: np.ndarray, affine: np.ndarray, turn: np.ndarray, shape: tuple[int, ...]
+) -> np.ndarray | None:
+    """The qform where both forms are coded and a corner of the volume lies half a voxel off by it."""
+    if not (int(header["sform_code"]) and int(header["qform_code"])):
+        return None
+    try:
+        qform = to_mm @ header.get_qform()
+    except (ValueError, nib.spatialimages.HeaderDataError):  # its quaternion is none
+        return None
+    voxel = float(np.sqrt((affine[:3, :3] ** 2).sum(0)).min())
+    return qform @ turn if apart(qform, affine, shape) > voxel / 2 else None
+
+
+def apart(a: np.ndarray, b: np.ndarray, shape: tuple[int, ...]) -> float:
+    """How far two affines put the same corner of a volume from each other, mm, at the most."""
+    corners = np.array(list(np.ndindex(2, 2, 2))) * (np.array(shape) - 1)
+    moved = corners @ (a - b)[:3, :3].T + (a - b)[:3, 3]
+    return float(np.sqrt((moved**2).sum(1)).max())
 
 
 def resample(volume: Volume, affine: np.ndarray, shape: tuple[int, ...], order: int = 1) -> Volume:

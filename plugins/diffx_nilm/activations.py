@@ -1,4 +1,4 @@
-"""Runs of an appliance, taken out of its own meter, and the household without them."""
+"""Activations of an appliance, taken out of its own meter, and the household without them."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ import numpy as np
 from .appliances import Appliance
 
 
-def runs(on: np.ndarray) -> np.ndarray:
+def segments(on: np.ndarray) -> np.ndarray:
     """[n, 2] begin and end (exclusive) of each stretch where ``on`` [T] is true."""
     edge = np.flatnonzero(np.diff(np.concatenate([[False], on, [False]]).astype(np.int8)))
     return edge.reshape(-1, 2)
 
 
 def bridged(found: np.ndarray, longest: float) -> np.ndarray:
-    """Runs [n, 2] with pauses of at most ``longest`` periods between them made one."""
+    """Segments [n, 2] with pauses of at most ``longest`` periods between them made one."""
     parted = found[1:, 0] - found[:-1, 1] > longest
     first, last = (np.r_[True, parted], np.r_[parted, True]) if len(found) else ([], [])
     return np.stack([found[first, 0], found[last, 1]], axis=1)
 
 
 def activations(power: np.ndarray, appliance: Appliance, period: float = 30.0) -> np.ndarray:
-    """Whole runs of an appliance in its metered power [T], W: [n, 2] begin and end (exclusive), in periods.
+    """Whole activations of an appliance in its metered power [T], W: [n, 2] begin and end (exclusive), in periods.
 
-    On above ``appliance.edge``; pauses of up to ``gap`` seconds belong to the run; kept where it lasts from ``min_on``
+    On above ``appliance.edge``; pauses of up to ``gap`` seconds belong to it; kept where it lasts from ``min_on``
     to ``max_on`` seconds, reaches ``peak`` and lies between known values (a NaN in it or beside it cuts it short).
     """
     known = np.isfinite(power)
-    found = runs(np.where(known, power, 0) > appliance.edge)
+    found = segments(np.where(known, power, 0) > appliance.edge)
     if not len(found):
         return found
     found = bridged(found, appliance.gap / period)

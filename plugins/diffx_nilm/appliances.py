@@ -15,12 +15,12 @@ class Appliance:
     """One kind of appliance.
 
     ``name``: of the NILM Metadata vocabulary (Kelly and Knottenbelt 2014). ``key``: in files and figures. ``aliases``:
-    other names that it goes by, spelt in any way. ``threshold``: W above which it is on, for every figure. ``scale``:
-    W that the network calls 1. ``edge``: W above which a run of it is taken out of a submeter; lower than the threshold
-    where a mean over 30 s dilutes the ends of a run. ``peak``: W that a run reaches at least. ``gap``: seconds off that
-    do not end a run. ``min_on``, ``max_on``: seconds that a run takes. ``usage``: runs a
-    day in a home that rarely uses it, and in one that does so often; ``typical``: in most homes, by default half way
-    between these in the logarithm.
+    other names that it goes by, spelt in any way. ``threshold``: W above which it is on, for every figure. ``scale``: W
+    that the network calls 1. ``edge``: W above which an activation of it is taken out of a submeter; lower than the
+    threshold where a mean over 30 s dilutes the ends of it. ``peak``: W that an activation reaches at least. ``gap``:
+    seconds off that do not end one. ``min_on``, ``max_on``: seconds that one takes. ``usage``: activations a day in a
+    home that rarely uses it, and in one that does so often; ``typical``: in most homes, by default half way between
+    these in the logarithm.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Appliance:
         if not 0 <= self.min_on <= self.max_on or self.gap < 0 or self.peak < 0:
             raise UsageError(f"{self.name}: 0 <= min_on <= max_on, and no negative gap or peak")
         if not 0 < self.usage[0] < self.usage[1]:
-            raise UsageError(f"{self.name}: usage is from rarely to often, in runs a day")
+            raise UsageError(f"{self.name}: usage is from rarely to often, in activations a day")
         if self.typical is not None and not self.usage[0] <= self.typical <= self.usage[1]:
             raise UsageError(f"{self.name}: the typical usage is between rarely and often")
 

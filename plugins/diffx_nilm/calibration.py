@@ -1,8 +1,8 @@
-"""Bands that hold what they promise: widened until they do in homes that the network never saw.
+"""Calibrated bands: widened until they hold what they promise in homes that the network never saw.
 
 The members of the posterior agree with one another more than with a new home: its kettle is another kettle, its meter
-another meter, and a run may begin half a minute earlier. So the interval [l, h] of the members is widened, for each
-appliance and level on its own, over ``reach`` neighbouring periods and by a share g of itself,
+another meter, and an activation may begin half a minute earlier. So the interval [l, h] of the members is widened, for
+each appliance and level on its own, over ``reach`` neighbouring periods and by a share g of itself,
 
     [ min l / (1 + g), max h (1 + g) ],
 
@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from diffx.metrics import central_interval
+from diffx.metrics import central_interval, conformal_quantile
 
 from .appliances import Appliance
 
@@ -54,10 +54,17 @@ class Energy:
     gain: float = 0.0
     slack: float = 0.0
 
-    def of(self, members: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Energies [M, ...], Wh -> ends [...]."""
+    def of(self, members: np.ndarray, days: int = 1) -> tuple[np.ndarray, np.ndarray]:
+        """Ends [...] of the 90 % interval of an energy.
+
+        Args:
+            members: of the samples, [M, ...], Wh.
+            days: that they are the sums of: the gain is a share of any energy, since a home is wrong in the same way
+                every day; the slack is what is left in a single day, and grows with the root of their number.
+        """
         low, high = (end.numpy() for end in central_interval(members, 0.9)[:2])
-        return np.maximum(low / (1 + self.gain) - self.slack, 0), high * (1 + self.gain) + self.slack
+        slack = self.slack * math.sqrt(days)
+        return np.maximum(low / (1 + self.gain) - slack, 0), high * (1 + self.gain) + slack
 
 
 @dataclass(frozen=True)
@@ -112,9 +119,9 @@ class Calibration:
                 rows.append((own > appliance.threshold).mean(axis=0) > likely)
         return np.stack(rows)
 
-    def energy(self, members: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Members' energies of a day [M, A], Wh -> ends of the 90 % interval, each [A]."""
-        low, high = zip(*(own.of(members[:, a]) for a, own in enumerate(self.energies)), strict=True)
+    def energy(self, members: np.ndarray, days: int = 1) -> tuple[np.ndarray, np.ndarray]:
+        """Members' energies of so many days together, [M, A], Wh -> ends of the 90 % interval, each [A]."""
+        low, high = zip(*(own.of(members[:, a], days) for a, own in enumerate(self.energies)), strict=True)
         return np.stack(low), np.stack(high)
 
 
@@ -186,8 +193,8 @@ def fit_energy(members: np.ndarray, truth: np.ndarray, level: float = 0.9) -> En
     best, narrowest = Energy(), math.inf
     for gain in np.linspace(0, _MOST, 21):
         low, high = Energy(float(gain)).of(members)
-        off = np.sort(np.maximum(np.maximum(low - truth, truth - high), 0))
-        slack = float(off[min(math.ceil(level * (len(off) + 1)) - 1, len(off) - 1)])
+        off = np.maximum(np.maximum(low - truth, truth - high), 0)
+        slack = min(conformal_quantile(off, level), float(off.max()))
         low, high = Energy(float(gain), slack).of(members)
         if (width := float((high - low).mean())) < narrowest:
             best, narrowest = Energy(float(gain), slack), width
@@ -210,3 +217,34 @@ def fit_likely(pieces: Sequence[tuple[np.ndarray, np.ndarray]], appliance: Appli
         return 2 * float((said & on).sum()) / max(float(said.sum() + on.sum()), 1.0)
 
     return float(max(np.linspace(0.1, 0.6, 11).round(2), key=f1))
+
+
+LEAST_MEMBERS = 16  # the widest interval of m members holds (m - 1) / (m + 1) of what is drawn alike: 0.88 of 16
+
+
+def uncalibrated(meta: Mapping[str, Any], members: int, sampling: Mapping[str, Any], usual: Mapping[str, Any]) -> str:
+    """Why intervals cannot be called calibrated; "" where they can.
+
+    Args:
+        meta: of the weights.
+        members: samples that are drawn.
+        sampling: options of the sampler.
+        usual: the default options, with which weights are calibrated that do not say how they were.
+    """
+    if not meta.get("calibration"):
+        return "these weights have not been calibrated: the intervals are the samples' own, and likely too narrow"
+    made = {**usual, **meta.get("calibrated_with", {})}
+    other = {
+        name: value
+        for name, value in sampling.items()
+        if name not in ("batch", "steps") and name in made and value != made[name]
+    }
+    if sampling["steps"] < made["steps"]:
+        other["steps"] = sampling["steps"]
+    if members >= LEAST_MEMBERS and not other:
+        return ""
+    asked = ", ".join([f"n={members}", *(f"sample.{name}={value}" for name, value in other.items())])
+    return (
+        f"the intervals are not calibrated for {asked}: that takes n of at least {LEAST_MEMBERS} and the sampling that "
+        f"the weights were calibrated with ({made['steps']} steps)"
+    )

@@ -1,4 +1,4 @@
-"""Energy, habits and honesty of the estimate in pictures."""
+"""Energy and habits in pictures."""
 
 from __future__ import annotations
 
@@ -8,47 +8,49 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from diffx.run.figures import FAINT, INK, MUTED, sheet
+
 from .appliances import Appliance
-from .digest import Metered
-from .pictures import FAINT, INK, LINE, MUTED, STYLE, colours, sheet, titled
+from .pictures import WIDE, colours, titled
+from .result import start_of
 
-_FEW = 10  # periods of which no share is told
-_SPANS = ((62, "D", "day"), (430, "W-MON", "week"), (100_000, "MS", "month"))  # at most so many days
+_SPANS = ((62, "day"), (430, "week"), (100_000, "month"))  # at most so many days
 
 
-def spans(table: pd.DataFrame, metered: Mapping[str, Mapping[np.datetime64, float]]) -> tuple[pd.DataFrame, str]:
-    """Days, weeks or months of :meth:`.Energies.table`, so that there are never more than about sixty; and which.
-
-    Energies and both ends of the intervals are summed. The column ``metered`` is in kWh, NaN where a day has none.
-    """
-    table = table.copy()
-    known = {(key, pd.Timestamp(day)): wh / 1000 for key, days in metered.items() for day, wh in days.items()}
-    table["metered"] = [known.get(pair, np.nan) for pair in zip(table["appliance"], table["Date"], strict=True)]
+def span_of(table: pd.DataFrame) -> str:
+    """Day, week or month, so that a time never has more than about sixty of them; ``table``: by day."""
     length = (table["Date"].max() - table["Date"].min()).days + 1
-    _, rule, name = next(span for span in _SPANS if length <= span[0])
-    if name == "day":
-        return table, name
-    by = [pd.Grouper(key="Date", freq=rule, closed="left", label="left"), "appliance"]
-    sums = table.groupby(by, sort=False)[["kWh", "kWh_low", "kWh_high", "mains_kWh", "metered"]]
-    out = sums.sum(min_count=1)
-    out["known"] = table.groupby(by, sort=False)["known"].mean()
-    return out.reset_index(), name
+    return next(name for most, name in _SPANS if length <= most)
+
+
+def metered_by(metered: Mapping[np.datetime64, float], span: str) -> dict[pd.Timestamp, float]:
+    """First day of each day, week or month -> kWh, of Wh by day."""
+    found: dict[pd.Timestamp, float] = {}
+    for day, wh in metered.items():
+        first = pd.Timestamp(start_of(day, span))
+        found[first] = found.get(first, 0.0) + wh / 1000
+    return found
 
 
 def energy(
-    table: pd.DataFrame, appliances: Sequence[Appliance], metered: Mapping[str, Mapping[np.datetime64, float]]
+    table: pd.DataFrame,
+    appliances: Sequence[Appliance],
+    metered: Mapping[str, Mapping[np.datetime64, float]],
+    span: str = "day",
 ) -> Any:
     """Bars of energy in time, one row an appliance, with 90 % intervals and a dot where it was metered.
 
     Args:
-        table: of :class:`.Energies`. metered: appliance -> day -> Wh.
+        table: of :meth:`.Energies.table` by ``span``.
+        appliances: in the order of the rows.
+        metered: appliance -> day -> Wh.
+        span: "day", "week" or "month".
     """
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
-    table, span = spans(table, metered)
     tint = colours(appliances)
     width = {"day": 1.0, "week": 7.0, "month": 30.0}[span]
-    with sheet(11, 0.7 + 1.35 * len(appliances)) as figure:
+    with sheet(WIDE, 0.7 + 1.35 * len(appliances)) as figure:
         rows = figure.subplots(len(appliances), 1, sharex=True, squeeze=False)[:, 0]
         for axes, appliance in zip(rows, appliances, strict=True):
             own = table[table["appliance"] == appliance.key]
@@ -58,13 +60,23 @@ def energy(
             axes.errorbar(middle, own["kWh"], reach, fmt="none", ecolor=INK, elinewidth=0.9, capsize=2.5, capthick=0.9,
                           label="90 % interval")  # fmt: skip
             if appliance.key in metered:
-                axes.plot(middle, own["metered"], "o", ms=4.2, mfc="white", mec=INK, mew=1.0, label="metered")
-            for date in own["Date"][own["known"] < 0.5]:  # more is not known of it than is
+                known = metered_by(metered[appliance.key], span)
+                axes.plot(
+                    middle,
+                    [known.get(date, np.nan) for date in own["Date"]],
+                    "o",
+                    ms=4.2,
+                    mfc="white",
+                    mec=INK,
+                    mew=1.0,
+                    label="metered",
+                )
+            for date in own["Date"][own["known"] < 0.5]:  # less than half of it is known
                 axes.axvspan(
                     date, date + pd.Timedelta(days=width), facecolor="none", edgecolor=FAINT, hatch="////", lw=0
                 )
             axes.set_title(titled(appliance))
-            axes.set_ylabel(f"kWh a {span}")
+            axes.set_ylabel(f"kWh per {span}")
             axes.set_ylim(0, max(1.06 * axes.get_ylim()[1], 0.05))
             axes.grid(axis="y", color=FAINT, linewidth=0.6)
         first, last = table["Date"].min(), table["Date"].max()
@@ -89,7 +101,7 @@ def habits(hours: np.ndarray, appliances: Sequence[Appliance], metered: Mapping[
     tint = colours(appliances)
     columns = min(len(appliances), 4)
     deep = -(-len(appliances) // columns)
-    with sheet(11, 0.7 + 2.1 * deep) as figure:
+    with sheet(WIDE, 0.7 + 2.1 * deep) as figure:
         grid = figure.subplots(deep, columns, sharex=True, squeeze=False).ravel()
         for axes, appliance, share in zip(grid, appliances, hours, strict=False):
             axes.bar(np.arange(24) + 0.5, 60 * share, 0.86, color=tint[appliance.key], alpha=0.75)
@@ -103,54 +115,9 @@ def habits(hours: np.ndarray, appliances: Sequence[Appliance], metered: Mapping[
         for axes in grid[len(appliances) :]:
             axes.set_visible(False)
         for axes in grid[::columns]:
-            axes.set_ylabel("minutes an hour")
-        figure.supxlabel("hour of the day", fontsize=STYLE["font.size"], color=MUTED)
+            axes.set_ylabel("minutes per hour")
+        figure.supxlabel("hour of the day", fontsize=10, color=MUTED)
         if metered:
             shown = next(axes for axes in grid if axes.get_legend_handles_labels()[0])
             figure.legend(*shown.get_legend_handles_labels(), loc="outside upper left")
     return figure
-
-
-def honesty(metered: Sequence[Metered], figures: Sequence[Mapping[str, float]], bins: int = 8) -> Any:
-    """Left, said against observed shares of being on; right, how much of the truth the bands hold.
-
-    Args:
-        metered: appliances with meters. figures: of each, with ``coverage50``, ``coverage90``, ``energy_coverage90``.
-    """
-    appliances = [one.appliance for one in metered]
-    tint = colours(appliances)
-    with sheet(11, 4.1) as figure:
-        left, right = figure.subplots(1, 2)
-        left.plot([0, 1], [0, 1], color=LINE, linewidth=0.9, linestyle=(0, (4, 3)))
-        for one in metered:
-            points = np.stack(curve(one, bins))
-            said, was, count = points[:, points[2] >= _FEW]
-            size = 12 + 10 * np.log10(np.maximum(count, 1))
-            left.plot(said, was, color=tint[one.appliance.key], linewidth=1.2, label=titled(one.appliance))
-            left.scatter(said, was, size, color=tint[one.appliance.key], linewidth=0, zorder=3)
-        left.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), xlabel="said: probability of being on")
-        left.set(ylabel="observed: share of time on", title="Is what is called likely, likely?")
-        left.legend(loc="upper left")
-        names = ["power, 50 %", "power, 90 %", "day's energy, 90 %"]
-        keys, levels = ["coverage50", "coverage90", "energy_coverage90"], [0.5, 0.9, 0.9]
-        for place, level in enumerate(levels):
-            right.plot([place - 0.42, place + 0.42], [level, level], color=INK, linewidth=1.1)
-        width = 0.76 / len(appliances)
-        for i, (appliance, figure_of) in enumerate(zip(appliances, figures, strict=True)):
-            at = np.arange(3) - 0.38 + width * (i + 0.5)
-            right.bar(at, [figure_of[key] for key in keys], width * 0.9, color=tint[appliance.key], alpha=0.75)
-        right.set_xticks(range(3), names)
-        right.set(ylim=(0, 1.02), ylabel="share of the truth inside", title="Do intervals hold what they promise?")
-        right.tick_params(axis="x", length=0, labelcolor=MUTED)
-        for axes in (left, right):
-            axes.grid(axis="y", color=FAINT, linewidth=0.6)
-    return figure
-
-
-def curve(one: Metered, bins: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean probability said, share observed and count of each bin of probabilities that holds any."""
-    said = np.arange(len(one.said)) / (len(one.said) - 1)
-    index = np.minimum((said * bins).astype(int), bins - 1)
-    count, hits, sums = (np.bincount(index, w, bins) for w in (one.said, one.was, one.said * said))
-    full = count > 0
-    return sums[full] / count[full], hits[full] / count[full], count[full]

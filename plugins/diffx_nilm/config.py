@@ -12,19 +12,28 @@ class PowerData(DataConfig):
     """A household's power, and how to read it."""
 
     file: str | None = option(
-        None, help="mains to disaggregate: CSV, TSV, Parquet, REFIT, UK-DALE or REDD folder, NILMTK HDF5"
+        None, help="mains to disaggregate: CSV, TSV, Parquet, REFIT, UK-DALE or REDD folder, NILMTK HDF5", common=True
     )
-    root: str | None = option(None, help="folder of metered houses (Time, Aggregate, appliances), or a packed file")
+    root: str | None = option(
+        None, help="folder of metered houses (Time, Aggregate, appliances), or a packed file", common=True
+    )
     houses: list[str] = option([], help="of those in root, by file name without its ending; empty: all")
     time: str | None = option(None, help="column of the time; by default guessed, and said")
-    mains: str | None = option(None, help="column of the whole household's power; by default guessed, and said")
-    unit: str | None = option(None, help="of the power columns", choices=("W", "kW"))
+    mains: str | None = option(
+        None,
+        help="column of the whole household's power, or a sum: L1+L2+L3, grid+solar; by default guessed, and said",
+        common=True,
+    )
+    unit: str | None = option(None, help="of the power columns", choices=("W", "kW"), common=True)
     power: str | None = option(None, help="which power to read where there are two", choices=("active", "apparent"))
-    timezone: str | None = option(None, help="of times without offset, and of the days energy is counted in")
+    timezone: str | None = option(
+        None, help="of times without offset, and of the days energy is counted in", common=True
+    )
     separator: str | None = option(None, help="between the columns of a text file; by default guessed")
+    decimal: str | None = option(None, help="sign in numbers of a text file; by default guessed", choices=(".", ","))
     day_first: bool | None = option(None, help="whether 01/02/2014 is in February")
     period: float = option(30.0, help="the grid on which power is read, learnt and given", unit="s", min=1, max=3600)
-    building: int = option(1, help="of a NILMTK file", min=1)
+    building: str | None = option(None, help="which home, of a NILMTK file or of a table of several homes")
     holdout: float = option(14.0, help="end of each house kept for validation in training", unit="days", min=0)
     days: float = option(0.0, help="evaluate on the last days of each house only; 0 is all", unit="days", min=0)
 
@@ -42,8 +51,8 @@ class PowerProcess(ProcessConfig):
     # off nearly always, and about 1 when on
     sigma_data: float = option(0.2, help="standard deviation of the clean state", min=1e-6)
     sigma_max: float = option(20.0, help="noise where sampling starts, for schedule edm", min=1)
-    level_mean: float = option(-1.4, help="mean of log(sigma/alpha) of the training noise")
-    level_std: float = option(1.5, help="standard deviation of log(sigma/alpha) of the training noise", min=0.01)
+    noise_mean: float = option(-1.4, help="mean of log(sigma/alpha) of the training noise")
+    noise_std: float = option(1.5, help="standard deviation of log(sigma/alpha) of the training noise", min=0.01)
 
 
 @dataclass
@@ -77,13 +86,16 @@ class SimulateConfig:
 class PowerConfig(RunConfig):
     """Power of each appliance from the power of the household."""
 
-    n: int = option(32, help="samples of the household; the bands and medians are theirs", min=2, max=1000)
+    n: int = option(
+        32, help="samples of the household; the bands and medians are theirs", min=2, max=1000, common=True
+    )
     appliances: list[str] = option(
         ["kettle", "dishwasher", "washing_machine", "microwave"], help="what to train on, by NILM Metadata names"
     )
     describe: str | None = option(None, help="YAML file that describes further appliances: thresholds, lengths, ...")
     usage: list[float] = option(
-        [], help="runs a day of each appliance, where you know them; by default learnt from the mains", min=0, max=100
+        [], help="activations a day of each appliance, if known; by default learnt from the mains", min=0, max=100,
+        common=True,
     )
     folds: list[str] = option([], help="calibrate: weights@house for weights that never saw that house")
     format: str = option("csv", help="of the files of power", choices=("csv", "parquet"))

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from diffx.errors import DataError, UsageError
+from diffx.errors import DataError, UsageError, did_you_mean
 from diffx.run import Run
 from diffx.run.progress import Screen
 
 from .appliances import DEFAULT, Appliance, choose
-from .config import PowerConfig
+from .config import PowerConfig, PowerTraining
 from .face import Disaggregator
 from .pack import pack_house, save_packed
 from .read import Options, read
@@ -34,8 +34,11 @@ class Diffx:
         params: ``weights``: an id, a file or a run folder; by default those that are shipped. ``steps``: of training on
             what ``partial_fit`` is given, from scratch; 0, the default, uses the weights as they are. ``n``: samples.
             ``seed``. ``sample_period``: seconds of the grid, when training. ``appliances``: further
-            :class:`~diffx_nilm.appliances.Appliance` to know by name. ``train``: further fields of the training's
-            configuration. UsageError for anything else.
+            :class:`~diffx_nilm.appliances.Appliance` to know by name. ``train``: further options of training, as
+            ``batch`` and ``lr``.
+
+    Raises:
+        UsageError: anything else, or an option of training that there is not.
     """
 
     MODEL_NAME = "diffx"
@@ -43,7 +46,14 @@ class Diffx:
 
     def __init__(self, params: dict[str, Any]):
         if unknown := set(params) - _KNOWN:
-            raise UsageError(f"diffx takes {', '.join(sorted(_KNOWN))}, not {', '.join(sorted(unknown))}")
+            wrong = ", ".join(sorted(unknown))
+            raise UsageError(f"diffx takes {', '.join(sorted(_KNOWN))}, not {wrong}{did_you_mean(wrong, _KNOWN)}")
+        options = {f.name for f in fields(PowerTraining)} - {"steps"}
+        for name in params.get("train", {}):
+            if name not in options:
+                raise UsageError(f"diffx: training has no option {name!r}{did_you_mean(name, sorted(options))}")
+        if params.get("train") and not params.get("steps"):
+            raise UsageError("diffx: options of training come with steps, of how many there are to be")
         self.params = params
         self.known: tuple[Appliance, ...] = (*params.get("appliances", ()), *DEFAULT)
         self.face: Disaggregator | None = None

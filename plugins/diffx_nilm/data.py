@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import yaml
 
@@ -14,12 +14,11 @@ from diffx.errors import DataError, UsageError
 from .appliances import DEFAULT, Appliance, called, choose
 from .config import PowerConfig
 from .household import DAY, Household
+from .inputs import among, chosen
 from .pack import Packed, load_packed, pack_house
 from .read import Options, read
 
-T = TypeVar("T")
 Say = Callable[[str], None]
-_ENDINGS = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".pq", ".h5", ".hdf5")
 
 
 def appliances_of(cfg: PowerConfig) -> tuple[Appliance, ...]:
@@ -48,30 +47,6 @@ def options_of(cfg: PowerConfig, appliances: tuple[Appliance, ...]) -> Options:
     return Options(**{name: getattr(cfg.data, name) for name in own}, appliances=appliances)
 
 
-def sources(root: str | Path) -> dict[str, Path]:
-    """Name -> file or folder of each house in a folder. DataError where there is none."""
-    folder = Path(root).expanduser()
-    if not folder.is_dir():
-        raise DataError(f"{root}: no such folder")
-    found = {}
-    for path in sorted(folder.iterdir()):
-        ending = next((e for e in sorted(_ENDINGS, key=len, reverse=True) if path.name.lower().endswith(e)), None)
-        if ending:
-            found[path.name[: -len(ending)]] = path
-        elif (path / "labels.dat").is_file():
-            found[path.name] = path
-    if not found:
-        raise DataError(f"{root}: no house in it ({', '.join(_ENDINGS)}, or folders with labels.dat)")
-    return found
-
-
-def chosen(cfg: PowerConfig) -> dict[str, Path]:
-    """Name -> file or folder of each house of ``data.root`` that ``data.houses`` asks for."""
-    if not cfg.data.root:
-        raise UsageError("data.root= says which folder of metered houses to read")
-    return _chosen(sources(cfg.data.root), cfg.data.houses, cfg.data.root)
-
-
 def metered(cfg: PowerConfig, appliances: tuple[Appliance, ...], say: Say) -> list[Household]:
     """The houses of ``data.root`` with their appliances. DataError names the file that is wrong."""
     options = options_of(cfg, appliances)
@@ -84,7 +59,7 @@ def packed(cfg: PowerConfig, say: Say = lambda line: None) -> tuple[list[Packed]
         houses, own, period = load_packed(cfg.data.root)
         if choose(cfg.appliances, own) != own or period != cfg.data.period:
             raise DataError(f"{cfg.data.root}: packed for {', '.join(a.key for a in own)} at {period:g} s")
-        return list(_chosen({house.name: house for house in houses}, cfg.data.houses, cfg.data.root).values()), own
+        return list(among({house.name: house for house in houses}, cfg.data.houses, cfg.data.root).values()), own
     appliances = appliances_of(cfg)
     return [pack_house(house, appliances) for house in metered(cfg, appliances, say)], appliances
 
@@ -93,9 +68,3 @@ def split(cfg: PowerConfig, houses: list[Packed], part: str) -> list[Packed]:
     """The houses without, or of, their last ``data.holdout`` days."""
     periods = round(cfg.data.holdout * DAY / cfg.data.period)
     return [house.split(periods)[part == "val"] for house in houses]
-
-
-def _chosen(found: dict[str, T], names: list[str], root: str) -> dict[str, T]:
-    if missing := [name for name in names if name not in found]:
-        raise UsageError(f"data.houses: {root} has no {', '.join(missing)}; it has {', '.join(found)}")
-    return {name: found[name] for name in names or found}

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from diffx.nets.model import Model
 from diffx.noise import derive
-from diffx.plan import JointPlan, Plan
-from diffx.predict.selfcondition import clean
-from diffx.sampling import sample
+from diffx.pipeline import Batch, Pipeline
+from diffx.predict import Predict
 from diffx.tiling.blend import windows_of
 from diffx.tiling.windows import windowed
 
-from .activations import bridged, runs
+from .activations import bridged, segments
 from .appliances import Appliance
+from .config import PowerSampling
 from .features import maps
 from .whole import within
 
@@ -29,19 +27,23 @@ LONG_GAP = 3600.0  # seconds without mains after which what comes is a household
 
 @dataclass(frozen=True)
 class Ensemble:
-    """A network that is ready, and how it is asked.
+    """A trained model, and how it is asked.
 
-    ``window``: periods that it looks at together; ``overlap``: of two neighbouring ones, whose predictions are blended
-    at every step, so that a member is one history of the home and has no seams. ``batch``: windows in one evaluation.
+    Args:
+        pipeline: draws the parts of windows of mains.
+        options: sampler, steps, and how many windows go into one evaluation.
+        appliances: whose parts are drawn.
+        window: periods that the network looks at together.
+        period: seconds.
+        overlap: periods of two neighbouring windows, whose predictions are blended at every step, so that a member is
+            one history of the home and has no seams.
     """
 
-    model: Model
-    process: Any
-    plan: Plan | JointPlan
+    pipeline: Pipeline
+    options: PowerSampling
     appliances: tuple[Appliance, ...]
     window: int
     period: float
-    batch: int = 32
     overlap: int = 102
 
     def members(self, mains: np.ndarray, usage: Sequence[float], seeds: Sequence[int]) -> np.ndarray:
@@ -58,38 +60,43 @@ class Ensemble:
         return out
 
     def _stretch(self, mains: np.ndarray, usage: Sequence[float], seeds: Sequence[int]) -> np.ndarray:
-        device = next(self.model.parameters()).device
         # the network was trained on windows of this size: a shorter stretch has nothing known beside it
         padding = max(self.window - len(mains), 0)
         padded = np.pad(mains, (0, padding), constant_values=np.nan)
-        scale = torch.tensor([a.scale for a in self.appliances], device=device)
-        condition = self._told(maps(padded)[None], usage, len(seeds))
-        predict = windowed(self.model.denoiser, self.window, self.overlap, self.batch)
-        predict = within(predict, torch.from_numpy(padded.astype(np.float32)).to(device), scale)
-        shape = (len(self.appliances), len(padded))
-        x = clean(self.process, sample(predict, self.process, self.plan, shape, seeds, condition, device=device))
-        return _watts(x, scale)[:, :, : len(mains)]
+        scale, limits = self._scale, self._tensor(padded)
+
+        def guide(predict: Predict, batch: Batch) -> Predict:
+            return within(windowed(predict, self.window, self.overlap, self.options.batch), limits, scale)
+
+        asked = replace(self.options, batch=len(seeds), guidance=1.0)  # all members see one set of windows
+        drawn = self.pipeline.batches(
+            self._record(maps(padded), usage), seeds, asked, guide, shape=(len(self.appliances), len(padded))
+        )
+        return np.concatenate([_watts(x, scale) for _, x in drawn])[:, :, : len(mains)]
 
     def windows(self, mains: np.ndarray, usage: Sequence[float], seeds: Sequence[int]) -> np.ndarray:
         """Windows [n, window] of mains, one sample each -> [n, A, window], W."""
-        device = next(self.model.parameters()).device
-        scale = torch.tensor([a.scale for a in self.appliances], device=device)
-        shape, out = (len(self.appliances), self.window), []
-        for first in range(0, len(mains), self.batch):
-            part = mains[first : first + self.batch].astype(np.float32)
-            predict = within(self.model.denoiser, torch.from_numpy(part).to(device), scale)
-            condition = self._told(maps(part), usage, len(part))
-            own = seeds[first : first + self.batch]
-            x = clean(self.process, sample(predict, self.process, self.plan, shape, own, condition, device=device))
-            out.append(_watts(x, scale))
-        return np.concatenate(out)
+        scale = self._scale
 
-    @torch.no_grad()
-    def _told(self, seen: np.ndarray, usage: Sequence[float], n: int) -> Any:
-        """The condition of n samples of maps [1 or n, 3, T]."""
-        values: dict[str, Tensor] = {"mains": torch.from_numpy(seen).expand(n, -1, -1)}
-        values |= {a.usage_key: torch.full((n,), float(u)) for a, u in zip(self.appliances, usage, strict=True)}
-        return self.model.conditioning(values)
+        def guide(predict: Predict, batch: Batch) -> Predict:
+            return within(predict, self._tensor(mains[batch.first : batch.first + len(batch)]), scale)
+
+        records = (self._record(maps(window), usage) for window in mains)
+        drawn = self.pipeline.batches(
+            records, seeds, replace(self.options, guidance=1.0), guide, shape=(len(self.appliances), self.window)
+        )
+        return np.concatenate([_watts(x, scale) for _, x in drawn])
+
+    @property
+    def _scale(self) -> Tensor:
+        return torch.tensor([a.scale for a in self.appliances], device=self.pipeline.device)
+
+    def _tensor(self, mains: np.ndarray) -> Tensor:
+        return torch.from_numpy(mains.astype(np.float32)).to(self.pipeline.device)
+
+    def _record(self, seen: np.ndarray, usage: Sequence[float]) -> dict[str, object]:
+        """What is asked of a sample of maps [3, T]."""
+        return {"mains": seen, **{a.usage_key: float(u) for a, u in zip(self.appliances, usage, strict=True)}}
 
 
 def _watts(x: Tensor, scale: Tensor) -> np.ndarray:
@@ -99,7 +106,7 @@ def _watts(x: Tensor, scale: Tensor) -> np.ndarray:
 
 def stretches(mains: np.ndarray, longest: int) -> Iterator[tuple[int, int]]:
     """Begin and end of what lies between gaps of more than ``longest`` periods."""
-    yield from map(tuple, bridged(runs(np.isfinite(mains)), longest).tolist())
+    yield from map(tuple, bridged(segments(np.isfinite(mains)), longest).tolist())
 
 
 def spread(mains: np.ndarray, window: int, most: int) -> np.ndarray:

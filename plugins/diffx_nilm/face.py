@@ -9,24 +9,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
 
-from diffx import plugins
-from diffx.build import restore
-from diffx.errors import DataError, UsageError
-from diffx.nets.model import Model
+from diffx.errors import DataError, UsageError, did_you_mean
 from diffx.noise import derive
-from diffx.plugins.weights import resolve_weights
-from diffx.tasks import plan_of, ready
+from diffx.pipeline import Pipeline
 
 from .appliances import Appliance, choose
 from .calibration import Calibration
-from .config import PowerConfig, PowerSampling
+from .config import PowerSampling
 from .ensemble import Ensemble
 from .household import DAY, Household
 from .mix import place
@@ -38,12 +34,12 @@ PLUGIN = "nilm"
 WEIGHTS = "nilm-refit"  # shipped with the package
 DAYS = 7.0  # of a piece
 
-Source: TypeAlias = str | Path | pd.DataFrame | Household
+Source: TypeAlias = str | Path | pd.DataFrame | pd.Series | Household
 
 
 @dataclass(frozen=True)
 class Opened:
-    """A household that was looked over: ``usage`` in runs a day, stretches as often as they are wanted, ``days``."""
+    """A household that was looked over: ``usage`` in activations a day, stretches as often as they are wanted, ``days``."""
 
     usage: Mapping[str, float]
     households: Callable[[], Iterator[Household]]
@@ -51,12 +47,18 @@ class Opened:
 
 
 class Disaggregator:
-    """A trained model of households; made by :meth:`load`."""
+    """A trained model of households; made by :meth:`load`.
 
-    def __init__(self, model: Model, process: Any, config: PowerConfig, meta: Mapping[str, Any]):
-        self.model, self.process, self.config, self.meta = model, process, config, meta
+    Args:
+        pipeline: draws the parts of windows of mains.
+        meta: facts of the weights; None: those of the pipeline.
+    """
+
+    def __init__(self, pipeline: Pipeline, meta: Mapping[str, Any] | None = None):
+        self.pipeline, self.config = pipeline, pipeline.config
+        self.meta = meta = dict(pipeline.meta if meta is None else meta)
         described = meta.get("appliances")
-        self.appliances = tuple(map(Appliance.of_json, described)) if described else choose(config.appliances)
+        self.appliances = tuple(map(Appliance.of_json, described)) if described else choose(self.config.appliances)
         facts = meta.get("calibration")
         self.calibration = Calibration.of_json(facts) if facts else Calibration.none(len(self.appliances))
 
@@ -69,9 +71,8 @@ class Disaggregator:
         Raises:
             DataError: missing, damaged or foreign weights.
         """
-        path = resolve_weights(source or WEIGHTS, PLUGIN)
-        model, process, config, _, _, meta = restore(plugins.load(PLUGIN, tuple(extensions)), PowerConfig, path)
-        return cls(model, process, replace(config, device=device), {**meta, "path": str(path)})
+        pipeline = Pipeline.load(source or WEIGHTS, device, plugin=PLUGIN, extensions=extensions)
+        return cls(pipeline, {**pipeline.meta, "path": str(pipeline.path)})
 
     @property
     def period(self) -> float:
@@ -84,9 +85,10 @@ class Disaggregator:
         """All of a household.
 
         Args:
-            source: CSV, TSV, Parquet, REFIT, UK-DALE or REDD, NILMTK HDF5; a DataFrame of times and mains in W.
+            source: CSV, TSV, Parquet, REFIT, UK-DALE or REDD, NILMTK HDF5; a DataFrame of times and mains in W, or a
+                Series of mains with a time index.
             n: samples; the bands and medians are theirs. seed: the same seed gives the same result.
-            usage: runs a day of appliances, where they are known; the others are learnt from the mains.
+            usage: activations a day of appliances, where they are known; the others are learnt from the mains.
             reading: how to read the source: ``time``, ``mains``, ``unit``, ``power``, ``timezone``, ... of
                 :class:`diffx_nilm.read.Options`.
 
@@ -106,9 +108,13 @@ class Disaggregator:
     def reading(self, **options: Any) -> Options:
         """How to read a source for these weights. UsageError for an option that there is not."""
         try:
-            return Options(**{"appliances": self.appliances, "period": self.period, **options})
-        except TypeError as error:
-            raise UsageError(f"reading a household: {str(error).split(') ', 1)[-1]}") from None
+            return Options(**{"appliances": self.appliances, "period": self.period, "prefix": "", **options})
+        except TypeError:
+            known = [f.name for f in fields(Options) if f.name not in ("appliances", "prefix")]
+            wrong = next(name for name in options if name not in known)
+            raise UsageError(
+                f"reading a household: no argument {wrong!r}{did_you_mean(wrong, known)} ({', '.join(known)})"
+            ) from None
 
     def open(
         self,
@@ -121,7 +127,7 @@ class Disaggregator:
         """Look a household over, once, for how often it uses each appliance. DataError where it cannot be read."""
         reading = reading or self.reading()
         if reading.period != self.period:
-            raise UsageError(f"data.period={reading.period:g}: these weights work on {self.period:g} s")
+            raise UsageError(f"{reading.prefix}period={reading.period:g}: these weights work on {self.period:g} s")
         if unknown := set(usage or {}) - {a.key for a in self.appliances}:
             raise UsageError(f"usage: these weights do not know {', '.join(sorted(unknown))}")
 
@@ -155,12 +161,10 @@ class Disaggregator:
             yield Piece(house, self.appliances, members, self.calibration.bounds(members), said)
 
     def ensemble(self, options: PowerSampling | None = None) -> Ensemble:
-        """The network, ready, and how it is asked."""
-        config = replace(self.config, sample=options or PowerSampling())
-        plan = plan_of(plugins.load(PLUGIN, tuple(config.extensions)), self.process, config)
-        ready(self.model, config.device)
-        window, batch = config.net.window, config.sample.batch
-        return Ensemble(self.model, self.process, plan, self.appliances, window, self.period, batch, window // 5)
+        """The model, and how it is asked. UsageError for an unknown sampler."""
+        options, window = options or PowerSampling(), self.config.net.window
+        self.pipeline.plan(options)
+        return Ensemble(self.pipeline, options, self.appliances, window, self.period, window // 5)
 
 
 def parts(house: Household, days: float = DAYS) -> Iterator[Household]:

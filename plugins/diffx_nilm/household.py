@@ -25,8 +25,8 @@ class Household:
     name: str
     start: pd.Timestamp
     period: float
-    mains: np.ndarray
-    parts: Mapping[str, np.ndarray] = field(default_factory=dict)
+    mains: np.ndarray = field(repr=False)
+    parts: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False)
     power: str = "unknown"
     notes: tuple[str, ...] = ()
 

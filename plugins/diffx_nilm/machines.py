@@ -1,4 +1,4 @@
-"""Machines that nobody metered: runs of the simulator's cycles, over wider ranges than any home has.
+"""Machines that nobody metered: activations of the simulator's cycles, over wider ranges than any home has.
 
 Two metered homes have one washing machine each, and a network that has seen no third takes theirs for all there are.
 """

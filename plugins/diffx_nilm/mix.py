@@ -31,11 +31,11 @@ Item = dict[str, Any]
 class Recipe:
     """How a mixed window comes about.
 
-    ``real``: share of windows left as they were measured, parts and rest together. ``made_up``: share of the
-    appliances in the others that are machines of :mod:`.machines`. ``spread``: how much weaker or stronger a metered
-    run is laid in than it was, as a share. ``others``: mean number of other loads. ``ceiling``: W that the mains meter
-    clips at. ``gaps``: share of windows in which the mains are not known for a while. ``unsaid``: share in which nobody
-    says how often an appliance is used.
+    ``real``: share of windows left as they were measured, parts and rest together. ``made_up``: share of the appliances
+    in the others that are machines of :mod:`.machines`. ``spread``: how much weaker or stronger a metered activation is
+    laid in than it was, as a share. ``others``: mean number of other loads. ``ceiling``: W that the mains meter clips
+    at. ``gaps``: share of windows in which the mains are not known for a while. ``unsaid``: share in which nobody says
+    how often an appliance is used.
     """
 
     real: float = 0.3
@@ -50,15 +50,15 @@ class Recipe:
 class Mixture:
     """Item number -> ``{"x": parts / scale [A, T], "mains": maps [3, T], "<appliance>_usage": place}``.
 
-    Each is a function of (seed, number). The usage of an appliance, runs a day as :func:`place` scales them, is what
-    the window was drawn with: evenly, in the logarithm, from rarely to often for a mixed window, where runs come as a
-    Poisson process of that rate; the house's own for a measured one. So a network learns p(parts | mains, how often
-    each is used), and is not tied to the habits of the few homes that it was trained on.
+    Each is a function of (seed, number). The usage of an appliance, activations a day as :func:`place` scales them, is
+    what the window was drawn with: evenly, in the logarithm, from rarely to often for a mixed window, where activations
+    come as a Poisson process of that rate; the house's own for a measured one. So a network learns p(parts | mains, how
+    often each is used), and is not tied to the habits of the few homes that it was trained on.
 
     Args:
         width: T, in periods. period: seconds. count: how many items the set has; each is another.
 
-    Raises DataError where a house has no ``width`` known periods in a row, or nobody has a run of an appliance.
+    Raises DataError where a house has no ``width`` known periods in a row, or nobody has an activation of an appliance.
     """
 
     def __init__(
@@ -77,12 +77,12 @@ class Mixture:
         for house in self.houses:
             if len(house) < width or not (house.unknown[width:] == house.unknown[:-width]).any():
                 raise DataError(f"{house.name}: never {width} known periods in a row")
-        self.sources = [[h for h in self.houses if len(h.runs[a])] for a in range(len(self.appliances))]
+        self.sources = [[h for h in self.houses if len(h.activations[a])] for a in range(len(self.appliances))]
         if lacking := [a.key for a, found in zip(self.appliances, self.sources, strict=True) if not found]:
-            raise DataError(f"{', '.join(h.name for h in self.houses)}: no run of {', '.join(lacking)}")
+            raise DataError(f"{', '.join(h.name for h in self.houses)}: no activation of {', '.join(lacking)}")
         self.scale = np.array([[a.scale] for a in self.appliances], np.float32)
         self.longest = [
-            max(int(np.ptp(h.runs[a], axis=1).max()) for h in found) for a, found in enumerate(self.sources)
+            max(int(np.ptp(h.activations[a], axis=1).max()) for h in found) for a, found in enumerate(self.sources)
         ]
 
     def __len__(self) -> int:
@@ -101,7 +101,7 @@ class Mixture:
         return {"x": torch.from_numpy(parts / self.scale), "mains": torch.from_numpy(maps(mains)), **said}
 
     def draw(self, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(mains [T], parts [A, T], usage [A]) of an item, float32, W and runs a day."""
+        """(mains [T], parts [A, T], usage [A]) of an item, float32, W and activations a day."""
         rng = self._rng("mix", number)
         house = self.houses[rng.integers(len(self.houses))]
         if rng.random() < self.recipe.real:
@@ -139,7 +139,7 @@ class Mixture:
         return rest, parts * rng.uniform(0.9, 1.1, (len(parts), 1)).astype(np.float32)
 
     def _mixed(self, house: Packed, usage: np.ndarray, rng: Rng) -> tuple[np.ndarray, np.ndarray]:
-        """What is left of one house, now and then backwards, and runs of any house laid over it."""
+        """What is left of one house, now and then backwards, and activations of any house laid over it."""
         first = self._somewhere(house, rng)
         mains, own = house.window(first, first + self.width)
         rest = np.maximum(mains - own.sum(0), 0)
@@ -148,16 +148,16 @@ class Mixture:
         parts = np.zeros((len(self.appliances), self.width), np.float32)
         for a, rate in enumerate(usage):
             use = self._machine(a, rng)
-            reach = round(1.25 * self.longest[a])  # a run that began before the window may last into it
+            reach = round(1.25 * self.longest[a])  # what began before the window may last into it
             for _ in range(rng.poisson(rate * (self.width + reach) * self.period / DAY)):
-                run = use(rng)
+                activation = use(rng)
                 at = int(rng.integers(-reach, self.width))
-                if not parts[a, max(at, 0) : max(at + len(run), 0)].any():  # nobody runs one machine twice at once
-                    lay(parts[a], run, at)
+                if not parts[a, max(at, 0) : max(at + len(activation), 0)].any():  # no machine is on twice at once
+                    lay(parts[a], activation, at)
         return rest, parts
 
     def _machine(self, a: int, rng: Rng) -> Callable[[Rng], np.ndarray]:
-        """One appliance of a home: metered, somewhat stronger or weaker, or made up. Each call of it is one run."""
+        """One appliance of a home: metered, somewhat stronger or weaker, or made up. Each call of it is one use."""
         key = self.appliances[a].key
         if key in MACHINES and rng.random() < self.recipe.made_up:
             cycle = MACHINES[key](rng)
@@ -166,15 +166,15 @@ class Mixture:
         strength = rng.uniform(1 - self.recipe.spread, 1 + self.recipe.spread)
 
         def metered(rng: Rng) -> np.ndarray:
-            begin, end = source.runs[a][rng.integers(len(source.runs[a]))]
-            run = stretch(source.window(begin, end)[1][a], rng.uniform(0.8, 1.25))
-            return run * np.float32(strength * rng.uniform(0.96, 1.04))
+            begin, end = source.activations[a][rng.integers(len(source.activations[a]))]
+            activation = stretch(source.window(begin, end)[1][a], rng.uniform(0.8, 1.25))
+            return activation * np.float32(strength * rng.uniform(0.96, 1.04))
 
         return metered
 
 
 def place(usage: Sequence[float] | np.ndarray, appliances: Sequence[Appliance]) -> list[float]:
-    """Where runs a day lie between rarely (0) and often (1), in the logarithm and held inside."""
+    """Where activations a day lie between rarely (0) and often (1), in the logarithm and held inside."""
     pairs = zip(usage, appliances, strict=True)
     return [float(np.clip(np.log(max(u, 1e-9) / a.usage[0]) / np.log(a.usage[1] / a.usage[0]), 0, 1)) for u, a in pairs]
 
@@ -210,13 +210,13 @@ class Windows:
         return {"x": torch.from_numpy(parts / self.scale), "mains": torch.from_numpy(maps(mains)), **said}
 
 
-def stretch(run: np.ndarray, factor: float) -> np.ndarray:
+def stretch(power: np.ndarray, factor: float) -> np.ndarray:
     """Power [n] over ``factor`` times the time, as means of the periods: [round(n factor)], of the same mean power."""
-    n = len(run)
+    n = len(power)
     m = max(round(n * factor), 1)
     if m == n:
-        return run
-    total = np.concatenate([[0.0], np.cumsum(run, dtype=np.float64)])
+        return power
+    total = np.concatenate([[0.0], np.cumsum(power, dtype=np.float64)])
     return (np.diff(np.interp(np.linspace(0, n, m + 1), np.arange(n + 1), total)) * (m / n)).astype(np.float32)
 
 
@@ -232,8 +232,8 @@ def _other(rng: Rng) -> np.ndarray:
     return load
 
 
-def lay(target: np.ndarray, run: np.ndarray, at: int, how: np.ufunc = np.add) -> None:
-    """Lay a run over a window, in place, from ``at`` on; what sticks out is cut off."""
-    low, high = max(at, 0), min(at + len(run), len(target))
+def lay(target: np.ndarray, power: np.ndarray, at: int, how: np.ufunc = np.add) -> None:
+    """Lay an activation over a window, in place, from ``at`` on; what sticks out is cut off."""
+    low, high = max(at, 0), min(at + len(power), len(target))
     if low < high:
-        target[low:high] = how(target[low:high], run[low - at : high - at])
+        target[low:high] = how(target[low:high], power[low - at : high - at])

@@ -7,10 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from diffx.errors import DataError
-from diffx.io import checkpoint
+from diffx.data.packed import pack_arrays, read_arrays
 
 from .activations import activations
 from .appliances import Appliance
@@ -18,6 +16,7 @@ from .household import DAY, Household
 
 _UNIT = 0.1  # W
 _UNKNOWN = 2**16 - 1
+KIND = "nilm houses 2"
 
 
 @dataclass(frozen=True)
@@ -25,14 +24,14 @@ class Packed:
     """One household.
 
     ``mains`` uint16 [T] and ``parts`` uint16 [A, T]: tenths of a watt, to 6553.4 W, and 65535 where not known. Where
-    one of them is not known, none is. ``runs``: the activations of each appliance, int64 [n, 2]. ``unknown``: how many
+    one of them is not known, none is. ``activations``: of each appliance, int64 [n, 2]. ``unknown``: how many
     periods before each position are not known, int32 [T + 1].
     """
 
     name: str
     mains: np.ndarray
     parts: np.ndarray
-    runs: tuple[np.ndarray, ...]
+    activations: tuple[np.ndarray, ...]
     unknown: np.ndarray
 
     def __len__(self) -> int:
@@ -48,9 +47,9 @@ class Packed:
         return self.mains[first:stop] * unit, self.parts[:, first:stop] * unit
 
     def a_day(self, period: float) -> list[float]:
-        """Runs of each appliance in a day of known mains; 0 where nothing is known."""
+        """Activations of each appliance in a day of known mains; 0 where nothing is known."""
         days = (len(self) - int(self.unknown[-1])) * period / DAY
-        return [len(runs) / days if days else 0.0 for runs in self.runs]
+        return [len(own) / days if days else 0.0 for own in self.activations]
 
     def split(self, periods: int) -> tuple[Packed, Packed]:
         """(what comes before the last ``periods``, those)."""
@@ -58,9 +57,9 @@ class Packed:
         return self._cut(0, edge), self._cut(edge, len(self))
 
     def _cut(self, first: int, stop: int) -> Packed:
-        runs = tuple(r[(r[:, 0] >= first) & (r[:, 1] <= stop)] - first for r in self.runs)
+        whole = tuple(r[(r[:, 0] >= first) & (r[:, 1] <= stop)] - first for r in self.activations)
         unknown = self.unknown[first : stop + 1] - self.unknown[first]
-        return Packed(self.name, self.mains[first:stop], self.parts[:, first:stop], runs, unknown)
+        return Packed(self.name, self.mains[first:stop], self.parts[:, first:stop], whole, unknown)
 
 
 def pack_house(house: Household, appliances: Sequence[Appliance]) -> Packed:
@@ -73,29 +72,22 @@ def pack_house(house: Household, appliances: Sequence[Appliance]) -> Packed:
 
 def save_packed(path: str | Path, houses: Sequence[Packed], appliances: Sequence[Appliance], period: float) -> None:
     """Write them as one safetensors file: about 10 bytes a period for four appliances."""
-    tensors = {}
-    for i, house in enumerate(houses):
-        tensors[f"{i}.mains"], tensors[f"{i}.parts"] = (torch.from_numpy(v) for v in (house.mains, house.parts))
-    meta = {
-        "kind": "nilm houses",
-        "houses": [house.name for house in houses],
-        "period": period,
-        "appliances": [asdict(appliance) for appliance in appliances],
-    }
-    checkpoint.save(path, tensors, meta)
+    arrays = {f"{i}.mains": house.mains for i, house in enumerate(houses)}
+    arrays |= {f"{i}.parts": house.parts for i, house in enumerate(houses)}
+    names = [house.name for house in houses]
+    pack_arrays(path, KIND, arrays, {"houses": names, "period": period, "appliances": list(map(asdict, appliances))})
 
 
 def load_packed(path: str | Path) -> tuple[tuple[Packed, ...], tuple[Appliance, ...], float]:
-    """(houses, appliances, period). DataError for a file that is something else."""
-    tensors, meta = checkpoint.load(path)
-    if meta.get("kind") != "nilm houses":
-        raise DataError(f"{path}: holds no packed households")
-    appliances = tuple(map(Appliance.of_json, meta["appliances"]))
+    """(houses, appliances, period). Raises DataError for a file that is missing, damaged or something else."""
+    found = read_arrays(path, KIND)
+    appliances = tuple(map(Appliance.of_json, found.index["appliances"]))
+    period = float(found.index["period"])
     houses = tuple(
-        _made(name, tensors[f"{i}.mains"].numpy(), tensors[f"{i}.parts"].numpy(), appliances, meta["period"])
-        for i, name in enumerate(meta["houses"])
+        _made(name, found.arrays[f"{i}.mains"].numpy(), found.arrays[f"{i}.parts"].numpy(), appliances, period)
+        for i, name in enumerate(found.index["houses"])
     )
-    return houses, appliances, float(meta["period"])
+    return houses, appliances, period
 
 
 def _coded(power: np.ndarray) -> np.ndarray:
@@ -105,6 +97,6 @@ def _coded(power: np.ndarray) -> np.ndarray:
 
 def _made(name: str, mains: np.ndarray, parts: np.ndarray, appliances: Sequence[Appliance], period: float) -> Packed:
     watts = np.where(parts == _UNKNOWN, np.nan, parts * np.float32(_UNIT))
-    runs = tuple(activations(part, appliance, period) for part, appliance in zip(watts, appliances, strict=True))
+    own = tuple(activations(part, appliance, period) for part, appliance in zip(watts, appliances, strict=True))
     unknown = np.concatenate([[0], np.cumsum(mains == _UNKNOWN)]).astype(np.int32)
-    return Packed(name, mains, parts, runs, unknown)
+    return Packed(name, mains, parts, own, unknown)

@@ -5,57 +5,30 @@ What is estimated stands above the line; what was metered, if anything was, hang
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from .activations import runs
+from diffx.run.figures import FAINT, INK, LINE, MUTED, PALETTE, sheet
+
+from .activations import segments
 from .appliances import Appliance
+from .evaluate.days import telling
 from .household import Household
 from .result import Piece
 
-INK, MUTED, LINE, FAINT = "#1b1d21", "#62676f", "#a3a7ad", "#e4e4e1"
 MAINS, MAINS_EDGE = "#e3e5e8", "#b4b9c0"
-_OWN = {"kettle": "#c8553d", "dishwasher": "#2f6fde", "washing_machine": "#2f9e77", "microwave": "#d99a1c"}
-_MORE = ("#8a63d2", "#7a5c43", "#c04f86", "#3f8fa8", "#8a8f2a", "#5f6b7a")
-
-STYLE = {
-    "font.size": 9.5,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": LINE,
-    "axes.labelcolor": MUTED,
-    "axes.titlesize": 10,
-    "axes.titlelocation": "left",
-    "axes.titlecolor": INK,
-    "axes.axisbelow": True,
-    "xtick.color": LINE,
-    "ytick.color": LINE,
-    "xtick.labelcolor": MUTED,
-    "ytick.labelcolor": MUTED,
-    "text.color": INK,
-    "legend.frameon": False,
-    "legend.labelcolor": MUTED,
-    "hatch.linewidth": 0.6,
-}
-
-
-@contextmanager
-def sheet(width: float, height: float) -> Iterator[Any]:
-    """A Matplotlib figure of that many inches in the house's style; nothing global changes."""
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
-
-    with rc_context(STYLE):
-        yield Figure(figsize=(width, height), layout="constrained")
+WIDE = 9.0  # inches, of most pictures
+_KNOWN = ("dishwasher", "kettle", "washing_machine", "microwave")  # these have the first colours, always
 
 
 def colours(appliances: Sequence[Appliance]) -> dict[str, str]:
     """Key -> colour: always the same for the usual ones, and no two alike up to ten."""
-    others = [a.key for a in appliances if a.key not in _OWN]
-    return {a.key: _OWN.get(a.key) or _MORE[others.index(a.key) % len(_MORE)] for a in appliances}
+    own = dict(zip(_KNOWN, PALETTE, strict=False))
+    more = PALETTE[len(own) :]
+    others = [a.key for a in appliances if a.key not in own]
+    return {a.key: own.get(a.key) or more[others.index(a.key) % len(more)] for a in appliances}
 
 
 def spoken(appliance: Appliance) -> str:
@@ -69,11 +42,11 @@ def titled(appliance: Appliance) -> str:
 
 
 def days(pieces: Sequence[Piece]) -> Any:
-    """One row a day: mains in grey, the median parts stacked before it, darkened from 5 to 95 % of their sum."""
+    """One row a day: mains in grey, the median parts stacked in front, darkened from 5 to 95 % of their sum."""
     appliances = pieces[0].appliances
     keys = [a.key for a in appliances]
     metered = [a for a in appliances if all(a.key in piece.household.parts for piece in pieces)]
-    with sheet(11, 0.75 + (2.5 if metered else 1.85) * len(pieces)) as figure:
+    with sheet(WIDE, 0.75 + (2.5 if metered else 1.85) * len(pieces)) as figure:
         rows = figure.subplots(len(pieces), 1, sharey=True, squeeze=False)[:, 0]
         for axes, piece in zip(rows, pieces, strict=True):
             house = piece.household
@@ -84,7 +57,7 @@ def days(pieces: Sequence[Piece]) -> Any:
             _stack(axes, house, house.parts, metered, sign=-1)
             _frame(axes, house, f"{house.start:%A} {house.start.day} {house.start:%B %Y}", bool(metered))
         rows[-1].set_xlabel(_clock(pieces[0].household))
-        figure.legend(*_legend(rows), loc="outside upper left", ncols=3 + len(appliances))
+        figure.legend(*_legend(rows), loc="outside upper left", ncols=4)
     return figure
 
 
@@ -96,7 +69,7 @@ def closeup(piece: Piece) -> Any:
     tint = colours(piece.appliances)
     house = piece.household
     metered = any(a.key in house.parts for a in piece.appliances)
-    with sheet(11, 0.9 + (1.5 if metered else 1.3) * (1 + len(piece.appliances))) as figure:
+    with sheet(WIDE, 0.9 + (1.5 if metered else 1.3) * (1 + len(piece.appliances))) as figure:
         rows = figure.subplots(1 + len(piece.appliances), 1, sharex=True)
         _mains(rows[0], house)
         _frame(rows[0], house, "Household", False)
@@ -122,22 +95,20 @@ def closeup(piece: Piece) -> Any:
 
 
 def parts(houses: Sequence[Household], appliances: Sequence[Appliance]) -> Any:
-    """One row a day: mains in grey, and its parts stacked before it."""
-    with sheet(11, 0.75 + 1.85 * len(houses)) as figure:
+    """One row a day: mains in grey, and its parts stacked in front."""
+    with sheet(WIDE, 0.75 + 1.85 * len(houses)) as figure:
         rows = figure.subplots(len(houses), 1, sharey=True, squeeze=False)[:, 0]
         for axes, house in zip(rows, houses, strict=True):
             _mains(axes, house)
             _stack(axes, house, house.parts, appliances)
             _frame(axes, house, f"{house.start:%A} {house.start.day} {house.start:%B %Y}", False)
         rows[-1].set_xlabel(_clock(houses[0]))
-        figure.legend(*_legend(rows), loc="outside upper left", ncols=2 + len(appliances))
+        figure.legend(*_legend(rows), loc="outside upper left", ncols=4)
     return figure
 
 
 def busiest(day: Piece, hours: float = 6.0) -> Piece:
     """The hours of a day in which most appliances use energy."""
-    from .digest import telling
-
     length = round(hours * 3600 / day.household.period)
     starts = range(0, max(len(day.household) - length, 0) + 1, max(length // 12, 1))
     return max((day.cut(first, first + length) for first in starts), key=telling)
@@ -148,7 +119,7 @@ def _mains(axes: Any, house: Household) -> None:
     grey = {"facecolor": MAINS, "edgecolor": MAINS_EDGE, "linewidth": 0.4, "label": "household"}
     _fill(axes, house, 0 * house.mains, house.mains, **grey)
     dots = {"facecolor": "none", "edgecolor": MAINS_EDGE, "hatch": "....", "linewidth": 0, "label": "not known"}
-    for first, stop in runs(np.isnan(house.mains)) * house.period / 3600:
+    for first, stop in segments(np.isnan(house.mains)) * house.period / 3600:
         axes.axvspan(first, stop, **dots)
 
 
@@ -157,13 +128,13 @@ def _stack(
 ) -> None:
     """Powers on one another, upwards or downwards."""
     tint = colours(appliances)
-    floor = np.zeros(len(house))
+    base = np.zeros(len(house))
     for appliance in appliances:
         own = np.nan_to_num(power[appliance.key])
         name = {"color": tint[appliance.key], "label": spoken(appliance)}
         # the line makes half a minute visible; where there is nothing it would be a frame of what lies below
-        _fill(axes, house, floor, floor + sign * own, where=np.repeat(own > 1, 2), linewidth=0.4, **name)
-        floor = floor + sign * own
+        _fill(axes, house, base, base + sign * own, where=np.repeat(own > 1, 2), linewidth=0.4, **name)
+        base = base + sign * own
 
 
 def _fill(axes: Any, house: Household, low: np.ndarray, high: np.ndarray, **how: Any) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import diffx
-from diffx.condition import Map, Number
+from diffx.condition import Scalar, Spatial
 from diffx.data.spec import Spec
 
 from .appliances import usage_key
@@ -33,24 +33,5 @@ def diffx_data(cfg: PowerConfig, split: str) -> Any:
 
 @diffx.hookimpl
 def diffx_conditioning(cfg: PowerConfig, spec: Spec) -> Mapping[str, Any]:
-    usage = {usage_key(name): Number(0, 1, cfg.net.condition) for name in cfg.appliances}
-    return {"mains": Map(MAPS, spec.size), **usage}
-
-
-@diffx.hookimpl
-def diffx_tasks() -> Mapping[str, Callable[[Any], None]]:
-    from .tasks.calibrate import calibrate
-    from .tasks.disaggregate import disaggregate
-    from .tasks.evaluate import evaluate
-    from .tasks.pack import pack
-    from .tasks.simulate import simulate
-    from .tasks.train import train
-
-    return {
-        "disaggregate": disaggregate,
-        "simulate": simulate,
-        "pack": pack,
-        "train": train,
-        "evaluate": evaluate,
-        "calibrate": calibrate,
-    }
+    usage = {usage_key(name): Scalar(0, 1, cfg.net.condition) for name in cfg.appliances}
+    return {"mains": Spatial(MAPS, spec.size), **usage}

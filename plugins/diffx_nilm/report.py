@@ -9,34 +9,34 @@ import pandas as pd
 
 from . import charts, pictures
 from .digest import Digest
+from .evaluate import charts as compare_charts
+from .evaluate import report as compare_report
 
 BANDS = (
-    "The intervals are calibrated: widened until, in homes that the network never saw, nine in ten of them held what "
-    "the meters said."
+    "The intervals are calibrated: they were widened until, in homes that the network never saw, nine in ten of them "
+    "held the metered energy."
 )
-RAW = "The intervals are those of the samples: these weights have not been calibrated (task=calibrate)."
+RAW = "The intervals are not calibrated: see the notes at the top."
 SIMULATED = (
-    "No data.file was given, so this household is made up: a simulator drew its appliances and habits. The figures "
-    "show what a report looks like, not how good the estimate is in real homes (docs/nilm.md says that)."
+    "No data.file was given, so this household is simulated, with its appliances and habits. The figures show what a "
+    "report looks like, not how good the estimate is in real homes; diffx docs nilm gives those figures."
 )
-_KWH = ["kWh", "kWh_low", "kWh_high"]
 
 
 def totals(digest: Digest) -> pd.DataFrame:
     """Energy of the whole time by appliance: kWh, kWh_low, kWh_high, share of the mains, runs_a_day.
 
-    The ends of the days' intervals are added up, as if all days were wrong in the same way: what is mistaken in a home
-    is mistaken every day, so this is cautious where samples of the total would be too sure.
+    The interval is of the samples' totals, widened as the calibration says: intervals of days do not add up.
     """
-    table = digest.energies.table()
-    by = table.groupby("appliance", sort=False)
-    out = by[_KWH].sum()
-    out["share"] = out["kWh"] / by["mains_kWh"].sum()
+    out = digest.energies.total()
+    out["share"] = out["kWh"] / out["mains_kWh"]
     out["runs_a_day"] = digest.habits.a_day
     return out
 
 
-def write(run: Any, digest: Digest, facts: Mapping[str, Any], weights: Mapping[str, Any], simulated: bool) -> None:
+def write(
+    run: Any, digest: Digest, facts: Mapping[str, Any], weights: Mapping[str, Any], simulated: bool, calibrated: bool
+) -> None:
     """All sections; ``facts`` go to the top, ``weights`` to the end."""
     report = run.report
     figures = {
@@ -48,21 +48,17 @@ def write(run: Any, digest: Digest, facts: Mapping[str, Any], weights: Mapping[s
     report.facts(_headline(digest, whole) | dict(facts))
     if simulated:
         report.text("A simulated household", SIMULATED)
-    calibrated = bool(weights.get("calibration"))
-    caption = f"Expected energy and its 90 % interval. {BANDS if calibrated else RAW} The total's adds up "
-    caption += "those of the days, as if all days were wrong in the same way."
+    caption = "Expected energy of the whole time, and the 90 % interval of the samples' totals. "
+    caption += BANDS if calibrated else RAW
     report.table("Energy by appliance", _energy_rows(digest, whole), caption)
-    days = digest.days.list()
+    days = digest.days.in_order()
     if days:
         _pictures(report, digest, table, days)
     if figures:
-        metered = [digest.metered[key] for key in figures]
         report.picture(
-            "Can it be trusted here?",
-            charts.honesty(metered, list(figures.values())),
-            "Against the household's own meters. Left: of all the time that an appliance was called on with some "
-            "probability, how often it was; on the dashed line what is said comes true. Right: how much of the metered "
-            "power (while on) and of the days' energies lies within the intervals; the line is what they promise.",
+            "Reliability and interval coverage",
+            compare_charts.calibration([digest.metered[key].trial for key in figures], list(figures.values())),
+            compare_report.CALIBRATION,
         )
         report.table("Beside the meters", [_figure_row(digest, key, of) for key, of in figures.items()], _FIGURES)
     if digest.notes:
@@ -72,8 +68,8 @@ def write(run: Any, digest: Digest, facts: Mapping[str, Any], weights: Mapping[s
 
 
 _FIGURES = (
-    "Mean absolute error; F1, the balance of found and false periods on; share of active periods, and of days' "
-    "energies, inside of the 90 % interval. docs/nilm.md defines them."
+    "MAE: mean absolute error. F1: balance of the periods on that are found and those that are false. Coverage: share "
+    "of active periods, and of days' energies, inside the 90 % interval. diffx docs nilm defines all of them."
 )
 
 
@@ -100,11 +96,11 @@ def _energy_rows(digest: Digest, whole: pd.DataFrame) -> list[dict[str, Any]]:
         row = {"appliance": pictures.spoken(appliance), "energy (kWh)": round(own["kWh"], 2)}
         row["90 % interval"] = (round(own["kWh_low"], 2), round(own["kWh_high"], 2))
         row["share of the household (%)"] = round(100 * own["share"], 1)
-        row["runs a day"] = round(own["runs_a_day"], 2)
+        row["activations a day"] = round(own["runs_a_day"], 2)
         if appliance.key in digest.metered:
             meter = digest.metered[appliance.key]
             row["metered (kWh)"] = round(meter.totals[0] / 1000, 2)
-            row["metered runs a day"] = round(float(meter.habits.a_day[0]), 2)
+            row["metered activations a day"] = round(float(meter.habits.a_day[0]), 2)
         rows.append(row)
     rest = {"appliance": "everything else", "energy (kWh)": round(_mains(digest) - whole["kWh"].sum(), 2)}
     return [*rows, {**rest, "share of the household (%)": round(100 * (1 - whole["share"].sum()), 1)}]
@@ -117,54 +113,59 @@ def _mains(digest: Digest) -> float:
 
 def _pictures(report: Any, digest: Digest, table: pd.DataFrame, days: list) -> None:
     appliances, metered = digest.appliances, digest.metered
-    dots = " Dots are what the meters said." if metered else ""
-    _, span = charts.spans(table, {})
+    dots = " Dots: metered." if metered else ""
+    span = charts.span_of(table)
     report.picture(
         f"Energy by {span}",
-        charts.energy(table, appliances, {key: one.energy() for key, one in metered.items()}),
-        f"Expected energy with 90 % intervals.{dots} Hatched: less than half of the day is known. What is not known "
-        "is in none of the energies.",
+        charts.energy(
+            digest.energies.table(span), appliances, {key: one.energy() for key, one in metered.items()}, span
+        ),
+        f"Expected energy with 90 % intervals.{dots} Hatched: less than half of it is known. Times that are not known "
+        "count for no energy.",
     )
-    below = " Below the line, on the same scale: what the meters said." if metered else ""
+    below = " Below the line, on the same scale: metered power." if metered else ""
     report.picture(
         "The most telling days",
         pictures.days(days),
-        "What the household drew, and the most likely power of each appliance, one on the other. Darkened: from 5 to "
-        f"95 % of their sum, so a dark block is one that may not be there.{below}",
+        "The power of the household, and the most likely power of each appliance, stacked. Dark: from 5 to 95 % of "
+        f"their sum, so a dark block is one that may not be there.{below}",
     )
-    best = digest.days.best()
-    assert best is not None
+    best = digest.days.ranked()[0]
     report.picture(
         f"A closer look at {best.household.start:%A}",
         pictures.closeup(pictures.busiest(best)),
-        "The busiest hours, appliance by appliance: median, and bands that hold the truth half and nine tenths of the "
-        "time. Two bands in one place are a run that could be of either.",
+        "The busiest hours, appliance by appliance: the median, and bands at the levels of 50 and 90 %. Where two "
+        "appliances have a band at the same time, the activation could be of either.",
     )
-    lines = " The line is what the meters said." if metered else ""
+    lines = " The line: metered." if metered else ""
     report.picture(
-        "When they run",
+        "When they are used",
         charts.habits(digest.habits.hours, appliances, {key: one.habits.hours[0] for key, one in metered.items()}),
-        f"Minutes on that are expected in each hour of the day, over all days.{lines}",
+        f"Expected minutes on in each hour of the day, over all days.{lines}",
     )
 
 
-def _figure_row(digest: Digest, key: str, of: Mapping[str, float]) -> dict[str, Any]:
+def _figure_row(digest: Digest, key: str, of: Mapping[str, Any]) -> dict[str, Any]:
     appliance = next(a for a in digest.appliances if a.key == key)
     metered, expected = digest.metered[key].totals / 1000
     return {
         "appliance": pictures.spoken(appliance),
         "metered (kWh)": round(metered, 2),
         "estimate then (kWh)": round(expected, 2),
-        "MAE (W)": _finite(of["mae"], 1),
-        "F1": _finite(of["f1"], 2),
-        "power within (%)": _finite(100 * of["coverage90"], 0),
-        "days within (%)": _finite(100 * of["energy_coverage90"], 0),
+        "MAE (W)": _round(of["mae"], 1),
+        "F1": _round(of["f1"], 2),
+        "coverage of power (%)": _percent(of["coverage90"]),
+        "coverage of days (%)": _percent(of["energy_coverage90"]),
         "days": of["n_days"],
     }
 
 
-def _finite(value: float, digits: int) -> float | None:
-    return round(value, digits) if value == value else None
+def _round(value: float | None, digits: int) -> float | None:
+    return None if value is None else round(value, digits)
+
+
+def _percent(share: float | None) -> int | None:
+    return None if share is None else round(100 * share)
 
 
 def _weights(weights: Mapping[str, Any], calibrated: bool) -> list[dict[str, Any]]:

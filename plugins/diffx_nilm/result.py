@@ -27,9 +27,9 @@ class Piece:
 
     household: Household
     appliances: tuple[Appliance, ...]
-    members: np.ndarray
-    bounds: Mapping[float, tuple[np.ndarray, np.ndarray]]
-    said: np.ndarray | None = None
+    members: np.ndarray = field(repr=False)
+    bounds: Mapping[float, tuple[np.ndarray, np.ndarray]] = field(repr=False)
+    said: np.ndarray | None = field(default=None, repr=False)
 
     @cached_property
     def median(self) -> np.ndarray:
@@ -63,6 +63,9 @@ class Piece:
         return pd.DataFrame(columns)
 
 
+_ENERGIES = ("kWh", "kWh_low", "kWh_high", "mains_kWh", "known")
+
+
 @dataclass
 class _Day:
     """``known`` periods, and in them the energies of mains and members [M, A], Wh."""
@@ -94,33 +97,58 @@ class Energies:
             kept.mains += float(house.mains[at].sum(dtype=np.float64)) * hours
             kept.members = kept.members + piece.members[:, :, at].sum(-1, dtype=np.float64) * hours
 
-    def table(self) -> pd.DataFrame:
-        """One row a day and appliance: Date, appliance, kWh, kWh_low and kWh_high (90 %), mains_kWh, known.
+    def table(self, span: str = "day") -> pd.DataFrame:
+        """One row a day, week (from Monday) or month and appliance: Date (its first day), appliance, kWh, kWh_low and
+        kWh_high (90 %), mains_kWh, known.
 
         ``kWh`` is the expected energy, which adds up over days; where a rare use lifts it out of the interval, the
-        interval reaches as far. ``known``: share of the day's mains that were known, of 23 or 25 hours where the clock
-        is changed; what was not is in none of the energies, and NaN where nothing was.
+        interval reaches as far. Intervals do not add up: that of a week is of the samples' weeks. ``known``: share of
+        the mains that were known, of 23 or 25 hours where the clock is changed; what was not is in none of the
+        energies, and NaN where nothing was.
         """
-        rows = []
-        for day, kept in sorted(self._days.items()):
-            known = min(kept.known * self._period / seconds(day, self._zone), 1.0)
-            low, high = (
-                self.calibration.energy(kept.members) if kept.known else (np.full(len(self.appliances), np.nan),) * 2
-            )
-            for a, appliance in enumerate(self.appliances):
-                energy = float(kept.members[:, a].mean()) if kept.known else np.nan
-                row = {"Date": pd.Timestamp(day), "appliance": appliance.key, "kWh": energy / 1000}
-                row |= {"kWh_low": min(low[a], energy) / 1000, "kWh_high": max(high[a], energy) / 1000}
-                rows.append({**row, "mains_kWh": kept.mains / 1000 if kept.known else np.nan, "known": known})
-        return pd.DataFrame(rows)
+        groups: dict[np.datetime64, list[np.datetime64]] = {}
+        for day in sorted(self._days):
+            groups.setdefault(start_of(day, span), []).append(day)
+        return pd.DataFrame([row for first, days in groups.items() for row in self._rows(first, days)])
+
+    def total(self) -> pd.DataFrame:
+        """Of the whole time, by appliance: kWh, kWh_low and kWh_high (90 %), mains_kWh, known."""
+        days = sorted(self._days)
+        rows = self._rows(days[0], days) if days else []
+        return pd.DataFrame(rows, columns=["appliance", *_ENERGIES]).set_index("appliance")
+
+    def _rows(self, first: np.datetime64, days: Sequence[np.datetime64]) -> list[dict[str, Any]]:
+        """Of these days together, one row an appliance."""
+        kept = [self._days[day] for day in days]
+        filled = [day for day in kept if day.known]
+        known = sum(day.known for day in kept) * self._period / sum(seconds(day, self._zone) for day in days)
+        none = np.full(len(self.appliances), np.nan)
+        energy, low, high, mains = none, none, none, np.nan
+        if filled:
+            members = sum(day.members for day in filled)
+            energy, (low, high) = members.mean(0), self.calibration.energy(members, len(filled))
+            mains = sum(day.mains for day in filled) / 1000
+        return [
+            {
+                "Date": pd.Timestamp(first),
+                "appliance": appliance.key,
+                "kWh": energy[a] / 1000,
+                "kWh_low": min(low[a], energy[a]) / 1000,
+                "kWh_high": max(high[a], energy[a]) / 1000,
+                "mains_kWh": mains,
+                "known": min(known, 1.0),
+            }
+            for a, appliance in enumerate(self.appliances)
+        ]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Result:
-    """A whole household: :class:`Piece` after piece, without the members.
+    """A whole household: :class:`Piece` after piece, without the members; printed, a short summary.
 
-    ``power``: :meth:`Piece.frame` of all of it. ``energy``: :meth:`Energies.table`. ``usage``: runs a day of each
-    appliance that were found, or given. ``facts``: weights, members, seconds and notes.
+    ``power``: :meth:`Piece.frame` of all of it. ``energy``: :meth:`Energies.table`, ``total``: :meth:`Energies.total`.
+    ``usage``: activations a day of each appliance that were found, or given. ``facts``: weights, members,
+    seconds and notes.
     """
 
     household: Household
@@ -129,6 +157,24 @@ class Result:
     energy: pd.DataFrame
     usage: Mapping[str, float]
     facts: Mapping[str, Any] = field(default_factory=dict)
+    total: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+    def __repr__(self) -> str:
+        """The household, and the energy of each appliance over the whole time."""
+        house = self.household
+        known = float(np.isfinite(house.mains).mean()) if len(house) else 0.0
+        mains = float(self.energy.groupby("Date")["mains_kWh"].first().sum())
+        lines = [
+            f"Result of {house.name}: {house.start:%Y-%m-%d %H:%M}, {house.days:.3g} days every {house.period:g} s, "
+            f"mains known {known:.0%} of them, {mains:.4g} kWh"
+        ]
+        sums = self.total[["kWh", "kWh_low", "kWh_high"]] if len(self.total) else self.total
+        wide = max(map(len, sums.index), default=0)
+        for key, (kwh, low, high) in zip(sums.index, sums.to_numpy(), strict=True):
+            often = f", {self.usage[key]:.2g} activations a day" if key in self.usage else ""
+            lines.append(f"  {key:<{wide}}  {kwh:7.2f} kWh (90 %: {low:.2f} to {high:.2f}){often}")
+        columns = "in .power (W, bands, probability of being on) and .energy (kWh of each day)"
+        return "\n".join([*lines, f"  {columns}"])
 
 
 def joined(
@@ -144,9 +190,8 @@ def joined(
         appliances = piece.appliances
     if energies is None:
         raise ValueError("no piece to join")
-    return Result(
-        one_household(houses), appliances, pd.concat(frames, ignore_index=True), energies.table(), usage, facts
-    )
+    power = pd.concat(frames, ignore_index=True)
+    return Result(one_household(houses), appliances, power, energies.table(), usage, facts, energies.total())
 
 
 def one_household(houses: Sequence[Household]) -> Household:
@@ -174,6 +219,13 @@ def one_piece(pieces: Sequence[Piece]) -> Piece:
 def dates(house: Household) -> np.ndarray:
     """The day, local where there is a time zone, that each period begins in: datetime64[D] [T]."""
     return house.index.tz_localize(None).to_numpy().astype("datetime64[D]")
+
+
+def start_of(day: np.datetime64, span: str) -> np.datetime64:
+    """The first day of the day, week or month that a day lies in."""
+    if span == "week":
+        return day - (day.astype("datetime64[D]").astype(int) + 3) % 7  # 1 January 1970 was a Thursday
+    return day.astype("datetime64[M]").astype("datetime64[D]") if span == "month" else day
 
 
 def seconds(day: np.datetime64, zone: Any = None) -> float:

@@ -2,10 +2,10 @@
 
 What a bump in the mains is depends on how often there is one of its kind: a home that washes twice a day is not one
 that washes twice a month. The network is told the usage, so it can be found by expectation and maximisation: sample
-runs given a usage, count them, take the usage that they speak for, and again.
+activations given a usage, count them, take the usage that they speak for, and again.
 
-A run that is taken for another machine's is counted for the wrong one, more so at every round, and no length of mains
-averages that out. So what is counted is weighed as if it were a week, against a few runs of typical use.
+An activation that is taken for another machine's is counted for the wrong one, more so at every round, and no length of
+mains averages that out. So what is counted is weighed as if it were a week, against a few activations of typical use.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ import numpy as np
 
 from diffx.noise import derive
 
-from .activations import bridged, runs
+from .activations import bridged, segments
 from .appliances import Appliance
 from .ensemble import Ensemble, spread
 from .household import DAY
 from .mix import place
 
 ROUNDS, WINDOWS, MEMBERS = 3, 60, 2
-RUNS, MOST_DAYS = 3.0, 7.0  # what typical use weighs, and at most what was seen
+SEEN, MOST_DAYS = 3.0, 7.0  # what typical use weighs, and at most what was seen
 
 
 def prior(appliance: Appliance) -> float:
-    """Runs a day before anything is seen."""
+    """Activations a day before anything is seen."""
     return appliance.typical or float(np.sqrt(appliance.usage[0] * appliance.usage[1]))
 
 
 def adapted(ensemble: Ensemble, mains: np.ndarray, seed: int = 0) -> list[float]:
-    """Runs a day of each appliance in a home with these mains [T], W.
+    """Activations a day of each appliance in a home with these mains [T], W.
 
-    A run is counted where it begins. With n runs in d days the usage is (3 + n w) / (3 / prior + d w) with
+    An activation is counted where it begins. With n of them in d days the usage is (3 + n w) / (3 / prior + d w) with
     w = min(1, 7 / d): the mean of the posterior of a Poisson rate that was a gamma law of shape 3 before, so that a day
     without a wash does not say "never".
     """
@@ -53,16 +53,16 @@ def adapted(ensemble: Ensemble, mains: np.ndarray, seed: int = 0) -> list[float]
 
 
 def updated(counts: Sequence[float], days: float, members: int, appliances: Sequence[Appliance]) -> list[float]:
-    """Runs a day after ``counts`` of them in ``days`` days of sampled mains, of which ``members`` are the same days."""
+    """Activations a day after ``counts`` of them in ``days`` days of sampled mains, ``members`` times the same days."""
     seen = days / members
     weight = min(1.0, MOST_DAYS / seen) / members if seen else 0.0
     pairs = zip(counts, appliances, strict=True)
-    return [(RUNS + n * weight) / (RUNS / prior(a) + days * weight) for n, a in pairs]
+    return [(SEEN + n * weight) / (SEEN / prior(a) + days * weight) for n, a in pairs]
 
 
 def begun(power: np.ndarray, appliance: Appliance, period: float) -> int:
-    """How many runs begin inside of a window of power [T], W: above the edge for ``min_on``, to the peak at least."""
-    begin, end = bridged(runs(power > appliance.edge), appliance.gap / period).T
+    """How many activations begin inside a window of power [T], W: above the edge for ``min_on``, up to the peak."""
+    begin, end = bridged(segments(power > appliance.edge), appliance.gap / period).T
     long = ((end - begin) * period >= appliance.min_on) | (end == len(power))
     high = np.array([power[b:e].max() >= appliance.peak for b, e in zip(begin, end, strict=True)], dtype=bool)
     return int(((begin > 0) & long & high).sum())

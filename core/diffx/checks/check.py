@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from diffx.config import resolve, schema
 from diffx.config.parse import Mismatch, check
 from diffx.errors import DiffxError
-from diffx.plugins.loader import Plugins, config_type, is_extension
+from diffx.plugins.loader import Plugins, config_type, function_of, is_extension
 from diffx.plugins.registry import Found, manifest_of
 from diffx.plugins.weights import shipped, verify
 
@@ -21,7 +21,7 @@ def check_manifest(found: Found) -> Iterator[str]:
         yield found.error
         return
     for weights in shipped():
-        if weights.plugin == found.name:
+        if (weights.plugin, weights.distribution) == (found.name, found.distribution):
             try:
                 verify(weights)
             except DiffxError as error:
@@ -35,10 +35,11 @@ def check_config(found: Found) -> Iterator[str]:
         return
     before = {name for name in HEAVY if name in sys.modules}
     kind = config_type(found)
-    heavy = [name for name in HEAVY if name in sys.modules and name not in before]
-    if heavy:
-        what = manifest.config or f"{manifest.module} (the manifest names no config)"
-        yield f"importing {what} imports {', '.join(heavy)}: every `--help` and every typo would wait for it"
+    yield from _heavy(manifest.config or f"{manifest.module} (the manifest names no config)", before, "`--help`")
+    if manifest.check:
+        before = {name for name in HEAVY if name in sys.modules}
+        function_of(found, manifest.check)
+        yield from _heavy(manifest.check, before, "mistyped path")
     for option in schema(kind).options.values():
         try:
             check(option, option.default)
@@ -52,6 +53,12 @@ def check_config(found: Found) -> Iterator[str]:
                 yield f"preset {name}: {line.removeprefix('preset: ')}" if name else line
 
 
+def _heavy(what: str, before: set[str], who: str) -> Iterator[str]:
+    heavy = [name for name in HEAVY if name in sys.modules and name not in before]
+    if heavy:
+        yield f"importing {what} imports {', '.join(heavy)}: every {who} and every typo would wait for it"
+
+
 def check_import(found: Found) -> Iterator[str]:
     """What is wrong with its module: import, hooks, tasks."""
     from diffx.plugins.hookspecs import MUST
@@ -62,13 +69,22 @@ def check_import(found: Found) -> Iterator[str]:
     lacking = [hook for hook in must if not plugins.has(hook) and not (hook == "diffx_config" and manifest.config)]
     if lacking:
         yield f"does not answer {', '.join(lacking)}"
-    tasks = plugins.tasks()
     for name in manifest.tasks:
-        if name not in tasks:
-            yield f"its manifest names a task {name!r} that its code does not have"
+        try:
+            plugins.task(name)
+        except DiffxError as error:
+            yield str(error)
     for name in plugins.own("diffx_tasks"):
         if name not in manifest.tasks:
             yield f"its code has a task {name!r} that its manifest does not name"
+
+
+def hints(found: Found) -> Iterator[str]:
+    """What still works and will not in the next version of the plugin API, a line each."""
+    if not found.error:
+        for name, function in Plugins(found.name).own("diffx_tasks").items():
+            reference = f"{getattr(function, '__module__', 'package.module')}:{getattr(function, '__name__', name)}"
+            yield f'diffx_tasks is going: write tasks: {{{name}: {{run: "{reference}", help: ...}}}} in the manifest'
 
 
 LEVELS = {"manifest": check_manifest, "configuration": check_config, "import": check_import}

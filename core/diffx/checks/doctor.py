@@ -15,8 +15,9 @@ from typing import NamedTuple
 
 from diffx import __version__
 from diffx.errors import DiffxError
+from diffx.plugins.packs import packs
 from diffx.plugins.registry import OURS, discover, find, install_hint, manifest_of, missing_requirements, registry_file
-from diffx.plugins.weights import shipped, verify
+from diffx.plugins.weights import absent, shipped, verify
 
 MINIMUM = {"omegaconf": (2, 4), "torch": (2, 11)}
 
@@ -72,7 +73,11 @@ def _python() -> Iterator[Check]:
 
 
 def _torch() -> Iterator[Check]:
-    done = subprocess.run([sys.executable, "-c", _PROBE], capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run([sys.executable, "-c", _PROBE], capture_output=True, text=True, errors="replace")
+    except OSError as error:
+        yield Check("torch works", False, f"{sys.executable} does not start: {error.strerror}")
+        return
     if done.returncode != 0:
         last = (done.stderr.strip().splitlines() or [f"the process ended with {done.returncode}"])[-1]
         yield Check("torch works", False, f"{last}: reinstall torch")
@@ -105,6 +110,12 @@ def _plugins() -> Iterator[Check]:
 def _weights() -> Iterator[Check]:
     for weights in shipped():
         try:
-            yield Check(f"weights {weights.id}", True, str(verify(weights)))
+            verify(weights)
+            yield Check(f"weights {weights.id}", True, f"{weights.entry.bytes / 1e6:.1f} MB, {weights.entry.licence}")
         except DiffxError as error:
             yield Check(f"weights {weights.id}", False, str(error))
+    for lacking in absent():
+        yield Check(f"weights {lacking.id}", None, lacking.why)
+    for pack in packs():
+        if pack.error:
+            yield Check(f"weights of {pack.distribution}", False, pack.error)

@@ -17,6 +17,8 @@ from diffx.checks.contract.extension import check_extension
 from diffx.plugins.loader import is_extension
 from diffx.plugins.registry import find
 
+__all__ = ["PluginContract"]
+
 
 def _nothing(problems: Iterator[str]) -> None:
     found = list(problems)
@@ -56,6 +58,9 @@ class PluginContract:
 
     def test_data(self, domain: Domain) -> None:
         _nothing(domain.data())
+
+    def test_saving(self, domain: Domain) -> None:
+        _nothing(domain.saving())
 
     def test_training(self, domain: Domain) -> None:
         _nothing(domain.training())

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 
+from diffx.cli.surroundings import settle
 from diffx.errors import DiffxError, UsageError, did_you_mean
 
 VERBS = {
@@ -13,10 +13,17 @@ VERBS = {
     "plugins": "list, info, new, check, install, remove, block: the plugins",
     "config": "show, copy: the configuration a run would get",
     "weights": "list, verify: the weights that came with the plugins",
+    "runs": "list, compare, open, clean: what was run before",
+    "docs": "print a page of documentation: diffx docs [PAGE]",
     "doctor": "check this installation, and a plugin's with plugin=NAME",
     "completion": "print completion code for bash, zsh or fish",
 }
 HIDDEN = ("_complete",)
+HEAD = """usage: diffx VERB ...
+
+A suite of conditional diffusion models: one core, plugins beside it."""
+FOOT = """diffx VERB --help says more; diffx run plugin=NAME --help shows the options of a plugin.
+--version prints the version; --traceback, anywhere, prints the traceback of an error."""
 INTERRUPTED = 130
 
 
@@ -26,7 +33,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     traceback = "--traceback" in words
     words = [word for word in words if word != "--traceback"]
     try:
-        return _dispatch(words, traceback)
+        settle()
+        code = _dispatch(words, traceback)
+        sys.stdout.flush()
+        return code
     except DiffxError as error:
         _show(error, traceback)
         for line in str(error).splitlines():
@@ -35,9 +45,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("diffx: interrupted", file=sys.stderr)
         return INTERRUPTED
-    except BrokenPipeError:  # `diffx ... | head` has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except Exception as error:
         _show(error, traceback)
         text = " ".join(f"{type(error).__name__}: {error}".split())
@@ -69,14 +76,9 @@ def _dispatch(words: list[str], traceback: bool) -> int:
 
 
 def _help() -> str:
-    lines = ["usage: diffx VERB ...", "", "A suite of conditional diffusion models: one core, plugins beside it.", ""]
-    lines += [f"  {verb:<12}{line}" for verb, line in VERBS.items()]
-    lines += [
-        "",
-        "diffx VERB --help says more; diffx run plugin=NAME --help lists every option of a plugin.",
-        "--version prints the version; --traceback, anywhere, prints the traceback of an error.",
-    ]
-    return "\n".join(lines)
+    from diffx.cli.layout import columns, paragraphs
+
+    return paragraphs(HEAD) + "\n\n" + columns(list(VERBS.items()), indent=2) + "\n\n" + paragraphs(FOOT)
 
 
 def _show(error: BaseException, traceback: bool) -> None:

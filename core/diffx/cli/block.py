@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from diffx.cli.words import Parser
 from diffx.errors import PluginError, did_you_mean
 from diffx.plugins.registry import BLOCKED, canonical, discover
-from diffx.plugins.userfile import choices_file, read_choices, write_choices
+from diffx.plugins.userfile import read_choices, where_choices, write_choices
 
 
 def main(verb: str, words: Sequence[str]) -> int:
     what = "never load a plugin" if verb == "block" else "load a blocked plugin again"
-    parser = Parser(prog=f"diffx plugins {verb}", description=f"{what}; the list is {choices_file()}")
+    parser = Parser(prog=f"diffx plugins {verb}", description=f"{what}; the list is {where_choices()}")
     parser.add_argument("name", help="of a plugin, or of a distribution: then all of its plugins are meant")
     if verb == "block":
         parser.add_argument("reason", nargs="*", help="why, for whoever meets it")

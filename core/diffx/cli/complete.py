@@ -10,6 +10,7 @@ SUBVERBS = {
     "plugins": ("list", "info", "new", "check", "install", "remove", "block", "unblock", "hooks"),
     "config": ("show", "copy"),
     "weights": ("list", "verify"),
+    "runs": ("list", "compare", "open", "clean"),
     "completion": ("bash", "zsh", "fish"),
 }
 
@@ -42,6 +43,10 @@ def candidates(line: str) -> list[str]:
         from diffx.plugins.weights import shipped
 
         options = [w.id for w in shipped()]
+    elif before[0] == "docs":
+        from diffx.cli.docs import pages
+
+        options = pages()
     elif before[0] in ("run", "config", "doctor"):
         options = _values(before, current)
     else:
@@ -80,7 +85,10 @@ def _values(before: Sequence[str], current: str) -> list[str]:
     options = schema(config_type(found)).options
     if not equals:
         return [f"{known}=" for known in options if known != "plugin"]
-    named: dict[str, Iterable[str]] = {"task": manifest.tasks, "preset": manifest.presets, "from": manifest.weights}
+    from diffx.plugins.weights import shipped
+
+    ids = [w.id for w in shipped() if w.plugin == name]
+    named: dict[str, Iterable[str]] = {"task": manifest.tasks, "preset": manifest.presets, "from": ids}
     if key in named:
         values = named[key]
     elif key in options and options[key].choices:

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from diffx.cli.chosen import choose, configure
-from diffx.cli.words import Parser, subverb
+from diffx.cli.words import Parser, print_json, subverb
 from diffx.config import to_yaml
+from diffx.config.dump import flat
 from diffx.errors import UsageError
 
 KNOWN = {
@@ -20,11 +21,16 @@ def main(words: Sequence[str]) -> int:
     name, rest = subverb(words, "config", KNOWN)
     parser = Parser(prog=f"diffx config {name}", description=KNOWN[name])
     parser.add_argument("words", nargs="*", metavar="key=value", help="as for diffx run")
-    if name == "copy":
+    if name == "show":
+        parser.add_argument("--json", action="store_true", help="print JSON, one flat object")
+    else:
         parser.add_argument("--force", action="store_true", help="overwrite the file")
     given = parser.parse_intermixed_args(rest)
     chosen = choose(given.words, f"config {name}")
     if name == "show":
+        if given.json:
+            print_json(dict(flat(configure(chosen, given.words))))
+            return 0
         print(to_yaml(configure(chosen, given.words), everything=True), end="")
         return 0
     names = [word for word in given.words if "=" not in word]

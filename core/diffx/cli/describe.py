@@ -1,36 +1,59 @@
-"""The help of one plugin: its tasks, presets and weights, and every option with default, range, unit and meaning."""
+"""The help of one plugin: its tasks, presets and weights, and its options with default, range, unit and meaning."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from diffx.cli.chosen import Chosen
-from diffx.cli.words import columns
+from diffx.cli.layout import columns, paragraphs
 from diffx.config import Option, schema
 from diffx.config.dump import scalar
 from diffx.config.options import DataConfig, RunConfig, SampleConfig, TrainConfig
 from diffx.config.parse import expected
 from diffx.config.schema import Schema
+from diffx.plugins.weights import absent, shipped
 
 
-def describe(chosen: Chosen) -> str:
-    """The text of `diffx run plugin=NAME --help`."""
+def describe(chosen: Chosen, everything: bool = False) -> str:
+    """The text of `diffx run plugin=NAME --help`: the options people use first, or, with --all, every one."""
     manifest = chosen.manifest
-    parts = [f"usage: diffx run plugin={manifest.name} [key=value ...]\n\n{manifest.name}: {manifest.summary}"]
+    head = f"usage: diffx run plugin={manifest.name} [key=value ...]\n\n{manifest.name}: {manifest.summary}"
+    parts = [paragraphs(head)]
     mark = {manifest.default_task: " (default)"}
-    parts.append(_section("tasks", [(f"task={n}", line + mark.get(n, "")) for n, line in manifest.tasks.items()]))
+    parts.append(_section("tasks", [(f"task={n}", task.help + mark.get(n, "")) for n, task in manifest.tasks.items()]))
     parts.append(_section("presets", [(f"preset={n}", _settings(values)) for n, values in manifest.presets.items()]))
-    weights = [(f"from={n}", f"{w.bytes / 1e6:.1f} MB, {w.licence} {w.card}") for n, w in manifest.weights.items()]
+    mine = [w for w in shipped() if w.plugin == manifest.name]
+    weights = [(f"from={w.id}", f"{w.entry.bytes / 1e6:.1f} MB, {w.entry.licence}") for w in mine]
+    weights += [(f"from={w.id}", w.why) for w in absent() if w.plugin == manifest.name]
     parts.append(_section("weights", weights))
     table = schema(chosen.config_type)
-    common = schema(RunConfig)
+    parts += _every_option(table, manifest.name) if everything else _common_options(table, manifest.name)
+    return "\n\n".join(part for part in parts if part)
+
+
+def _common_options(table: Schema, name: str) -> list[str]:
+    """The marked options, a plugin's own first; where it marks none of its own, those are its top-level ones."""
+    of_every_run = schema(RunConfig).options
+    own = [o for o in table.options.values() if o.key not in of_every_run]
+    own.sort(key=lambda option: "." in option.key)
+    marked = [o for o in own if o.common] or [o for o in own if "." not in o.key]
+    shown = marked + [o for o in table.options.values() if o.common and o.key in of_every_run]
+    left = len(table.options) - len(shown)
+    more = f"{left} more options, in groups: diffx run plugin={name} --help --all"
+    return [_section("options that people use first", [_row(option) for option in shown]), paragraphs(more)]
+
+
+def _every_option(table: Schema, name: str) -> list[str]:
+    of_every_run = schema(RunConfig).options
     top = [option for key, option in table.options.items() if "." not in key]
-    parts.append(_section(f"options of {manifest.name}", [_row(o) for o in top if o.key not in common.options]))
-    parts.append(_section("options of every run", [_row(o) for o in top if o.key in common.options]))
+    parts = [
+        _section(f"options of {name}", [_row(o) for o in top if o.key not in of_every_run]),
+        _section("options of every run", [_row(o) for o in top if o.key in of_every_run]),
+    ]
     for group in table.groups:
         inside = [_row(option) for key, option in table.options.items() if key.rpartition(".")[0] == group]
         parts.append(_section(_title(group, table), inside))
-    return "\n\n".join(part for part in parts if part)
+    return parts
 
 
 def _title(group: str, table: Schema) -> str:

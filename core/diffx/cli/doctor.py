@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from diffx.checks.doctor import examine
-from diffx.cli.words import Parser, columns
+from diffx.cli.layout import columns
+from diffx.cli.words import Parser, print_json
 
 MARKS = {True: "ok", False: "not ok", None: "-"}
 
@@ -13,7 +14,11 @@ MARKS = {True: "ok", False: "not ok", None: "-"}
 def main(words: Sequence[str]) -> int:
     parser = Parser(prog="diffx doctor", description="check this installation, and a plugin's own checks")
     parser.add_argument("plugin", nargs="?", default="", metavar="plugin=NAME", help="a plugin to load and ask as well")
-    name = parser.parse_args(list(words)).plugin.removeprefix("plugin=")
-    checks = examine(name)
-    print(columns([(MARKS[one.well], one.name, one.text) for one in checks]))
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    given = parser.parse_args(list(words))
+    checks = examine(given.plugin.removeprefix("plugin="))
+    if given.json:
+        print_json([check._asdict() for check in checks])
+    else:
+        print(columns([(MARKS[one.well], one.name, one.text) for one in checks]))
     return int(any(one.well is False for one in checks))

@@ -11,11 +11,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from diffx.cli.layout import columns
 from diffx.cli.pip import Request, name_of, pip
-from diffx.cli.words import Parser, columns
+from diffx.cli.words import Parser
 from diffx.errors import DiffxError, PluginError, UsageError
+from diffx.io.home import expanded
+from diffx.plugins.packs import installed
 from diffx.plugins.registry import BLOCKED, canonical, discover
-from diffx.plugins.userfile import choices_file, read_choices, write_choices
+from diffx.plugins.userfile import read_choices, where_choices, write_choices
 
 _FILES = (".whl", ".tar.gz", ".zip")
 
@@ -29,7 +32,7 @@ def main(words: Sequence[str]) -> int:
     parser = Parser(
         prog="diffx plugins install",
         description="run pip in this environment, and remember what was asked for",
-        epilog=f"what is remembered, for --restore: {choices_file()}\nafter -- all words go to pip: -- --index-url URL",
+        epilog=f"what is remembered, for --restore: {where_choices()}\nafter -- all words go to pip: -- --no-deps",
     )
     parser.add_argument("what", nargs="*", help="a name on the index, as pip takes it; a folder (./tides) or a wheel")
     parser.add_argument("-e", "--editable", action="append", default=[], metavar="FOLDER", help="install in place")
@@ -53,7 +56,7 @@ def _local(word: str, *, always: bool = False) -> str:
     looks_like = os.sep in word or word.startswith(".") or word.endswith(_FILES)
     if "://" in word or not (looks_like or always):
         return ""
-    path = Path(word).expanduser().absolute()
+    path = expanded(word).absolute()
     if not path.exists():
         raise UsageError(f"{word}: no such file or folder")
     return str(path.resolve())
@@ -85,18 +88,20 @@ def _pip_install(requests: Sequence[Request], flags: Sequence[str]) -> dict[str,
 
 def _report(requests: Mapping[str, Request]) -> int:
     """Remember what brings plugins and say how they are; the exit code is that of a plugin that cannot be used."""
-    rows = _listed_afresh()
+    rows, every_weights = _listed_afresh("plugins"), _listed_afresh("weights")
     code = 0
     for name, request in requests.items():
         brought = [row for row in rows if canonical(row["distribution"]) == name]
-        if not brought:
+        weights = [row for row in every_weights if canonical(row.get("distribution", "")) == name]
+        if not brought and not weights:
             code = PluginError.exit_code
             line = f"{name or request[-1]} is installed, but brings no plugin (no entry point of the group 'diffx')"
             print(f"diffx: error: {line}: pip uninstall {name}", file=sys.stderr)
             continue
         choices = read_choices()
         write_choices(choices._replace(installed={**choices.installed, name: request}))
-        print(columns([(row["name"], f"{row['distribution']} {row['version']}", row["state"]) for row in brought]))
+        shown = [(row["name"], f"{row['distribution']} {row['version']}", row["state"]) for row in brought]
+        print(columns([*shown, *((row["id"], row["distribution"], row["licence"]) for row in weights)]))
         for row in brought:
             bad = not row["usable"] and not row["state"].startswith("needs ")
             if bad:
@@ -108,9 +113,9 @@ def _report(requests: Mapping[str, Request]) -> int:
     return code
 
 
-def _listed_afresh() -> list[dict[str, Any]]:
+def _listed_afresh(verb: str) -> list[dict[str, Any]]:
     """What is installed now, in a process that sees it."""
-    command = [sys.executable, "-m", "diffx", "plugins", "list", "--json"]
+    command = [sys.executable, "-m", "diffx", verb, "list", "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise PluginError(done.stderr.strip().removeprefix("diffx: error: "))
@@ -120,7 +125,7 @@ def _listed_afresh() -> list[dict[str, Any]]:
 def _restore(flags: Sequence[str]) -> int:
     """Each by itself: one that is gone must not keep the others away."""
     code, wrong = 0, []
-    here = {canonical(found.distribution) for found in discover()}
+    here = installed()
     remembered = read_choices().installed
     for name, request in remembered.items():
         if name in here:
@@ -133,5 +138,5 @@ def _restore(flags: Sequence[str]) -> int:
     if wrong:
         raise PluginError("\n".join(wrong))
     if not remembered:
-        print(f"nothing is remembered in {choices_file()}")
+        print(f"nothing is remembered in {where_choices()}")
     return code

@@ -15,10 +15,26 @@ from string import Template
 
 from diffx.cli.words import Parser
 from diffx.errors import UsageError
+from diffx.io.home import expanded
 from diffx.plugins.manifest import API
 from diffx.plugins.registry import canonical, discover
 
 SCAFFOLD = Path(__file__).resolve().parent / "scaffold"
+# state -> the folders of templates beside those of every project, and what is filled in
+STATES: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {
+    "signal": (("grid", "signal"), {"what": "waves", "dims": "1", "edge": "32", "batch": "32", "shape": "[n, 1, L]"}),
+    "image": (
+        ("grid", "plane"),
+        {"what": "images", "dims": "2", "edge": "16", "batch": "16", "shape": "[n, 1, H, W]"}
+        | {"plane": "all of it", "index": "state[0]"},
+    ),
+    "volume": (
+        ("grid", "plane"),
+        {"what": "volumes", "dims": "3", "edge": "8", "batch": "16", "shape": "[n, 1, D, H, W]"}
+        | {"plane": "the middle", "index": "state[0, state.shape[1] // 2]"},
+    ),
+    "table": (("table",), {"what": "rows", "shape": "{numbers: [n, 2], kinds: [n, 1]}"}),
+}
 
 
 def main(words: Sequence[str]) -> int:
@@ -28,16 +44,18 @@ def main(words: Sequence[str]) -> int:
     )
     parser.add_argument("name", help="of the distribution, such as tidal-curves")
     parser.add_argument("folder", nargs="?", help="to write; default ./NAME")
+    parser.add_argument("--state", choices=STATES, default="signal", help="what the data are; default signal")
     given = parser.parse_args(list(words))
     name, package = names(given.name)
-    target = Path(given.folder or name).expanduser()
-    write(name, package, target)
+    target = expanded(given.folder or name)
+    write(name, package, target, given.state)
     print(
         f"wrote {target}\n\n"
         f"  diffx plugins install -e {_as_path(target)}\n"
         f"  diffx plugins check {package}\n"
         f"  diffx run plugin={package} out=runs/{package}\n"
-        f"  diffx run plugin={package} task=sample from=runs/{package} level=0.5 pace=fast n=4\n\n"
+        f"  diffx run plugin={package} task=sample from=runs/{package} level=0.5 pace=fast n=4\n"
+        f"  diffx run plugin={package} task=evaluate from=runs/{package}\n\n"
         f"{target / 'README.md'} says what is where."
     )
     return 0
@@ -63,18 +81,22 @@ def names(given: str) -> tuple[str, str]:
     return name, package
 
 
-def write(name: str, package: str, target: Path) -> None:
-    """The project, whole or not at all. Raises UsageError where something is there or it cannot be written."""
+def write(name: str, package: str, target: Path, state: str = "signal") -> None:
+    """The project, whole or not at all. Raises UsageError where something is there or it cannot be written.
+
+    state: what its data are, of `STATES`.
+    """
     shown, target = target, target.resolve()
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise UsageError(f"{shown} exists and is not empty: name another folder")
     title = "".join(part.capitalize() for part in package.split("_"))
-    values = {"name": name, "package": package, "title": title, "api": API}
+    folders, of_state = STATES[state]
+    values = {"name": name, "package": package, "title": title, "api": API, **of_state}
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{name}-") as folder:
             whole = Path(folder) / name
-            for source in sorted(SCAFFOLD.rglob("*.tmpl")):
+            for source in _templates(folders):
                 file = whole / _place(source.relative_to(SCAFFOLD), package)
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_text(Template(source.read_text(encoding="utf-8")).substitute(values), encoding="utf-8")
@@ -87,10 +109,16 @@ def write(name: str, package: str, target: Path) -> None:
         raise UsageError(f"{shown}: {error.strerror or error}") from error
 
 
+def _templates(folders: Sequence[str]) -> list[Path]:
+    """The templates of every project, and those of a state."""
+    found = [path for name in ("package", "tests", *folders) for path in (SCAFFOLD / name).rglob("*.tmpl")]
+    return sorted([*SCAFFOLD.glob("*.tmpl"), *found])
+
+
 def _place(template: Path, package: str) -> Path:
-    """package/plugin.py.tmpl -> src/tidal_curves/plugin.py; gitignore.tmpl -> .gitignore."""
+    """package/plugin.py.tmpl, and signal/pictures.py.tmpl -> src/tidal_curves/...; gitignore.tmpl -> .gitignore."""
     path = template.with_suffix("")
-    if path.parts[0] == "package":
+    if len(path.parts) > 1 and path.parts[0] != "tests":
         return Path("src", package, *path.parts[1:])
     return path.with_name(f".{path.name}") if path.name == "gitignore" else path
 

@@ -9,10 +9,12 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 
-from diffx.cli.words import Parser, columns, subverb
+from diffx.cli.layout import columns, paragraphs
+from diffx.cli.words import Parser, print_json, subverb
 from diffx.errors import PluginError
 from diffx.plugins.manifest import Manifest
-from diffx.plugins.registry import Found, canonical, discover, find, install_hint, manifest_of, missing_requirements
+from diffx.plugins.packs import installed
+from diffx.plugins.registry import Found, discover, find, install_hint, manifest_of, missing_requirements
 from diffx.plugins.userfile import read_choices
 
 KNOWN = {
@@ -24,18 +26,17 @@ KNOWN = {
     "remove": "uninstall what brings a plugin, and forget it",
     "block": "never load a plugin, or anything of a distribution: diffx plugins block NAME [REASON]",
     "unblock": "load it again",
-    "hooks": "the reference of the hooks, as in docs/hooks.md",
+    "hooks": "the reference of the hooks",
 }
-LEVELS = ("manifest", "configuration", "import", "contract")
-
-CHECKED = """levels:
-  manifest       it parses, and the weights it names are whole
-  configuration  the options and every preset resolve; importing them brings in no heavy package
-  import         the module imports, its hooks are known, the needed ones are there, its tasks are the manifest's
-  contract       on the CPU and small: data the same when asked again and of one form, three training steps, Ctrl-C
-                 and resume=true with the same weights at the end, two sampling steps, files; samplers, schedules,
-                 networks and loggers where the answer is known
-The first three run in a clean process without torch. Where the plugin brings no data, say where some are:
+LEVELS = {
+    "manifest": "it parses, and the weights it names are whole",
+    "configuration": "the options and every preset resolve; importing them brings in no heavy package",
+    "import": "the module imports, its hooks are known, the needed ones are there, its tasks are the manifest's",
+    "contract": "on the CPU and small: data the same when asked again and of one form, weights that can be saved, "
+    "three training steps, Ctrl-C and resume=true with the same weights at the end, two sampling steps, files; "
+    "samplers, schedules, networks and loggers where the answer is known",
+}
+CHECKED = """The first three run in a clean process without torch. Where the plugin brings no data, say where some are:
 diffx plugins check NAME data.root=FOLDER"""
 
 
@@ -73,8 +74,6 @@ def _list(parser: Parser, words: Sequence[str]) -> int:
     as_json = parser.parse_args(words).json
     plugins = discover()
     if as_json:
-        import json
-
         rows = [
             {
                 "name": f.name,
@@ -86,7 +85,7 @@ def _list(parser: Parser, words: Sequence[str]) -> int:
             }
             for f in plugins
         ]
-        print(json.dumps(rows, indent=2))
+        print_json(rows)
         return 0
     usable = [f for f in plugins if not f.error]
     broken = [f for f in plugins if f.error]
@@ -96,10 +95,10 @@ def _list(parser: Parser, words: Sequence[str]) -> int:
     if broken:
         print("\nnot usable:")
         print(columns([(f.name, f"{f.distribution} {f.version}", f.error) for f in broken], indent=2))
-    here = {canonical(f.distribution) for f in plugins}
-    gone = [name for name in read_choices().installed if name not in here]
+    remembered = read_choices().installed
+    gone = sorted(set(remembered) - installed()) if remembered else []
     if gone:
-        print(f"\nremembered, but not here: {', '.join(gone)} (diffx plugins install --restore)")
+        print(paragraphs(f"\nremembered, but not here: {', '.join(gone)} (diffx plugins install --restore)"))
     return 0
 
 
@@ -114,11 +113,14 @@ def _info(parser: Parser, words: Sequence[str]) -> int:
     if found.error:
         return PluginError.exit_code
     if found.manifest is not None and found.manifest.tasks:
-        print(f"\ndiffx run plugin={name} --help lists its options.")
+        print(paragraphs(f"\ndiffx run plugin={name} --help shows its options."))
     return 0
 
 
 def _described(manifest: Manifest) -> list[tuple[str, str]]:
+    from diffx.cli.weights import size
+    from diffx.plugins.weights import absent, shipped
+
     default = manifest.default_task
     return [
         ("summary", manifest.summary),
@@ -126,17 +128,19 @@ def _described(manifest: Manifest) -> list[tuple[str, str]]:
         ("configuration", manifest.config or ("asked of the module" if manifest.tasks else "none: an extension")),
         ("plugin API", manifest.api),
         ("requires", ", ".join(manifest.requires) or "nothing more"),
-        *(("task", f"{n}: {line}{' (default)' if n == default else ''}") for n, line in manifest.tasks.items()),
+        *(("task", f"{n}: {task.help}{' (default)' if n == default else ''}") for n, task in manifest.tasks.items()),
         *(("preset", n) for n in manifest.presets),
-        *(("weights", f"{n}: {w.bytes / 1e6:.1f} MB, {w.licence}") for n, w in manifest.weights.items()),
+        *(("weights", f"{w.id}: {size(w)}, {w.entry.licence}") for w in shipped() if w.plugin == manifest.name),
+        *(("weights", f"{w.id}: {w.why}") for w in absent() if w.plugin == manifest.name),
     ]
 
 
 def _check(parser: Parser, words: Sequence[str]) -> int:
-    parser.epilog = CHECKED
+    parser.epilog = f"levels:\n{columns(list(LEVELS.items()), indent=2)}\n{CHECKED}"
     parser.add_argument("plugin", help="its name, as diffx plugins lists it")
     parser.add_argument("options", nargs="*", metavar="key=value", help="options for the contract")
-    parser.add_argument("--to", choices=LEVELS, default=LEVELS[-1], help="the last level")
+    last = list(LEVELS)[-1]
+    parser.add_argument("--to", choices=LEVELS, default=last, metavar="LEVEL", help="the last of the levels below")
     given = parser.parse_intermixed_args(list(words))
     name = given.plugin.removeprefix("plugin=")
     if name not in {found.name for found in discover()}:

@@ -8,6 +8,7 @@ from importlib import metadata
 from diffx.cli.pip import pip
 from diffx.cli.words import Parser
 from diffx.errors import PluginError, did_you_mean
+from diffx.plugins.packs import packs
 from diffx.plugins.registry import OURS, canonical, discover
 from diffx.plugins.userfile import read_choices, write_choices
 
@@ -36,12 +37,13 @@ def _distribution_of(name: str) -> str:
     remembered = read_choices().installed
     bringing = {f.distribution for f in found if f.name == name}
     bringing = bringing - {OURS} if len(bringing) > 1 else bringing
-    of_that_name = {f.distribution for f in found if canonical(f.distribution) == canonical(name)}
+    everybody = [*(f.distribution for f in found), *(pack.distribution for pack in packs())]
+    of_that_name = {distribution for distribution in everybody if canonical(distribution) == canonical(name)}
     options = bringing or of_that_name or {one for one in remembered if one == canonical(name)}
     if len(options) > 1:
         raise PluginError(f"{' and '.join(sorted(options))} bring a plugin {name!r}: name one of them")
     if not options:
-        known = [*(f.name for f in found), *(f.distribution for f in found), *remembered]
+        known = [*(f.name for f in found), *everybody, *remembered]
         raise PluginError(f"no plugin or distribution {name!r} is installed{did_you_mean(name, known)}")
     (distribution,) = options
     if canonical(distribution) == OURS:

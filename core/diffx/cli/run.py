@@ -6,55 +6,79 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from diffx.cli.chosen import Chosen, choose, configure
-from diffx.errors import PluginError, UsageError, did_you_mean
+from diffx.cli.layout import paragraphs
+from diffx.errors import DiffxError, UsageError
 from diffx.plugins.loader import Plugins, load, require_extra
 from diffx.plugins.registry import find
 
 HELP = """usage: diffx run plugin=NAME [task=NAME] [preset=NAME] [config=FILE] [key=value ...]
 
 Run a task of a plugin. Values are taken from the plugin's defaults, then preset=, then config=, then key=value.
-diffx run plugin=NAME --help lists every option of the plugin, its tasks and its presets.
-diffx plugins lists the plugins."""
+diffx run plugin=NAME --help shows the plugin's tasks, presets, weights and the options that people use first, with
+--all every option. diffx plugins lists the plugins.
+
+  --quiet  say nothing but errors
+  --json   the last line of the standard output is one JSON object: status, folder, figures"""
+FLAGS = ("-h", "--help", "--all", "-q", "--quiet", "--json")
 
 
 def main(words: Sequence[str], *, traceback: bool = False) -> int:
-    asks_help = any(word in ("-h", "--help") for word in words)
-    given = [word for word in words if word not in ("-h", "--help")]
-    if asks_help and not any(word.startswith(("plugin=", "config=")) for word in given):
-        print(HELP)
-        return 0
-    chosen = choose(given, "run")
-    if asks_help:
-        from diffx.cli.describe import describe
+    flags = {word for word in words if word in FLAGS}
+    given = [word for word in words if word not in FLAGS]
+    if flags & {"-h", "--help", "--all"}:
+        return _help(given, everything="--all" in flags)
+    quiet = bool(flags & {"-q", "--quiet"})
+    last_line = "json" if "--json" in flags else "" if quiet else "text"
+    try:
+        return _run(words, given, traceback, quiet, last_line)
+    except DiffxError as error:
+        if last_line == "json":
+            import json
 
-        print(describe(chosen))
+            print(json.dumps({"status": "failed", "exit_code": error.exit_code, "error": str(error), "folder": None}))
+        raise
+
+
+def _help(given: Sequence[str], everything: bool) -> int:
+    if not any(word.startswith(("plugin=", "config=")) for word in given):
+        print(paragraphs(HELP))
         return 0
+    from diffx.cli.describe import describe
+
+    print(describe(choose(given, "run"), everything))
+    return 0
+
+
+def _run(words: Sequence[str], given: Sequence[str], traceback: bool, quiet: bool, last_line: str) -> int:
+    chosen = choose(given, "run")
     cfg = configure(chosen, given)
     for name in cfg.extensions:
         find(name)
     require_extra(chosen.found)
+    from diffx.checks.inputs import check_inputs
+
+    check_inputs(chosen.found, cfg)
     from diffx.run import execute
     from diffx.run.location import admit
+    from diffx.run.progress import Screen
 
     admit(cfg)
     task = _task(chosen, cfg)
 
     argv = ["run", *words, *(["--traceback"] if traceback else [])]
-    return execute(cfg, task, argv, traceback=traceback)
+    screen = Screen(quiet=True) if quiet else None
+    return execute(cfg, task, argv, traceback=traceback, screen=screen, last_line=last_line)
 
 
 def _task(chosen: Chosen, cfg: Any) -> Callable[[Any], None]:
     """The function of `cfg.task`, after which every plugin's diffx_finish is called."""
     plugins = load(chosen.found.name, tuple(cfg.extensions))
-    tasks = plugins.tasks()
-    if cfg.task not in tasks:
-        hint = did_you_mean(cfg.task, tasks)
-        raise PluginError(f"{chosen.found.label}: its manifest names a task {cfg.task!r} that its code lacks{hint}")
+    function = plugins.task(cfg.task)
     _check_names(plugins, cfg)
 
     def task(run: Any) -> None:
         try:
-            tasks[cfg.task](run)
+            function(run)
         except BaseException as error:
             for failure in plugins.notify("diffx_finish", run=run, error=error):
                 run.log(f"note: {failure}")  # what ended the run is what the user has to know

@@ -1,21 +1,25 @@
-"""What the verbs share: reading their words, and small tables on the screen."""
+"""How the verbs read their words."""
 
 from __future__ import annotations
 
 import argparse
-import shutil
-import textwrap
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from diffx.cli.layout import columns, paragraphs
 from diffx.errors import UsageError, did_you_mean
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return paragraphs(text)
 
 
 class Parser(argparse.ArgumentParser):
     """argparse that raises UsageError, so that every error of the program has one form and one exit."""
 
     def __init__(self, **keywords: Any) -> None:
-        super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **keywords)
+        super().__init__(allow_abbrev=False, formatter_class=_Formatter, **keywords)
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message} (see {self.prog} --help)")
@@ -26,8 +30,8 @@ def subverb(words: Sequence[str], verb: str, known: dict[str, str], default: str
     if default and not (words and (words[0] in ("-h", "--help") or not words[0].startswith("-"))):
         return default, list(words)
     if not words or words[0] in ("-h", "--help"):
-        print(f"usage: diffx {verb} {{{','.join(known)}}} ...\n")
-        print("\n".join(f"  {name:<12}{line}" for name, line in known.items()))
+        print(paragraphs(f"usage: diffx {verb} {{{','.join(known)}}} ...") + "\n")
+        print(columns(list(known.items()), indent=2))
         if not words:
             raise UsageError(f"diffx {verb}: expected one of {', '.join(known)}")
         raise SystemExit(0)
@@ -36,17 +40,8 @@ def subverb(words: Sequence[str], verb: str, known: dict[str, str], default: str
     return words[0], list(words[1:])
 
 
-def columns(rows: Sequence[Sequence[str]], indent: int = 0) -> str:
-    """Left-aligned columns; the last one is wrapped to the width of the screen."""
-    if not rows:
-        return ""
-    width = max(60, min(shutil.get_terminal_size().columns, 140))
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]) - 1)]
-    start = indent + sum(w + 2 for w in widths)
-    lines = []
-    for row in rows:
-        head = " " * indent + "".join(f"{cell:<{w + 2}}" for cell, w in zip(row, widths))
-        body = textwrap.wrap(row[-1], max(30, width - start), break_long_words=False, break_on_hyphens=False) or [""]
-        lines.append((head + body[0]).rstrip())
-        lines += [" " * start + line for line in body[1:]]
-    return "\n".join(lines)
+def print_json(value: Any) -> None:
+    """Print `value` for programs: indented JSON in ASCII, which every encoding of a stream bears."""
+    import json
+
+    print(json.dumps(value, indent=2, default=str))

@@ -19,14 +19,21 @@ Values: TypeAlias = Mapping[str, Tensor]
 class Conditioning(nn.Module):
     """The fields of a plugin: vectors are summed, tokens and maps concatenated, in the order of the fields.
 
-    ``vector``, ``tokens`` and ``spatial`` are the widths of what comes out, 0 for none: what a network has to take.
+    Args:
+        conditioners: one a field, by its name in a record.
+
+    Attributes:
+        vector: width of ``Condition.vector``, 0 for none: what a network has to take.
+        tokens: width of ``Condition.tokens``, 0 for none.
+        spatial: channels of ``Condition.spatial``, 0 for none.
 
     Raises:
         ValueError: two vector fields, or two token fields, of different width.
     """
 
-    def __init__(self, conditioners: Mapping[str, Conditioner]):
+    def __init__(self, conditioners: Mapping[str, Conditioner] | None = None):
         super().__init__()
+        conditioners = conditioners or {}
         self.fields = nn.ModuleDict(conditioners)
         widths: dict[str, list[int]] = {"vector": [], "tokens": [], "spatial": []}
         for conditioner in conditioners.values():
@@ -66,7 +73,7 @@ class Conditioning(nn.Module):
         return batch
 
     def augment(self, values: Values, noise: Noise) -> dict[str, Tensor]:
-        """A batch as the network gets to see it, through noise where a field asks for that (:class:`Map`)."""
+        """A batch as the network gets to see it, through noise where a field asks for that (:class:`Spatial`)."""
         return {name: conditioner.augment(values[name], noise[name]) for name, conditioner in self._items()}
 
     def forward(self, values: Values) -> Condition:
@@ -107,7 +114,8 @@ def drop(values: Values, uniform: Tensor, probability: float) -> dict[str, Tenso
     """Forget fields for classifier-free guidance (Ho and Salimans 2022).
 
     Args:
-        values: a batch. uniform: variates [B, F + 1] in (0, 1): one a field, the last for all at once.
+        values: a batch.
+        uniform: variates [B, F + 1] in (0, 1): one a field, the last for all at once.
         probability: that all fields are forgotten together, and, where there are several, that one is alone.
     """
     together = uniform[:, -1] < probability

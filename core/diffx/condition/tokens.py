@@ -19,7 +19,8 @@ class Tokens(Conditioner):
     A missing sequence, or an empty one, is a single token learned for that purpose.
 
     Args:
-        dim_in: width of the embeddings. dim: width that the network gets.
+        dim_in: width of the embeddings.
+        dim: width that the network gets.
     """
 
     kind = "tokens"

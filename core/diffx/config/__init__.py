@@ -11,10 +11,10 @@ from diffx.config.options import (
     TrainConfig,
     option,
 )
-from diffx.config.resolve import last_given, resolve
+from diffx.config.resolve import last_given, renamed, resolve
 from diffx.config.schema import Option, Schema, schema
 
 __all__ = [
     "GRIDS", "DataConfig", "NetConfig", "Option", "ProcessConfig", "RunConfig", "SampleConfig", "Schema", "TrainConfig",
-    "last_given", "option", "resolve", "schema", "to_yaml",
+    "last_given", "option", "renamed", "resolve", "schema", "to_yaml",
 ]  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,22 @@ from diffx.config.options import RunConfig
 from diffx.config.parse import expected
 from diffx.config.resolve import escape
 from diffx.config.schema import schema
+from diffx.io.files import plain
 
 # They tell one call what to do, not what the run is: a file that repeats them would write into the old folder.
 OF_THE_CALL = ("config", "out", "resume")
 
 _PLAIN = re.compile(r"[A-Za-z_/][\w./-]*\Z")
 _WORDS = {"null", "none", "true", "false", "yes", "no", "on", "off", "y", "n"}
+
+
+def flat(cfg: RunConfig) -> Iterator[tuple[str, Any]]:
+    """(key, value) of each option, as it is typed and as JSON has it."""
+    for key, option in schema(type(cfg)).options.items():
+        value: Any = cfg
+        for name in option.path:
+            value = getattr(value, name)
+        yield key, plain(value, finite=False)
 
 
 def to_yaml(cfg: RunConfig, *, comments: bool = False, everything: bool = False) -> str:

@@ -26,6 +26,8 @@ def option(
     min: float | None = None,
     max: float | None = None,
     choices: Sequence[Any] | None = None,
+    common: bool = False,
+    former: str | None = None,
 ) -> Any:
     """Declare one option of a configuration dataclass.
 
@@ -33,6 +35,8 @@ def option(
     help: what it does, in a few words; unit: of the number, e.g. "mm".
     min, max: inclusive bounds of a number, or of each number of a list.
     choices: the allowed values, or the allowed elements of a list.
+    common: one of the ten or so that people use first, which `--help` shows; the others are in `--help --all`.
+    former: the name it had before in its group, which is accepted with a hint.
     """
     declared = {
         "help": help,
@@ -40,6 +44,8 @@ def option(
         "min": min,
         "max": max,
         "choices": None if choices is None else tuple(choices),
+        "common": common,
+        "former": former,
     }
     if isinstance(default, list):
         return field(default_factory=lambda: copy.deepcopy(default), metadata=declared)
@@ -50,14 +56,14 @@ def option(
 class DataConfig:
     """Where the data lies."""
 
-    root: str | None = option(None, help="folder of the data to read")
+    root: str | None = option(None, help="folder of the data to read", common=True)
 
 
 @dataclass
 class TrainConfig:
     """How a network is trained."""
 
-    steps: int = option(10_000, help="optimiser steps", min=1)
+    steps: int = option(10_000, help="optimiser steps", min=1, common=True)
     batch: int = option(4, help="samples in one forward pass", min=1)
     accumulate: int = option(1, help="forward passes in one optimiser step", min=1)
     lr: float = option(3e-4, help="peak learning rate", min=0)
@@ -96,13 +102,27 @@ class ProcessConfig:
     sigma_data: float = option(1.0, help="standard deviation of the clean state", min=1e-6)
     per_element: bool = option(False, help="measure it on the training data, for each element of the state by itself")
     sigma_max: float = option(80.0, help="noise where sampling starts, for schedule edm", min=1)
-    levels: str = option("lognormal", help="how training spreads its noise", choices=("lognormal", "uniform"))
-    level_mean: float = option(-0.4, help="lognormal: mean of log(sigma/alpha) of the training noise")
-    level_std: float = option(
-        1.4, help="lognormal: standard deviation of log(sigma/alpha) of the training noise", min=0.01
+    noise_distribution: str = option(
+        "lognormal",
+        help="how the noise of training is distributed: lognormal in sigma/alpha, or uniform in time",
+        choices=("lognormal", "uniform"),
+        former="levels",
     )
-    level_tail: float = option(
-        0.0, help="lognormal: share of the training noise spread evenly up to the top", min=0, max=0.9
+    noise_mean: float = option(
+        -0.4, help="lognormal: mean of log(sigma/alpha) of the training noise", former="level_mean"
+    )
+    noise_std: float = option(
+        1.4,
+        help="lognormal: standard deviation of log(sigma/alpha) of the training noise",
+        min=0.01,
+        former="level_std",
+    )
+    noise_tail: float = option(
+        0.0,
+        help="lognormal: share of the training noise spread evenly up to the top",
+        min=0,
+        max=0.9,
+        former="level_tail",
     )
     weight: str = option(
         "edm", help="how much each noise level counts in the loss", choices=("edm", "min_snr", "sigmoid")
@@ -136,7 +156,7 @@ class SampleConfig:
     sampler: str = option(
         "unipc",
         help="the solver: ddpm, ddim, euler, euler_ancestral, heun, dpm2, dpmpp_2s, dpmpp_1m, dpmpp_2m, dpmpp_3m, "
-        "unipc, unipc_3, ab2, ab3, ab4, lms, pndm, plms or an extension's",
+        "unipc, unipc_3, ab2, ab3, ab4, lms, pndm, plms, adaptive or an extension's",
     )
     steps: int = option(24, help="steps of the solver", min=1)
     grid: str = option(
@@ -144,9 +164,22 @@ class SampleConfig:
         help="how the steps are spaced over the noise levels",
         choices=GRIDS,
     )
-    eta: float = option(0.0, help="share of fresh noise: 0 is deterministic", min=0)
+    eta: float | None = option(
+        None, help="share of fresh noise: 0 is deterministic; none: what is usual for the sampler", min=0
+    )
     stop: float = option(0.0, help="noise (sigma/alpha) at which the prediction is taken for the sample", min=0, max=10)
+    tolerance: float = option(
+        1e-3, help="adaptive: error allowed in a step, as a share of the data's deviation", min=1e-6, max=1
+    )
+    correct_steps: int = option(0, help="ddim, ddpm, euler: Langevin corrections after each step; 0 is none", min=0)
+    snr: float = option(0.16, help="signal-to-noise ratio of a Langevin correction", min=1e-3, max=1)
     guidance: float = option(1.0, help="weight of classifier-free guidance; 1 is off", min=0)
+    guidance_interval: list[float] = option(
+        [], help="noise (sigma/alpha) from which and up to which to guide, as 0.2,2; empty: all", min=0
+    )
+    guidance_rescale: float = option(
+        0.0, help="share in which a guided prediction is scaled back to its usual deviation", min=0, max=1
+    )
     batch: int = option(1, help="samples drawn together; changes the speed, not the samples", min=1)
 
 
@@ -158,11 +191,13 @@ class RunConfig:
     task: str = option("", help="what to do; each plugin has a default")
     preset: str | None = option(None, help="a named set of values of the plugin")
     config: str | None = option(None, help="a YAML file of values")
-    out: str | None = option(None, help="the run folder, exactly; default runs/<plugin>/<date-time>-<task>")
-    from_: str | None = option(None, help="weights to start from: an id, a file or a run folder")
+    out: str | None = option(
+        None, help="the run folder, exactly; default runs/<plugin>/<date-time>-<task>", common=True
+    )
+    from_: str | None = option(None, help="weights to start from: an id, a file or a run folder", common=True)
     resume: bool = option(False, help="go on with the run in out=, or with the newest of this task")
-    seed: int = option(0, help="seed of everything random", min=0, max=2**62)
-    n: int = option(1, help="how many samples", min=1, max=10**9)
+    seed: int = option(0, help="seed of everything random", min=0, max=2**62, common=True)
+    n: int = option(1, help="how many samples", min=1, max=10**9, common=True)
     device: str = option("auto", help="where to compute", choices=("auto", "cpu", "cuda"))
     extensions: list[str] = option([], help="further plugins, for their samplers, schedules, networks and step hooks")
     data: DataConfig = field(default_factory=DataConfig)

@@ -26,32 +26,32 @@ def resolve(
     file: str | Path | None = None,
     overrides: Sequence[str] = (),
     *,
+    base: str | Path | None = None,
     presets: Mapping[str, Mapping[str, Any]] | None = None,
     tasks: Iterable[str] = (),
     default_task: str = "",
+    hints: list[str] | None = None,
 ) -> C:
     """The configuration of a run, as an instance of `config_type`.
 
     preset: its values, or its name in `presets`; else the name that `preset=` or the file gives.
     file: a YAML file; else the one that `config=` names.
+    base: a YAML file that takes the place of the defaults: the configuration of a run to go on with.
     overrides: "key=value" texts, parsed by the declared type of the key; the last one of a key wins.
     tasks, default_task: the names that `task=` may have, and the one that stands where none is given.
+    hints: one line is added for each option that was given by its former name.
 
     Raises UsageError with one line for each problem; PluginError where `config_type` itself is at fault.
     """
     table = schema(config_type)
     layers = _Layers(table)
     file = file if file is not None else last_given(overrides, "config")
-    from_file: Mapping[str, Any] = {}
-    if file is not None:
-        try:
-            from_file = read_mapping(file)
-        except ValueError as error:
-            layers.problems.append(f"config={error}")
+    from_file, from_base = ({} if path is None else _read(path, layers) for path in (file, base))
     if not isinstance(preset, Mapping):
         preset = _preset(preset or last_given(overrides, "preset") or from_file.get("preset"), presets or {}, layers)
     if default_task:
         layers.add_tree({"task": default_task}, "default: ")
+    layers.add_tree(from_base, f"{base}: ")
     layers.add_tree(preset, "preset: ")
     layers.add_tree(from_file, f"{file}: ")
     if from_file.get("config") is not None:
@@ -62,7 +62,17 @@ def resolve(
     if names and task not in names:
         layers.problems.append(f"task={task}: unknown task{did_you_mean(str(task), names)} (tasks: {', '.join(names)})")
     layers.stop_if_problems()
+    if hints is not None:
+        hints += dict.fromkeys(layers.hints)
     return _build(config_type, layers)
+
+
+def renamed(config_type: type[RunConfig], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values by key, such as a header of weights holds them, with former names of options replaced by today's."""
+    former = schema(config_type).former
+    return {former[key]: value for key, value in values.items() if key in former} | {
+        key: value for key, value in values.items() if key not in former
+    }
 
 
 def last_given(overrides: Iterable[str], key: str) -> str | None:
@@ -73,6 +83,14 @@ def last_given(overrides: Iterable[str], key: str) -> str | None:
         if equals and name == key:
             found = text
     return found or None
+
+
+def _read(file: str | Path, layers: _Layers) -> Mapping[str, Any]:
+    try:
+        return read_mapping(file)
+    except ValueError as error:
+        layers.problems.append(f"config={error}")
+        return {}
 
 
 def _preset(name: Any, presets: Mapping[str, Mapping[str, Any]], layers: _Layers) -> Mapping[str, Any]:
@@ -92,12 +110,13 @@ class _Layers:
         self.table = table
         self.values: dict[tuple[str, ...], Any] = {}
         self.problems: list[str] = []
+        self.hints: list[str] = []
         self.references: dict[tuple[str, ...], tuple[Option, str]] = {}
 
     def add_tree(self, tree: Mapping[str, Any], source: str, prefix: str = "") -> None:
         """A layer as a preset or file gives it: nested groups, or dotted keys, or both."""
         for name, raw in tree.items():
-            key = f"{prefix}{name}"
+            key = self._current(f"{prefix}{name}", source)
             if key in self.table.groups:
                 if isinstance(raw, Mapping):
                     self.add_tree(raw, source, f"{key}.")
@@ -116,6 +135,7 @@ class _Layers:
         for item in overrides:
             key, equals, text = item.partition("=")
             plain = key.lstrip("-")
+            key = self._current(key, "")
             if key != plain and plain in self.table.options:
                 self.problems.append(f"{item}: options are written without dashes: {plain}=VALUE")
             elif not equals:
@@ -132,6 +152,14 @@ class _Layers:
             self.references.pop(option.path, None)
         except Mismatch as error:
             self.problems.append(f"{source}{option.key}={_shown(raw)}: {error}")
+
+    def _current(self, key: str, source: str) -> str:
+        """Today's name of an option that is given by its former one."""
+        if key not in self.table.former:
+            return key
+        new = self.table.former[key]
+        self.hints.append(f"{source}{key} is now called {new}; the old name will go with the next release")
+        return new
 
     def _known(self, key: str, raw: Any, source: str) -> bool:
         if key in self.table.options:

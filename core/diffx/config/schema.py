@@ -26,14 +26,17 @@ class Option:
     min: float | None = None
     max: float | None = None
     choices: tuple[Any, ...] | None = None
+    common: bool = False
+    former: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class Schema:
-    """`options` in the order of declaration, and the keys of the `groups` with their dataclass."""
+    """`options` in the order of declaration, the keys of the `groups` with their dataclass, `former` keys -> keys."""
 
     options: dict[str, Option]
     groups: dict[str, type]
+    former: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def names(self) -> list[str]:
         """Every key a user may type or mistype."""
@@ -46,6 +49,9 @@ def schema(config_type: type) -> Schema:
         raise PluginError(f"{config_type!r} is not a dataclass type: a plugin's configuration inherits diffx.RunConfig")
     table = Schema({}, {})
     _collect(config_type, (), table)
+    for old, new in table.former.items():
+        if old in table.options:
+            raise PluginError(f"{config_type.__qualname__}: the option {old} is now called {new}; rename it")
     return table
 
 
@@ -72,7 +78,16 @@ def _collect(group: type, path: tuple[str, ...], table: Schema) -> None:
             default = field.default_factory()
         else:
             raise PluginError(f"{where}.{field.name}: an option needs a default; use diffx.option(default, help=...)")
-        table.options[key] = Option(key, here, annotation, default, **field.metadata)
+        former = _former(group, field.name)
+        if former is not None:
+            table.former[".".join([*key.split(".")[:-1], former])] = key
+        table.options[key] = Option(key, here, annotation, default, **{**field.metadata, "former": former})
+
+
+def _former(group: type, name: str) -> str | None:
+    """What an option was called before; a class that only changes its default need not say so again."""
+    declared = (base.__dataclass_fields__.get(name) for base in group.__mro__ if dataclasses.is_dataclass(base))
+    return next((f.metadata["former"] for f in declared if f is not None and f.metadata.get("former")), None)
 
 
 def is_union(annotation: Any) -> bool:

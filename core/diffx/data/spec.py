@@ -11,6 +11,8 @@ from torch import Tensor
 from diffx.errors import DataError
 from diffx.state import Shape, as_state, each
 
+__all__ = ["Spec"]
+
 
 @dataclass(frozen=True)
 class Spec:

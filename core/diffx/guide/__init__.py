@@ -5,7 +5,7 @@ Those that differentiate do so under ``sample``'s ``no_grad``, and through one a
 """
 
 from diffx.guide.energy import classifier, energy
-from diffx.guide.free import autoguidance, cfg
+from diffx.guide.free import autoguidance, cfg, interval_between
 from diffx.guide.keep import keep, on_leaf
 from diffx.guide.operators import Blur, Downsample, Fourier, Mask, Operator, Projection
 from diffx.guide.posterior import posterior
@@ -21,6 +21,7 @@ __all__ = [
     "cfg",
     "classifier",
     "energy",
+    "interval_between",
     "keep",
     "on_leaf",
     "posterior",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from diffx.condition import Condition
-from diffx.guide.states import column
 from diffx.predict import Predict
-from diffx.state import each
+from diffx.process import Process, Product
+from diffx.process.synchronised import synchronised_times
+from diffx.state import column, each
 
 #: Schedule times (low, high]; for a mixed state the same for all leaves or one a leaf.
 Interval: TypeAlias = tuple[float, float] | Mapping[str, tuple[float, float]]
@@ -32,6 +33,7 @@ def cfg(
     Token logits are combined in the same way, which is p_null^(1-w) p_cond^w (Nisonoff et al. 2024).
 
     Args:
+        predict: of the network that is told the condition.
         weight: w; 1 is off, everywhere in this project.
         null: what the unconditional prediction is told, of the batch's size.
         interval: schedule times (low, high] in which to guide (Kynkaanniemi et al. 2024); None: always. Outside, one
@@ -47,11 +49,13 @@ def cfg(
         return predict
 
     def pair(x: Any, t: Any, condition: Condition | None) -> tuple[Any, Any]:
+        # an estimate is no part of what guidance takes away: both predictions are shown it
+        unsaid = null if condition is None else replace(null, estimate=condition.estimate)
         if not together:
-            return predict(x, t, condition), predict(x, t, null)
+            return predict(x, t, condition), predict(x, t, unsaid)
         double = each(lambda leaf: torch.cat([leaf, leaf]), x)
         times = each(lambda time: time if np.ndim(time) == 0 else np.concatenate([time, time]), t)
-        both = predict(double, times, _joined(condition, null))
+        both = predict(double, times, _joined(condition, unsaid))
         return each(lambda m: m.chunk(2)[0], both), each(lambda m: m.chunk(2)[1], both)
 
     return _away(pair, predict, weight, interval, rescale)
@@ -61,6 +65,7 @@ def autoguidance(predict: Predict, weak: Predict, weight: float, interval: Inter
     """Away from a worse network, m = m_weak + w (m - m_weak) (Karras et al. 2024, "a bad version of itself").
 
     Args:
+        predict: of the network that samples are drawn with.
         weak: a smaller or less trained network of the same data, told the same.
         weight: w; 1 is off.
         interval: schedule times (low, high] in which to guide; None: always.
@@ -72,6 +77,29 @@ def autoguidance(predict: Predict, weak: Predict, weight: float, interval: Inter
         return predict(x, t, condition), weak(x, t, condition)
 
     return _away(pair, predict, weight, interval, rescale=0.0)
+
+
+def interval_between(ratios: Sequence[float], process: Process) -> Interval | None:
+    """The schedule times between two noise levels, for ``cfg`` and ``autoguidance``.
+
+    Args:
+        ratios: sigma/alpha from which and up to which to guide; none: always. In a mixed state they are of the leaf
+            that leads, and the other leaves are at the times that belong to these.
+        process: of the state.
+
+    Raises:
+        ValueError: other than no or two numbers that rise.
+    """
+    if not ratios:
+        return None
+    if len(ratios) != 2 or not 0 <= ratios[0] < ratios[1]:
+        raise ValueError(f"a guidance interval is two numbers that rise, as 0.2,2, not {list(ratios)}")
+    low, high = (float(process.schedule.time(ratio)) for ratio in ratios)
+    if not isinstance(process, Product):
+        return low, high
+    lead = process.leaves[process.lead]
+    leaves = {name: synchronised_times((low, high), lead, leaf) for name, leaf in process.leaves.items()}
+    return {name: (low, high) if name == process.lead else (at[0], at[1]) for name, at in leaves.items()}
 
 
 def _away(pair: Callable, predict: Predict, weight: float, interval: Interval | None, rescale: float) -> Predict:
@@ -91,7 +119,7 @@ def _away(pair: Callable, predict: Predict, weight: float, interval: Interval | 
                 out = rescale * restored + (1 - rescale) * out
             if np.all(on):
                 return out
-            return torch.where(column(on, out) > 0, out, good) if np.any(on) else good  # type: ignore[arg-type]
+            return torch.where(column(on, out, torch.bool), out, good) if np.any(on) else good
 
         return each(one, *pair(x, t, condition), inside)
 
@@ -116,5 +144,5 @@ def _joined(first: Condition | None, second: Condition) -> Condition:
         a, b = getattr(first, name), getattr(second, name)
         if (a is None) != (b is None):
             raise ValueError(f"evaluated together, the condition and the null condition must both have {name} or not")
-        joined[name] = None if a is None else torch.cat([a, b])
+        joined[name] = None if a is None else each(lambda one, other: torch.cat([one, other]), a, b)
     return Condition(**joined)

@@ -13,15 +13,16 @@ from diffx.predict import Predict
 
 
 def keep(predict: Predict, mask: Any, known: Any, reveal: bool | Collection[str] = False) -> Predict:
-    """``known`` in place of the prediction where ``mask`` is True (replacement, Song et al. 2021, appendix I.2).
+    """The replacement guide: ``known`` in place of the prediction where ``mask`` is True (Song et al. 2021, app. I.2).
 
     The last row of a plan that ends at 0 hands on its prediction, so the known part of the sample has the bits of
-    ``known``, whatever the other guides did: apply ``keep`` last. What is free is made to fit by
-    the network's own view of the noisy known part alone, which leaves a seam where the two depend on one another;
-    :func:`diffx.plan.repaint` narrows it, and :func:`diffx.guide.posterior` with a ``Mask``, inside ``keep``, closes
-    it where the data are close to normal.
+    ``known``, whatever the other guides did: apply ``keep`` last. The rest is fitted to it only by what the network
+    sees of the noisy known part, which leaves a seam where the two depend on one another; :func:`diffx.plan.repaint`
+    narrows it, and :func:`diffx.guide.posterior` with a ``Mask``, inside ``keep``, closes it where the data are close
+    to normal.
 
     Args:
+        predict: x_0-hat, token logits, or a mapping of those.
         mask: bool, broadcast against x [B, ...]; for a mixed state {leaf: mask}, and leaves without one are free.
         known: fp32, or token numbers where the prediction is their logits [..., K]; of the state's shape or broadcast
             against it. What it holds outside the mask, NaN for one, is never looked at.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,19 +13,19 @@ from torch import Tensor
 from diffx.guide.algebra import conjugate_gradient
 
 
-class Operator:
+class Operator(ABC):
     """A, its adjoint, and (s A A^T + n I)^-1.
 
     <A x, y> = <x, A^T y> in the real inner product, for complex y too.
     """
 
+    @abstractmethod
     def __call__(self, x: Tensor) -> Tensor:
         """A x: state [B, C, *S] -> measurement [B, ...]."""
-        raise NotImplementedError
 
+    @abstractmethod
     def adjoint(self, y: Tensor) -> Tensor:
         """A^T y: measurement -> state."""
-        raise NotImplementedError
 
     def measured(self, y: Tensor) -> Tensor:
         """y with zeros where A measures nothing, whatever stood there."""

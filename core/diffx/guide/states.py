@@ -1,4 +1,4 @@
-"""What all guides share: states of one tensor or several, host coefficients on the device, and Jacobians."""
+"""What all guides share: coefficients of Tweedie's formula, and Jacobians."""
 
 from __future__ import annotations
 
@@ -10,16 +10,10 @@ import torch
 from torch import Tensor
 
 from diffx.schedule import Schedule
+from diffx.state import column
 
 #: Noise-to-signal ratio above which x_t says next to nothing about x_0.
 UNINFORMED = 1e3
-
-
-def column(value: Any, x: Tensor) -> float | Tensor:
-    """A host coefficient, a float or [B], as something that multiplies x [B, ...]; a float stays one."""
-    if np.ndim(value) == 0:
-        return float(value)
-    return torch.as_tensor(np.asarray(value), dtype=x.dtype, device=x.device).view(-1, *(1,) * (x.ndim - 1))
 
 
 def tweedie(schedule: Schedule, t: Any, x: Tensor) -> tuple[float | Tensor, Any]:

@@ -14,7 +14,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from diffx.errors import DataError
+from diffx.errors import DataError, PluginError, in_one_line
+from diffx.io.files import plain
+from diffx.io.renamed import current
+
+__all__ = ["digest", "header", "load", "load_into", "read_meta", "rehearse", "save", "under"]
 
 FORMAT = 1
 
@@ -30,23 +34,90 @@ def digest(tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> str:
 
 
 def save(path: Path | str, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
-    """Write tensors and JSON-able ``meta``; the file appears whole or not at all."""
+    """Write tensors and ``meta``; the file appears whole or not at all.
+
+    Args:
+        path: of the file.
+        tensors: on any device; of those that share memory, such as tied weights, each is written by itself.
+        meta: what :func:`diffx.io.files.plain` takes.
+
+    Raises:
+        PluginError: an entry of ``meta`` or a tensor that no file can hold.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    ready = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    facts = {"format": FORMAT, **meta}
-    header = {"diffx": json.dumps({**facts, "sha256": digest(ready, facts)})}
+    ready = _apart(tensors)
+    facts = {"format": FORMAT, **header(meta)}
+    text = {"diffx": json.dumps({**facts, "sha256": digest(ready, facts)})}
     partial = path.with_name(f".{path.name}.part")  # what a kill leaves of it, the next save takes up
     try:
         partial.touch()
         mode = partial.stat().st_mode  # what the umask says; save_file makes files that only their owner can read
-        save_file(ready, partial, metadata=header)
+        save_file(ready, partial, metadata=text)
         partial.chmod(mode)
         with open(partial, "rb+") as file:
             os.fsync(file.fileno())  # the rename must never become durable before the content
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def rehearse(path: Path | str, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
+    """Save to a file beside ``path``, read it back, compare and delete it: so that no training is lost at its end.
+
+    Raises:
+        PluginError: what cannot be saved, or is another thing when read back.
+    """
+    trial = Path(path).with_name(f".{Path(path).name}.trial")
+    try:
+        save(trial, tensors, meta)
+        found, facts = load(trial)
+        unlike = [name for name, tensor in tensors.items() if not _equal(found[name], tensor)]
+        if unlike:
+            raise PluginError(f"tensor {unlike[0]!r} of the weights cannot be saved: it is read back as another one")
+        for key, value in header(meta).items():
+            if not _same(facts[key], value):
+                raise PluginError(f"the fact {key!r} of the weights cannot be saved: it is read back as another one")
+    finally:
+        trial.unlink(missing_ok=True)
+
+
+def header(meta: Mapping[str, Any]) -> dict[str, Any]:
+    """``meta`` in JSON's own types; numbers that are not finite stay. PluginError names what has no such form."""
+    facts = {}
+    for key, value in meta.items():
+        try:
+            facts[str(key)] = plain(value, finite=False)
+        except TypeError as error:
+            raise PluginError(f"the fact {key!r} of the weights cannot be saved: {error}") from None
+    return facts
+
+
+def _apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """On the host, contiguous, and each with memory of its own, as the format wants it."""
+    ready: dict[str, Tensor] = {}
+    taken: set[int] = set()
+    for name, value in tensors.items():
+        try:
+            tensor = torch.as_tensor(value).detach().cpu().contiguous()
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise PluginError(f"{name!r} of the weights cannot be saved: {in_one_line(error)}") from None
+        memory = tensor.untyped_storage().data_ptr()
+        if memory in taken:
+            tensor = tensor.clone()
+            memory = tensor.untyped_storage().data_ptr()
+        ready[name] = tensor
+        taken.add(memory)
+    return ready
+
+
+def _equal(found: Tensor, tensor: Tensor) -> bool:
+    given = torch.as_tensor(tensor).detach().cpu()
+    return found.dtype == given.dtype and torch.equal(found.nan_to_num(), given.nan_to_num())
+
+
+def _same(found: Any, given: Any) -> bool:
+    return json.dumps(found) == json.dumps(given)  # NaN is equal to NaN there
 
 
 def read_meta(path: Path | str) -> dict[str, Any]:
@@ -86,8 +157,9 @@ def under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def load_into(module: torch.nn.Module, tensors: Mapping[str, Tensor], source: Path | str) -> None:
-    """Load a state dict strictly; DataError names what does not fit."""
+    """Load a state dict strictly, of this release or an earlier one; DataError names what does not fit."""
     expected = module.state_dict()
+    tensors = current(tensors, expected)
     missing, surplus = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
     shapes = [n for n in expected.keys() & tensors.keys() if expected[n].shape != tensors[n].shape]
     for what, names in (("lacks", missing), ("has unknown", surplus), ("has other shapes for", shapes)):

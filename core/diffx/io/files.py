@@ -9,8 +9,15 @@ import secrets
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import fields, is_dataclass
+from datetime import date, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
+
+__all__ = ["append_line", "atomic", "atomic_folder", "plain", "read_lines", "write_json", "write_text"]
 
 
 @contextmanager
@@ -65,10 +72,18 @@ def atomic_folder(path: str | os.PathLike[str], replace: bool = False) -> Iterat
         shutil.rmtree(old, ignore_errors=True)
 
 
+def what_blocks(path: Path) -> str:
+    """Why nothing can be made at `path`, as far as can be told without trying; "" where it can."""
+    nearest = next((p for p in (path, *path.parents) if os.path.exists(p)), Path())
+    if not nearest.is_dir():
+        return f"{nearest} is a file"
+    return "" if os.access(nearest, os.W_OK | os.X_OK) else f"{nearest} is not writable"
+
+
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Write UTF-8 text, whole or not at all."""
+    """Write UTF-8 text, whole or not at all. Bytes of a file's name that are not UTF-8 are written as escapes."""
     with atomic(path) as part:
-        part.write_text(text, encoding="utf-8", newline="\n")
+        part.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
@@ -76,24 +91,39 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
     write_text(path, json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def plain(value: Any) -> Any:
-    """`value` in JSON's own types. Numbers that are not finite become None, as JSON has no word for them.
+def plain(value: Any, finite: bool = True) -> Any:
+    """`value` in JSON's own types.
 
-    Takes None, bool, int, float, str, paths, mappings, sequences, and whatever has `tolist()`: NumPy scalars and
-    arrays, tensors on any device. Raises TypeError for the rest.
+    Args:
+        value: None, bool, int, float, Decimal, Fraction, str, paths, members of an enum, dates and times, mappings,
+            sequences, sets, dataclasses, and whatever has `tolist()`: NumPy scalars and arrays, tensors on any device.
+        finite: numbers that are not finite become None, as JSON has no word for them; else they stay.
+
+    Raises:
+        TypeError: anything else.
     """
+    if isinstance(value, Enum):
+        return plain(value.value, finite)
     if value is None or isinstance(value, bool | int | str):
         return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
+    if isinstance(value, float | Decimal | Fraction):
+        return float(value) if math.isfinite(value) or not finite else None
     if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [plain(item) for item in value]
+        return {str(plain(key, finite)): plain(item, finite) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item, finite) for item in value]
+    if isinstance(value, set | frozenset):
+        return sorted((plain(item, finite) for item in value), key=repr)
     if isinstance(value, os.PathLike):
         return os.fspath(value)
+    if isinstance(value, date | time):
+        return value.isoformat()
+    if isinstance(value, timedelta):
+        return value.total_seconds()
     if hasattr(value, "tolist"):
-        return plain(value.tolist())
+        return plain(value.tolist(), finite)
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: plain(getattr(value, field.name), finite) for field in fields(value)}
     raise TypeError(f"cannot write {type(value).__name__} as JSON")
 
 
@@ -107,7 +137,16 @@ def append_line(path: str | os.PathLike[str], line: str) -> None:
             handle.seek(-1, os.SEEK_END)
             if handle.read(1) != b"\n":
                 handle.write(b"\n")
-        handle.write(line.encode("utf-8") + b"\n")
+        handle.write(line.encode("utf-8", "backslashreplace") + b"\n")
+
+
+def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The object that a JSON file holds, {} when there is none that can be read."""
+    try:
+        found = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def read_lines(path: str | os.PathLike[str]) -> list[dict[str, Any]]:

@@ -1,6 +1,8 @@
 """YAML in which a scalar stays the text that was written; its type is decided by who reads it.
 
-A plain `null`, `~` or nothing is None; a quoted one is text. A key that is given twice is an error.
+A plain `null`, `~` or nothing is None; a quoted one is text. A key that is given twice is an error. The merge key
+`<<: *anchor`, or `<<: [*one, *two]`, brings in the keys of other mappings, of which those beside it and the earlier
+ones count (https://yaml.org/type/merge.html).
 """
 
 from __future__ import annotations
@@ -24,12 +26,28 @@ def _scalar(loader: Any, node: yaml.ScalarNode) -> str | None:
 
 def _mapping(loader: Any, node: yaml.MappingNode) -> dict[str, Any]:
     result: dict[str, Any] = {}
+    merged: dict[str, Any] | None = None
     for key_node, value_node in node.value:
         key = key_node.value
-        if not isinstance(key, str) or key in result:
+        is_merge = key == "<<" and key_node.style in (None, "")
+        if not isinstance(key, str) or key in result or (is_merge and merged is not None):
             why = f"the key {key!r} is given twice" if isinstance(key, str) else "a key has to be text"
             raise yaml.constructor.ConstructorError(None, None, why, key_node.start_mark)
-        result[key] = loader.construct_object(value_node, deep=True)
+        value = loader.construct_object(value_node, deep=True)
+        if is_merge:
+            merged = _merged(value, key_node)
+        else:
+            result[key] = value
+    return {**(merged or {}), **result}
+
+
+def _merged(value: Any, node: yaml.Node) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for one in reversed(value if isinstance(value, list) else [value]):
+        if not isinstance(one, dict):
+            why = "<< merges a mapping, or a list of mappings: write <<: *anchor"
+            raise yaml.constructor.ConstructorError(None, None, why, node.start_mark)
+        result.update(one)
     return result
 
 

@@ -13,13 +13,14 @@ from torch import Tensor
 from diffx.condition import Condition
 from diffx.likelihood.angle import ends, point
 from diffx.noise import Noise
-from diffx.plan.grids import pairs
-from diffx.plan.transitions import in_step
 from diffx.predict import Predict
 from diffx.process.base import Noisy, Process
-from diffx.process.discrete import Discrete, column
+from diffx.process.discrete import Discrete
 from diffx.process.gaussian import Gaussian
 from diffx.process.product import Product
+from diffx.process.synchronised import synchronised_times
+from diffx.process.table import pairs
+from diffx.state import check_batch, column
 
 #: (times [B], (prediction, noisy) -> nats [B] of one level)
 Level: TypeAlias = tuple[np.ndarray, Callable[[Tensor, Noisy], Tensor]]
@@ -44,15 +45,19 @@ def elbo(
       known, is subtracted under the integral with the same noise: on correlated Gaussians a fifth of the deviation.
     - Masked, Categorical: -KL(prior) - the mean training loss over uniform times, drawn more densely where little is
       lost. Tight for the exact conditionals.
-    - Product: the sum over the leaves, each integrated over its own times while the others are in step with it.
+    - Product: the sum over the leaves, each integrated over its own times, with the others at the times that belong to
+      these.
 
     In discrete time (levels are a falling grid of times, Gaussian only): the bound of ancestral sampling on that grid
     (Ho et al. 2020, eq. 5), one evaluation for each of its steps; from its last time above 0 the data are read.
 
     Args:
+        predict: the canonical prediction, as for sampling.
+        process: Gaussian, discrete, or a mixed state of those.
         x: [B, ...]; tokens int64; for a mixed state {leaf: tensor}.
         levels: evaluations, for each leaf of a mixed state.
         seeds: one a sample; 0, 1, ... by default.
+        condition: what the network is told, of B samples.
         sigma_min: for Gaussian leaves, sigma/alpha at which x is read, as N(x_t / alpha, (sigma/alpha)^2); by default
             0.002, or the schedule's own least.
 
@@ -60,12 +65,13 @@ def elbo(
         [B] float64.
 
     Raises:
-        ValueError: no levels, or a process without a bound here.
+        ValueError: no levels, a process without a bound here, or not one seed for each sample.
     """
     leaves: Mapping[str, Process] = process.leaves if isinstance(process, Product) else {"": process}
     data = x if isinstance(process, Product) else {"": x}
     some = next(iter(data.values()))
     noise = Noise(range(len(some)) if seeds is None else seeds, some.device)["elbo"]
+    check_batch(len(noise.seeds), data, "x")
     total = torch.zeros(len(some), dtype=torch.float64, device=some.device)
     with torch.no_grad():
         for leaf, own in leaves.items():
@@ -73,14 +79,14 @@ def elbo(
             total += constant
             for number, (t, nats) in enumerate(schedule_of_levels):
                 times = {
-                    name: t if name == leaf else np.array(in_step(t.tolist(), own, other))
+                    name: t if name == leaf else np.array(synchronised_times(t.tolist(), own, other))
                     for name, other in leaves.items()
                 }
                 asked: Any = times if isinstance(process, Product) else times[""]
                 noisy = process.corrupt(x, asked, noise[leaf][str(number)])
                 prediction: Any = predict(noisy.x, asked, condition)
                 if isinstance(process, Product):
-                    noisy = Noisy(noisy.x[leaf], noisy.t[leaf], noisy.target[leaf], noisy.weight[leaf])
+                    noisy = noisy[leaf]
                     prediction = prediction[leaf]
                 total += nats(prediction, noisy)
     return total
@@ -126,7 +132,7 @@ def _tokens(process: Any, x: Tensor, v: np.ndarray) -> tuple[Tensor, list[Level]
     def level(row: np.ndarray) -> Level:
         def nats(prediction: Tensor, noisy: Noisy) -> Tensor:
             loss = process.loss(prediction, noisy).double()
-            return -column(2 * row / len(v), loss) * loss
+            return -column(2 * row / len(v), loss, torch.float64) * loss
 
         return row**2 * process.schedule.t_max, nats
 
@@ -168,11 +174,12 @@ def _excess(process: Gaussian, weight: np.ndarray) -> Callable[[Tensor, Noisy], 
     """weight [B] times what the squared error of x_0-hat is below that of the Wiener filter for N(0, sigma_data^2)."""
 
     def nats(prediction: Tensor, noisy: Noisy) -> Tensor:
-        alpha, sigma = (column(f(noisy.t), noisy.x) for f in (process.schedule.alpha, process.schedule.sigma))
+        schedule = process.schedule
+        alpha, sigma = (column(f(noisy.t), noisy.x, torch.float64) for f in (schedule.alpha, schedule.sigma))
         s2 = process.sigma_data**2
         wiener = alpha * s2 / (alpha**2 * s2 + sigma**2) * noisy.x.double()
         ours, filters = (m.double() - noisy.target.double() for m in (prediction, wiener))
-        return column(weight, ours[:, 0]).view(-1) * (filters - ours).mul(filters + ours).flatten(1).sum(1)
+        return column(weight, ours, torch.float64).view(-1) * (filters - ours).mul(filters + ours).flatten(1).sum(1)
 
     return nats
 

@@ -15,6 +15,7 @@ from diffx.likelihood.angle import ends, point
 from diffx.noise import Noise
 from diffx.predict import Predict
 from diffx.process.gaussian import Gaussian
+from diffx.state import check_batch
 
 #: Elements of Jacobians [rows, B, *S] computed at once for an exact trace.
 _AT_ONCE = 2**24
@@ -64,7 +65,7 @@ def log_prob(
         [B] float64.
 
     Raises:
-        ValueError: unknown trace, steps or probes below 1, or sigma_min out of range.
+        ValueError: unknown trace, steps or probes below 1, sigma_min out of range, or not one seed for each sample.
     """
     if trace not in ("exact", "hutchinson"):
         raise ValueError(f"unknown trace {trace!r}; known: exact, hutchinson")
@@ -72,6 +73,7 @@ def log_prob(
         raise ValueError(f"log_prob has steps and probes of at least 1, not {steps} and {probes}")
     s, dims = process.sigma_data, x[0].numel()
     noise = Noise(range(len(x)) if seeds is None else seeds, x.device)["trace"]
+    check_batch(len(noise.seeds), x, "x")
     grid = np.linspace(*ends(process, sigma_min), steps + 1)
     evaluations = 0
 

@@ -32,7 +32,7 @@ def frechet_distance(real: Array, fake: Array) -> float:
     et al. 2017). Sound for n < d too, where the product of the covariances is singular and a matrix square root fails.
 
     It is biased upwards, by about a constant over n, the larger the more dimensions: compare figures of one n only,
-    beside the :func:`~diffx.metrics.floor` of that n, or use :func:`frechet_infinity`.
+    beside the :func:`~diffx.metrics.real_vs_real` of that n, or use :func:`frechet_infinity`.
     """
     a, b = pair(real, fake)
     return _distance(a.mean(0), _root(a), b.mean(0), _root(b))

@@ -46,7 +46,7 @@ def prdc(real: Array, fake: Array, k: int = 5, chunk: int = 1024) -> PRDC:
         k: 5 for density and coverage (Naeem et al.); 3 is usual for precision and recall.
 
     What to compare with: precision, recall and coverage stay below 1 for equal distributions
-    (:func:`expected_coverage`, :func:`~diffx.metrics.floor`).
+    (:func:`expected_coverage`, :func:`~diffx.metrics.real_vs_real`).
     """
     if k < 1:
         raise ValueError(f"k is at least 1, not {k}")

@@ -64,6 +64,17 @@ class Audit:
         """Copies, or too many near samples; each at half of ``alpha``."""
         return bool(self.copies) or self.p_value < self.alpha / 2
 
+    @property
+    def chance_share(self) -> float:
+        """The largest share of near samples that is no alarm."""
+        rank = round(self.expected * (self.held_out + 1))
+        low, high = 0, self.synthetic + 1  # of near samples: p falls with their number
+        while high - low > 1:
+            middle = (low + high) // 2
+            p = _exchangeable(middle, self.synthetic, rank, self.held_out)
+            low, high = (middle, high) if p >= self.alpha / 2 else (low, middle)
+        return low / self.synthetic
+
     def __str__(self) -> str:
         return (
             f"{len(self.copies)} of {self.synthetic} synthetic samples are copies of one of {self.train} training "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -11,6 +11,8 @@ from torch import Tensor
 
 from diffx.metrics.arrays import Array, Estimate, tensor
 from diffx.noise import Noise, derive
+
+__all__ = ["Interval", "bootstrap", "permutation", "real_vs_real"]
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ def permutation(n: int, seed: int, step: int = 0) -> Tensor:
     return Noise([derive("permutation", seed)]).uniform(n, step=step)[0].argsort(stable=True)
 
 
-def floor(
+def real_vs_real(
     distance: Callable[[Tensor, Tensor], float], real: Array, n: int | None = None, splits: int = 10, seed: int = 0
 ) -> Estimate:
     """What a distance between sets gives for real against real: the value that a perfect generator would get.
@@ -64,6 +66,7 @@ def bootstrap(
     resamples: int = 1000,
     seed: int = 0,
     bca: bool = False,
+    groups: Sequence[Hashable] | None = None,
 ) -> Interval:
     """Confidence interval of a statistic by resampling with replacement (Efron and Tibshirani 1993, chapters 13, 14).
 
@@ -72,19 +75,28 @@ def bootstrap(
         data: arrays [n, ...] whose rows belong together (prediction and truth): they are resampled together.
         level: share of intervals that hold the truth.
         bca: correct percentiles for bias and skewness (BCa, second order) instead of taking them as they are.
+        groups: of each row its patient, house or complex, [n]: whole groups are drawn, since rows of one are alike
+            (the cluster bootstrap; Davison and Hinkley 1997, section 3.8).
 
     Raises:
-        ValueError: arrays of different length, fewer than two rows, or a level outside (0, 1).
+        ValueError: arrays of different length, fewer than two rows or groups, or a level outside (0, 1).
     """
     arrays = [tensor(x) for x in data]
     if not arrays or len({len(x) for x in arrays}) > 1 or len(arrays[0]) < 2:
         raise ValueError(f"arrays of one length of at least 2 are resampled together, not {[len(x) for x in arrays]}")
     if not 0 < level < 1 or resamples < 2:
         raise ValueError(f"level is in (0, 1) and resamples at least 2, not {level} and {resamples}")
-    n = len(arrays[0])
+    names = list(range(len(arrays[0]))) if groups is None else list(groups)
+    if len(names) != len(arrays[0]):
+        raise ValueError(f"a group for each of {len(arrays[0])} rows, not {len(names)}")
+    parts = None if groups is None else _members(names)
+    n = len(names) if parts is None else len(parts)
+    if n < 2:
+        raise ValueError("resampling takes at least two groups")
 
     def at(index: Tensor) -> float:
-        return float(statistic(*(x[index.to(x.device)] for x in arrays)))
+        rows = index if parts is None else torch.cat([parts[i] for i in index.tolist()])
+        return float(statistic(*(x[rows.to(x.device)] for x in arrays)))
 
     noise, rows = Noise([derive("bootstrap", seed)]), max(1, 2**18 // n)  # many resamples' variates in one call
     draws = [
@@ -101,6 +113,14 @@ def bootstrap(
         ends = _bca(values, value, apart, ends)
     low, high = torch.quantile(values, torch.tensor(ends, dtype=torch.float64)).tolist()
     return Interval(value, low, high)
+
+
+def _members(names: Sequence[Hashable]) -> list[Tensor]:
+    """Row numbers of each group."""
+    found: dict[Hashable, list[int]] = {}
+    for row, name in enumerate(names):
+        found.setdefault(name, []).append(row)
+    return [torch.tensor(rows) for rows in found.values()]
 
 
 def _bca(values: Tensor, value: float, apart: Tensor, ends: list[float]) -> list[float]:

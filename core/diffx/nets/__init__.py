@@ -3,11 +3,13 @@
 from diffx.nets.autoencoder import AutoencoderKL, Posterior
 from diffx.nets.dit import DiT
 from diffx.nets.lora import add_lora, load_lora, lora_state, merge
+from diffx.nets.model import Model
 from diffx.nets.unet import UNet
 
 __all__ = [
     "AutoencoderKL",
     "DiT",
+    "Model",
     "Posterior",
     "UNet",
     "add_lora",

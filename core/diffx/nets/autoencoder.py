@@ -8,6 +8,7 @@ were decoded whole, without seams and without a change of tone from one window t
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -76,9 +77,8 @@ class Shrink(nn.Module):
 
     def __init__(self, dims: int, channels: int, out_channels: int, factor: int):
         super().__init__()
-        self.reach = factor // 2
-        kernel = factor + 2 * self.reach
-        self.conv = CONV[dims](channels, out_channels, kernel, stride=factor, padding=self.reach)
+        beyond = factor // 2
+        self.conv = CONV[dims](channels, out_channels, factor + 2 * beyond, stride=factor, padding=beyond)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.conv(x)
@@ -110,9 +110,9 @@ class AutoencoderKL(nn.Module):
 
     Attributes:
         latent_mean, latent_std: buffers [Z], set by :meth:`calibrate`, between which and unit variance
-            :meth:`normalise` and :meth:`restore` go.
-        reach: how far beyond its own cell an encoded latent sees, in elements of the data, and how far beyond its
-            latent a decoded element sees, in latents.
+            :meth:`normalise` and :meth:`denormalise` go.
+        receptive_field: how far beyond its own cell an encoded latent sees, in elements of the data, and how far
+            beyond its latent a decoded element sees, in latents.
     """
 
     latent_mean: Tensor
@@ -140,22 +140,28 @@ class AutoencoderKL(nn.Module):
         def same(c: int) -> list[nn.Module]:
             return [LocalBlock(dims, c) for _ in range(blocks)]
 
-        down: list[nn.Module] = [conv(in_channels, channels[0], 3, padding=1)]
-        up: list[nn.Module] = [conv(latent_channels, channels[-1], 3, padding=1)]
+        down: list[nn.Module] = []
+        up: list[nn.Module] = []
         sees, seen = 1 + 2 * blocks, 1 + 2 * blocks  # from a latent back to the data, and from the data to the latents
         steps = list(zip(channels, channels[1:], factors))
         for c, coarser, f in steps:
-            shrink = Shrink(dims, c, coarser, f)
-            down += [*same(c), shrink]
+            down += [*same(c), Shrink(dims, c, coarser, f)]
             seen = math.ceil((seen + 1) / f) + 2 * blocks
         for c, coarser, f in reversed(steps):
             up += [*same(coarser), Grow(dims, coarser, c, f)]
             sees = sees * f + f // 2 + 2 * blocks
-        self.reach = (sees + 1, seen + 1)
-        down += [*same(channels[-1]), ChannelNorm(channels[-1]), nn.SiLU()]
-        up += [*same(channels[0]), ChannelNorm(channels[0]), nn.SiLU()]
-        self.encoder = nn.Sequential(*down, conv(channels[-1], 2 * latent_channels, 3, padding=1))
-        self.decoder = nn.Sequential(*up, conv(channels[0], in_channels, 3, padding=1))
+        self.receptive_field = (sees + 1, seen + 1)
+        finest, coarsest = channels[0], channels[-1]
+        self.encoder = _layers(
+            conv(in_channels, finest, 3, padding=1),
+            [*down, *same(coarsest), ChannelNorm(coarsest), nn.SiLU()],
+            conv(coarsest, 2 * latent_channels, 3, padding=1),
+        )
+        self.decoder = _layers(
+            conv(latent_channels, coarsest, 3, padding=1),
+            [*up, *same(finest), ChannelNorm(finest), nn.SiLU()],
+            conv(finest, in_channels, 3, padding=1),
+        )
         self.register_buffer("latent_mean", torch.zeros(latent_channels))
         self.register_buffer("latent_std", torch.ones(latent_channels))
 
@@ -184,8 +190,8 @@ class AutoencoderKL(nn.Module):
         Args:
             window: latents along each axis that are decoded at once; None: all.
             overlap: latents that neighbouring windows share. Of these, the third nearest to the edge of a window is
-                context that is thrown away, and the middle third is blended. From 3 ``reach`` on, the result is that
-                of decoding all at once.
+                context that is thrown away, and the middle third is blended. From 3 ``receptive_field`` on, the result
+                is that of decoding all at once.
         """
         return _windowed(lambda v: self._run(self.decoder, v), z, window, overlap, Fraction(self.factor))
 
@@ -202,7 +208,7 @@ class AutoencoderKL(nn.Module):
         """Latents as encoded -> latents of zero mean and unit variance a channel, for a diffusion."""
         return (z - self._column(self.latent_mean)) / self._column(self.latent_std)
 
-    def restore(self, z: Tensor) -> Tensor:
+    def denormalise(self, z: Tensor) -> Tensor:
         """The inverse of :meth:`normalise`: what a diffusion made -> what :meth:`decode` takes."""
         return z * self._column(self.latent_std) + self._column(self.latent_mean)
 
@@ -222,6 +228,12 @@ class AutoencoderKL(nn.Module):
         std = (squares / count - mean.square()).clamp_min(0).sqrt()
         self.latent_mean.copy_(mean)
         self.latent_std.copy_(torch.where(std > 0, std, 1.0))
+
+
+def _layers(conv_in: nn.Module, inner: Sequence[nn.Module], conv_out: nn.Module) -> nn.Sequential:
+    """The layers by name: ``conv_in``, those within by their number from 1 on, ``conv_out``."""
+    named = {str(number): layer for number, layer in enumerate(inner, 1)}
+    return nn.Sequential(OrderedDict(conv_in=conv_in, **named, conv_out=conv_out))
 
 
 def _windowed(

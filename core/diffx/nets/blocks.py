@@ -48,7 +48,13 @@ def film_norm(norm: nn.GroupNorm, x: Tensor, scale: Tensor, shift: Tensor) -> Te
 
 
 class LevelEmbedding(nn.Module):
-    """Noise level [B] -> [B, dim]: random-phase-free Fourier features and a two-layer MLP."""
+    """Noise level [B] -> [B, dim]: Fourier features without random phases, and a two-layer MLP.
+
+    Args:
+        dim: width of the embedding.
+        features: number of sines and cosines.
+        fastest: highest angular frequency; the lowest is 0.25.
+    """
 
     frequencies: Tensor
 
@@ -67,6 +73,12 @@ class ResBlock(nn.Module):
     """Two convolutions with adaptive group normalisation (AdaGN; Dhariwal and Nichol 2021, sec. 3).
 
     The embedding sets scale and shift of the second normalisation; the second convolution starts at zero.
+
+    Args:
+        dims: 1, 2 or 3 spatial dimensions.
+        in_channels: of the input.
+        out_channels: of the output.
+        embedding: width of the embedding.
     """
 
     def __init__(self, dims: int, in_channels: int, out_channels: int, embedding: int):
@@ -96,6 +108,11 @@ class MultiHead(nn.Module):
 
     softmax(T cos(q, k)) v with a learned temperature T a head. QK normalisation (Henry et al. 2020) keeps the logits
     bounded in low precision.
+
+    Args:
+        channels: width of the vectors that ask, and of the result.
+        context: width of those that answer; None: as many.
+        heads: number of heads.
     """
 
     def __init__(self, channels: int, context: int | None, heads: int):
@@ -113,9 +130,13 @@ class MultiHead(nn.Module):
         mask: Tensor | None = None,
         rotate: Callable[[Tensor], Tensor] | None = None,
     ) -> Tensor:
-        """x [B, N, C], source [B, L, E], mask [B, L] (True: attend) -> [B, N, C]; zero of the values where L is 0.
+        """Attention of x to source, [B, N, C]; zero of the values where L is 0.
 
-        ``rotate`` turns queries and keys [B, H, N, C / H] by their positions.
+        Args:
+            x: [B, N, C].
+            source: [B, L, E].
+            mask: [B, L], True where to attend; None: everywhere.
+            rotate: turns queries and keys [B, H, N, C / H] by their positions.
         """
         query = self.query(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
         key, value = self.key_value(source).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
@@ -128,7 +149,13 @@ class MultiHead(nn.Module):
 
 
 class Attention(MultiHead):
-    """Residual attention over the positions of [B, C, *S], or from positions to tokens; starts as the identity."""
+    """Residual attention over the positions of [B, C, *S], or from positions to tokens; starts as the identity.
+
+    Args:
+        channels: C.
+        context: width of the tokens; None: self-attention.
+        head: channels of a head, at least.
+    """
 
     def __init__(self, channels: int, context: int | None = None, head: int = 32):
         heads = next(h for h in range(max(channels // head, 1), 0, -1) if channels % h == 0)

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from diffx.condition import Condition
-from diffx.nets import inputs
-from diffx.nets.blocks import CONV, CONV_TRANSPOSE, LevelEmbedding, MultiHead, zero
+from diffx.nets.blocks import CONV, CONV_TRANSPOSE, MultiHead, zero
+from diffx.nets.inputs import ConditionedNet
 
 Rotation = Callable[[Tensor], Tensor]
 
@@ -77,7 +77,7 @@ class Block(nn.Module):
         return torch.addcmul(x, gate2[:, None], self.mlp(modulate(x, scale2, shift2)))
 
 
-class DiT(nn.Module):
+class DiT(ConditionedNet):
     """Diffusion transformer with adaLN-Zero (Peebles and Xie 2023) over any spatial shape.
 
     Patches are embedded by a strided convolution and know where they are by axial rotary embedding, so a network that
@@ -86,7 +86,8 @@ class DiT(nn.Module):
 
     Args:
         dims: 1, 2 or 3 spatial dimensions.
-        in_channels, out_channels: of the state.
+        in_channels: of the state.
+        out_channels: of what is predicted; None: as many.
         patch: elements of a patch along each axis; one number for all axes alike.
         width: of the residual stream; a multiple of ``heads``.
         depth: number of blocks.
@@ -96,6 +97,7 @@ class DiT(nn.Module):
         spatial: channels of ``Condition.spatial``, concatenated to the input.
         positions: shape *S of a learned map of ``position_channels`` channels concatenated to the input, for states
             whose positions mean something; None: positions are known relative to one another only.
+        position_channels: of that map.
         checkpointing: recompute activations in the backward pass (less memory, about a third more time).
         base: of the rotary embedding; the slowest pair turns by about 1/base radians a patch, so the base should not be
             much below the longest axis in patches.
@@ -121,36 +123,23 @@ class DiT(nn.Module):
         checkpointing: bool = False,
         base: float = 1000.0,
     ):
-        super().__init__()
-        if dims not in CONV:
-            raise ValueError(f"a DiT has 1, 2 or 3 spatial dimensions, not {dims}")
+        super().__init__("DiT", dims, in_channels, width, vector, tokens, spatial, positions, position_channels)
         self.patch = (patch,) * dims if isinstance(patch, int) else tuple(patch)
         if len(self.patch) != dims or min(self.patch) < 1:
             raise ValueError(f"a patch in {dims} dimensions has {dims} sizes of at least 1, not {self.patch}")
         if width % heads or (width // heads) % 2 or width // heads < 2 * dims:
             raise ValueError(f"a width of {width} does not part into {heads} heads of an even width >= {2 * dims}")
-        self.dims, self.checkpointing, self.base, self.pairs = dims, checkpointing, base, width // heads // 2
-        self.widths = {"vector": vector, "tokens": tokens, "spatial": spatial}
-        self.level = LevelEmbedding(width)
-        self.vector = nn.Linear(vector, width) if vector else None
-        self.positions = inputs.position_map(tuple(positions or ()), position_channels)
-        entering = in_channels + spatial + (position_channels if positions else 0)
-        self.enter = CONV[dims](entering, width, self.patch, stride=self.patch)
+        self.checkpointing, self.base, self.pairs = checkpointing, base, width // heads // 2
+        self.conv_in = CONV[dims](self.entering, width, self.patch, stride=self.patch)
         self.blocks = nn.ModuleList([Block(width, heads, tokens) for _ in range(depth)])
-        self.last = zero(nn.Linear(width, 2 * width))
-        self.leave = zero(CONV_TRANSPOSE[dims](width, out_channels or in_channels, self.patch, stride=self.patch))
+        self.modulation_out = zero(nn.Linear(width, 2 * width))
+        self.conv_out = zero(CONV_TRANSPOSE[dims](width, out_channels or in_channels, self.patch, stride=self.patch))
 
     def forward(self, x: Tensor, level: Tensor, condition: Condition | None = None) -> Tensor:
         """x [B, C, *S], level [B] -> [B, out_channels, *S]. ValueError for a condition it was not built for."""
-        condition = condition or Condition()
-        inputs.check(x, condition, self.dims, **self.widths)
-        embedding = self.level(level)
-        if self.vector is not None:
-            embedding = embedding + self.vector(condition.vector)
-        embedding = F.silu(embedding)
-        whole = inputs.concatenate(x, condition, self.positions)
+        whole, embedding, condition = self.head(x, level, condition)
         lacking = [-n % p for n, p in zip(x.shape[2:], self.patch, strict=True)]
-        h = self.enter(F.pad(whole, [side for n in reversed(lacking) for side in (0, n)]))
+        h = self.conv_in(F.pad(whole, [side for n in reversed(lacking) for side in (0, n)]))
         grid = h.shape[2:]
         rotate = rotation(axial_angles(grid, self.pairs, self.base, h.device))
         h = h.flatten(2).transpose(1, 2)
@@ -160,6 +149,6 @@ class DiT(nn.Module):
                 h = checkpoint(block, *args, use_reentrant=False)
             else:
                 h = block(*args)
-        h = modulate(h, *self.last(embedding).chunk(2, dim=-1))
-        h = self.leave(h.transpose(1, 2).unflatten(2, grid))
+        h = modulate(h, *self.modulation_out(embedding).chunk(2, dim=-1))
+        h = self.conv_out(h.transpose(1, 2).unflatten(2, grid))
         return h[..., *(slice(n) for n in x.shape[2:])]

@@ -52,10 +52,12 @@ def _attach(name: str, layer: nn.Module, a: Tensor, alpha: float) -> LowRank:
 def add_lora(
     module: nn.Module, rank: int, alpha: float | None = None, targets: Targets | None = None, seed: int = 0
 ) -> list[str]:
-    """Freeze a module and give its layers trainable adapters, W + (alpha / r) B A (Hu et al. 2022); what it computes
-    stays the same to the bit, since B starts at zero.
+    """Freeze a module and give its layers trainable adapters, W + (alpha / r) B A (Hu et al. 2022).
+
+    What it computes stays the same to the bit, since B starts at zero.
 
     Args:
+        module: whose layers are adapted.
         rank: r of each adapter, cut to the smaller side of the weight's matrix.
         alpha: the adapters count (alpha / r) times; None: once. With a fixed alpha the learning rate need not follow r.
         targets: which of the Linear and Conv1d/2d/3d layers: a regular expression found in their names, or a function

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from diffx.condition import Condition
-from diffx.nets import inputs
-from diffx.nets.blocks import CONV, Attention, Downsample, LevelEmbedding, ResBlock, Upsample, group_norm, zero
+from diffx.nets.blocks import CONV, Attention, Downsample, ResBlock, Upsample, group_norm, zero
+from diffx.nets.inputs import ConditionedNet
 
 
 class Stage(nn.Module):
@@ -31,7 +32,7 @@ class Stage(nn.Module):
         return x
 
 
-class UNet(nn.Module):
+class UNet(ConditionedNet):
     """U-Net with AdaGN (Ho et al. 2020; Dhariwal and Nichol 2021) over any spatial shape.
 
     Sizes need not be multiples of anything: axes are halved rounding up, axes of 3 or fewer are not halved, and the
@@ -39,7 +40,8 @@ class UNet(nn.Module):
 
     Args:
         dims: 1, 2 or 3 spatial dimensions.
-        in_channels, out_channels: of the state.
+        in_channels: of the state.
+        out_channels: of what is predicted; None: as many.
         channels: width of each resolution, finest first.
         blocks: residual blocks a resolution (one more on the way up).
         attention: resolutions (indices into ``channels``) with self-attention; the middle of the net always has it.
@@ -48,6 +50,7 @@ class UNet(nn.Module):
         spatial: channels of ``Condition.spatial``, concatenated to the input.
         positions: shape *S of a learned map of ``position_channels`` channels added to the input, for states whose
             positions mean something (anatomy in template space); None: translation-equivariant.
+        position_channels: of that map.
         checkpointing: recompute activations in the backward pass (less memory, about a third more time).
     """
 
@@ -66,17 +69,10 @@ class UNet(nn.Module):
         position_channels: int = 8,
         checkpointing: bool = False,
     ):
-        super().__init__()
-        if dims not in CONV:
-            raise ValueError(f"a U-Net has 1, 2 or 3 spatial dimensions, not {dims}")
-        conv, embedding = CONV[dims], 4 * channels[0]
-        self.dims, self.checkpointing = dims, checkpointing
-        self.widths = {"vector": vector, "tokens": tokens, "spatial": spatial}
-        self.level = LevelEmbedding(embedding)
-        self.vector = nn.Linear(vector, embedding) if vector else None
-        self.positions = inputs.position_map(tuple(positions or ()), position_channels)
-        entering = in_channels + spatial + (position_channels if positions else 0)
-        self.enter = conv(entering, channels[0], 3, padding=1)
+        embedding = 4 * channels[0]
+        super().__init__("U-Net", dims, in_channels, embedding, vector, tokens, spatial, positions, position_channels)
+        conv, self.checkpointing = CONV[dims], checkpointing
+        self.conv_in = conv(self.entering, channels[0], 3, padding=1)
 
         def stage(c_in: int, c_out: int, resolution: int) -> Stage:
             attend = resolution in attention
@@ -110,19 +106,13 @@ class UNet(nn.Module):
             if resolution:
                 self.upsample.append(Upsample(dims, c, channels[resolution - 1]))
                 width = channels[resolution - 1]
-        self.leave = nn.Sequential(
-            group_norm(width), nn.SiLU(), zero(conv(width, out_channels or in_channels, 3, padding=1))
-        )
+        self.norm_out = group_norm(width)
+        self.conv_out = zero(conv(width, out_channels or in_channels, 3, padding=1))
 
     def forward(self, x: Tensor, level: Tensor, condition: Condition | None = None) -> Tensor:
         """x [B, C, *S], level [B] -> [B, out_channels, *S]. ValueError for a condition it was not built for."""
-        condition = condition or Condition()
-        inputs.check(x, condition, self.dims, **self.widths)
-        embedding = self.level(level)
-        if self.vector is not None:
-            embedding = embedding + self.vector(condition.vector)
-        embedding = nn.functional.silu(embedding)
-        h = self.enter(inputs.concatenate(x, condition, self.positions))
+        x, embedding, condition = self.head(x, level, condition)
+        h = self.conv_in(x)
 
         def run(stage: nn.Module, h: Tensor) -> Tensor:
             args = (h, embedding, condition.tokens, condition.tokens_mask)
@@ -145,4 +135,4 @@ class UNet(nn.Module):
                 h = run(stage, torch.cat([h, skips.pop()], dim=1))
             if number < len(self.upsample):
                 h = self.upsample[number](h, skips[-1].shape[2:])
-        return self.leave(h)
+        return self.conv_out(F.silu(self.norm_out(h)))

@@ -38,7 +38,7 @@ def lms(schedule: Schedule, times: Sequence[float], order: int = 4) -> Plan:
         order,
         coordinate=lambda t: float(schedule.ratio(t)),
         scale=lambda t: float(schedule.alpha(t)),
-        keep=lambda t: (1 / float(schedule.sigma(t)), -float(schedule.alpha(t) / schedule.sigma(t))),
+        output=lambda t: (1 / float(schedule.sigma(t)), -float(schedule.alpha(t) / schedule.sigma(t))),
     )
 
 
@@ -59,14 +59,14 @@ def ab(schedule: Schedule, times: Sequence[float], order: int = 2, sigma_data: f
     def norm(t: float) -> float:
         return math.hypot(schedule.alpha(t) * sigma_data, schedule.sigma(t))
 
-    def keep(t: float) -> tuple[float, float]:
+    def output(t: float) -> tuple[float, float]:
         alpha, sigma = float(schedule.alpha(t)), float(schedule.sigma(t))
         return alpha * sigma_data / sigma / norm(t), -norm(t) / (sigma_data * sigma)
 
     def angle(t: float) -> float:
         return math.atan2(schedule.sigma(t), schedule.alpha(t) * sigma_data)
 
-    return _adams(f"ab{order}(sigma_data={sigma_data:g})", schedule, times, order, angle, norm, keep)
+    return _adams(f"ab{order}(sigma_data={sigma_data:g})", schedule, times, order, angle, norm, output)
 
 
 def _adams(
@@ -76,9 +76,9 @@ def _adams(
     order: int,
     coordinate: Callable[[float], float],
     scale: Callable[[float], float],
-    keep: Callable[[float], tuple[float, float]],
+    output: Callable[[float], tuple[float, float]],
 ) -> Plan:
-    """x / scale follows the output p x + q x_0-hat, (p, q) = keep, in the coordinate."""
+    """x / scale follows the output p x + q x_0-hat, (p, q) = output, in the coordinate."""
     if order not in (1, 2, 3, 4):
         raise ValueError(f"{name.partition('(')[0]} has order 1 to 4, not {order}")
     rows: list[Row] = []
@@ -92,5 +92,5 @@ def _adams(
         else:
             nodes = [here, *nodes][:order]
             b = tuple(scale(s) * weight for weight in lagrange_integrals(nodes, here, there))
-            rows.append(Row(t, s, scale(s) / scale(t), b, keep=keep(t)))
+            rows.append(Row(t, s, scale(s) / scale(t), b, output=output(t)))
     return Plan(name, tuple(rows))

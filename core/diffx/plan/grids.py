@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from diffx.process.table import pairs
 from diffx.schedule.base import Schedule, sigma_range
 
 
@@ -95,14 +96,6 @@ GRIDS: dict[str, Callable[..., tuple[float, ...]]] = {
     "angle": angle,
     "angle_least": angle_least,
 }
-
-
-def pairs(times: Sequence[float]) -> list[tuple[float, float]]:
-    """(t, s) of each step of a grid. ValueError unless it falls strictly towards 0 and has two entries at least."""
-    times = [float(t) for t in times]
-    if len(times) < 2 or not all(t > s >= 0 for t, s in itertools.pairwise(times)):
-        raise ValueError(f"a time grid falls strictly from noise towards 0 and has two entries at least, not {times}")
-    return list(itertools.pairwise(times))
 
 
 def steps(schedule: Schedule, times: Sequence[float], eta: float = 0.0) -> list[tuple[float, float]]:

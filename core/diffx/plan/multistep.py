@@ -11,9 +11,7 @@ from diffx.process.table import Plan, Row
 from diffx.schedule import Schedule
 
 
-def dpmpp(
-    schedule: Schedule, times: Sequence[float], order: int = 2, eta: float = 0.0, rule: str = "midpoint"
-) -> Plan:
+def dpmpp(schedule: Schedule, times: Sequence[float], order: int = 2, eta: float = 0.0, rule: str = "midpoint") -> Plan:
     """DPM-Solver++ multistep, data prediction (Lu et al. 2022b; eta > 0: its SDE form).
 
     Order 1 is DDIM, 2 the linear rule "2M", 3 the quadratic "3M"; lower orders fill the first rows. "3M" is kept as

@@ -67,9 +67,9 @@ def _move(
     shrink = float(schedule.alpha(s) / schedule.alpha(t))
     gain = float(schedule.sigma(s)) - shrink * float(schedule.sigma(t))
     sigma = float(schedule.sigma(at))
-    keep = (1 / sigma, -float(schedule.alpha(at)) / sigma)
+    output = (1 / sigma, -float(schedule.alpha(at)) / sigma)
     b = tuple(gain * weight for weight in weights)
-    return Row(at, s, 0.0 if anchor else shrink, b, d=shrink if anchor else 0.0, hold=hold, keep=keep)
+    return Row(at, s, 0.0 if anchor else shrink, b, d=shrink if anchor else 0.0, hold=hold, output=output)
 
 
 def _runge_kutta(schedule: Schedule, t: float, s: float) -> list[Row]:

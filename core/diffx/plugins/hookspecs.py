@@ -38,7 +38,7 @@ def diffx_data(cfg: RunConfig, split: str) -> Any:
 
 @hookspec(firstresult=True)
 def diffx_conditioning(cfg: RunConfig, spec: Any) -> Mapping[str, Any]:  # type: ignore[empty-body]
-    """One conditioner for each field that conditions the state: {"age": Number(18, 90), ...}, of `diffx.condition`."""
+    """One conditioner for each field that conditions the state: {"age": Scalar(18, 90), ...}, of `diffx.condition`."""
 
 
 # -- may: the first of plugin, extensions, core that does not return None answers ------------------------------------
@@ -55,17 +55,20 @@ def diffx_denoiser(cfg: RunConfig, spec: Any, conditioning: Any) -> Any:
 
 @hookspec(firstresult=True)
 def diffx_process(cfg: RunConfig, spec: Any) -> Any:
-    """What noise does to the state. The core's answer: a Gaussian process."""
+    """What noise does to the state: a `diffx.process.Process`. The core's answer: a Gaussian process."""
 
 
 @hookspec(firstresult=True)
 def diffx_plan(cfg: RunConfig, process: Any) -> Any:
-    """The plan that `sample.*` asks for. The core's answer: its solvers, and all leaves of a mixed state in step."""
+    """The plan that `sample.*` asks for. The core's answer: what the process makes of the solver and the grid."""
 
 
 @hookspec(firstresult=True)
 def diffx_write(cfg: RunConfig, samples: Any, folder: Path) -> Iterable[Path]:  # type: ignore[empty-body]
-    """Write samples into a folder in the field's own format; the files written. The core answers with .npy, or .npz."""
+    """Write samples into a folder in the field's own format; the files written.
+
+    The core's answer: .npy, with a .png of each image; .npz where the state is mixed.
+    """
 
 
 @hookspec(firstresult=True)
@@ -74,13 +77,16 @@ def diffx_metrics(cfg: RunConfig, run: Any, samples: Any) -> Mapping[str, Any]: 
 
 
 @hookspec(firstresult=True)
-def diffx_report(cfg: RunConfig, run: Any) -> bool | None:
-    """Add pictures and tables to `run.report`; True when done. The core's answer: how they were drawn."""
+def diffx_report(cfg: RunConfig, run: Any, samples: Any) -> bool | None:
+    """Add pictures and tables of samples to `run.report`; True when done.
+
+    The core's answer: how they were drawn, and a gallery: waves, images, planes of volumes, histograms of columns.
+    """
 
 
 @hookspec
 def diffx_tasks() -> Mapping[str, Callable[[Any], None]]:  # type: ignore[empty-body]
-    """What `task=` can be: {"dock": function of the run, ...}. The plugin's go before the core's of the same name."""
+    """The former way to bring tasks, {"dock": function of the run, ...}, accepted until API 2: see the manifest."""
 
 
 # -- collected from the plugin and every extension -------------------------------------------------------------------
@@ -88,7 +94,7 @@ def diffx_tasks() -> Mapping[str, Callable[[Any], None]]:  # type: ignore[empty-
 
 @hookspec
 def diffx_samplers() -> Mapping[str, Callable[..., Any]]:  # type: ignore[empty-body]
-    """Solvers for `sample.sampler=`: {"name": (schedule, times, eta) -> Plan}."""
+    """Solvers for `sample.sampler=`: {"name": (schedule, times, eta) -> Plan}; or a class with `from_options`."""
 
 
 @hookspec
@@ -107,8 +113,12 @@ def diffx_doctor() -> Iterable[tuple[str, bool, str]]:  # type: ignore[empty-bod
 
 
 @hookspec
-def diffx_step(run: Any, step: int, values: Mapping[str, float]) -> None:
-    """Called after each training step with what was recorded, e.g. {"loss": 0.1}."""
+def diffx_step(run: Any, step: int, values: Mapping[str, Any], recorded: bool) -> None:
+    """Called after every training step with its {"loss": ..., "grad_norm": ..., "lr": ...}, and after a validation.
+
+    recorded: the values are numbers, and a line of metrics.jsonl; the loss is the mean since the last such line. Else
+    loss and grad_norm are tensors on the training device, and reading one (`float(loss)`) makes the device wait.
+    """
 
 
 @hookspec

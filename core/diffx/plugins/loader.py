@@ -17,9 +17,9 @@ import pluggy
 from diffx.config import RunConfig
 from diffx.errors import DiffxError, ExtraError, PluginError, UsageError, did_you_mean, in_one_line
 from diffx.plugins import hookspecs
-from diffx.plugins.registry import Found, find, install_hint, manifest_of, missing_requirements
+from diffx.plugins.registry import Found, core, find, install_hint, manifest_of, missing_requirements
 
-DEFAULTS = "diffx.defaults"
+Task = Callable[[Any], None]
 
 
 class Plugins:
@@ -28,9 +28,9 @@ class Plugins:
     Loading imports the plugins' modules; the core's (which need torch) follow at the first hook that may need them.
     """
 
-    def __init__(self, name: str, extensions: Sequence[str] = (), *, defaults: str = DEFAULTS) -> None:
+    def __init__(self, name: str, extensions: Sequence[str] = (), *, core: Found | None = None) -> None:
         self.names = [name, *(e for e in extensions if e != name)]
-        self._defaults = defaults
+        self._core = core
         self._sources: dict[str, Any] = {}
         for one in self.names:
             found = find(one)
@@ -87,9 +87,34 @@ class Plugins:
         """The mapping that the plugin itself returns; empty where it has no such hook."""
         return dict(self._only(self.names[0], hook, arguments) or {})
 
-    def tasks(self) -> dict[str, Callable[[Any], None]]:
-        """The plugin's own tasks and the core's, by name."""
-        return self.table("diffx_tasks")
+    def task(self, name: str) -> Task:
+        """The function of a task: the one that the manifest names, else the core's. Imports no other task's module.
+
+        Raises PluginError where neither has it, ExtraError where its module lacks what the plugin requires.
+        """
+        found, answers = find(self.names[0]), self._core or core()
+        own, usual = manifest_of(found).tasks, manifest_of(answers).tasks
+        if name in own and own[name].run:
+            return function_of(found, own[name].run)
+        former = self.former_tasks()
+        if name in former:
+            return former[name]
+        if name in usual:
+            return function_of(answers, usual[name].run)
+        hint = did_you_mean(name, former) or f"; without one it has to be a task of the core: {', '.join(usual)}"
+        raise PluginError(f"{found.label}: its manifest names a task {name!r} and no function (run:){hint}")
+
+    def own_tasks(self) -> set[str]:
+        """The names of the tasks that the plugin brings itself."""
+        rows = manifest_of(find(self.names[0])).tasks
+        return {name for name, row in rows.items() if row.run} | set(self.own("diffx_tasks"))
+
+    def former_tasks(self) -> dict[str, Task]:
+        """What the hook `diffx_tasks` brings, the plugin's before its extensions'; accepted until API 2."""
+        merged: dict[str, Task] = {}
+        for name in reversed(self.names):
+            merged.update(self._only(name, "diffx_tasks", {}) or {})
+        return merged
 
     def has(self, hook: str) -> bool:
         """Whether the plugin itself has the hook."""
@@ -109,7 +134,8 @@ class Plugins:
             manager = pluggy.PluginManager("diffx")
             manager.add_hookspecs(hookspecs)
             # The last one registered is asked first.
-            manager.register(importlib.import_module(self._defaults), name=self._defaults)
+            answers = self._core or core()
+            manager.register(_import(manifest_of(answers).module, answers), name=answers.name)
             for name in reversed(self.names):
                 manager.register(self._sources[name], name=name)
             self._manager = manager
@@ -120,6 +146,11 @@ class Plugins:
 def load(name: str, extensions: tuple[str, ...] = ()) -> Plugins:
     """`Plugins(name, extensions)`, once in a process. Raises PluginError, ExtraError."""
     return Plugins(name, extensions)
+
+
+def plugins_of(cfg: RunConfig) -> Plugins:
+    """The plugin and the extensions that a configuration names, loaded once in a process."""
+    return load(cfg.plugin, tuple(cfg.extensions))
 
 
 def require_extra(found: Found) -> None:
@@ -142,6 +173,28 @@ def config_type(found: Found) -> type[RunConfig]:
         return load(found.name).config()
     module, _, name = manifest.config.partition(":")
     return _checked_config(getattr(_import(module, found), name, None), found)
+
+
+def function_of(found: Found, reference: str) -> Callable[..., Any]:
+    """The function "package.module:function" that a manifest names. Raises PluginError, ExtraError."""
+    module, _, name = reference.partition(":")
+    functions = vars(_import(module, found))
+    if not callable(functions.get(name)):
+        raise PluginError(
+            f"{found.label}: its manifest names {reference}, but {module} has no function {name}"
+            f"{did_you_mean(name, [n for n, value in functions.items() if callable(value)])}"
+        )
+    return functions[name]
+
+
+def check_own_inputs(found: Found, cfg: RunConfig) -> None:
+    """Call the plugin's own check of what a run names, `check` of its manifest, if it has one.
+
+    Raises whatever DiffxError that raises; PluginError where it fails in another way.
+    """
+    reference = manifest_of(found).check
+    if reference:
+        _guard(function_of(found, reference), found)(cfg)
 
 
 def load_module(found: Found) -> ModuleType:

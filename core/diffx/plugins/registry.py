@@ -18,6 +18,7 @@ from diffx.errors import PluginError, did_you_mean, in_one_line
 from diffx.io.yamltext import read_mapping
 from diffx.plugins.manifest import API, Manifest, parse_manifest
 from diffx.plugins.userfile import read_choices
+from diffx.version import __version__
 
 GROUP = "diffx"
 OURS = "diffx-suite"
@@ -48,6 +49,26 @@ def registry_file() -> Path:
     raise PluginError("registry.yaml is missing from the installation: pip install --force-reinstall diffx-suite")
 
 
+def block_reason(*names: str) -> str:
+    """Why a plugin or distribution of one of these names is not to be loaded; "" where it may be."""
+    reasons = _blocked()
+    return next((f"{BLOCKED}{reasons[name]}" for name in map(canonical, names) if name in reasons), "")
+
+
+@functools.cache
+def _catalogue() -> dict[str, Any]:
+    try:
+        return read_mapping(registry_file())
+    except ValueError as error:
+        raise PluginError(f"the catalogue does not parse: {error}") from error
+
+
+@functools.cache
+def _blocked() -> dict[str, str]:
+    both = {**read_choices().blocked, **(_catalogue().get("blocked") or {})}
+    return {canonical(name): reason for name, reason in both.items()}
+
+
 @functools.cache
 def discover() -> tuple[Found, ...]:
     """Every installed plugin in the order of names, broken ones with their `error`. Cached for the process.
@@ -55,20 +76,15 @@ def discover() -> tuple[Found, ...]:
     Of several of one name the one that can be used, if any, comes first. Raises PluginError where the catalogue or the
     user's own list (`diffx.plugins.userfile`) does not parse: what is blocked is not known then.
     """
-    try:
-        tree = read_mapping(registry_file())
-        rows, blocked = tree.get("plugins") or {}, tree.get("blocked") or {}
-    except ValueError as error:
-        raise PluginError(f"the catalogue does not parse: {error}") from error
-    blocked = {canonical(name): reason for name, reason in {**read_choices().blocked, **blocked}.items()}
+    rows = _catalogue().get("plugins") or {}
     found: list[Found] = []
-    for name, value, distribution, version, problem in _entry_points():
+    for name, value, distribution, version, problem in entry_points(GROUP):
         if problem:
             one = Found(name, None, distribution, version, problem)
         else:
             one = _examine(name, value, distribution, version, rows)
-        reason = blocked.get(canonical(name)) or blocked.get(canonical(distribution))
-        found.append(one._replace(error=f"{BLOCKED}{reason}") if reason else one)
+        reason = block_reason(name, distribution)
+        found.append(one._replace(error=reason) if reason else one)
     for name in set(rows) - {one.name for one in found if _is_ours(one.distribution)}:
         stale = "in the catalogue, but not installed: pip install --force-reinstall diffx-suite"
         found.append(Found(name, None, OURS, "?", stale))
@@ -85,6 +101,12 @@ def _without_clash(one: Found, everybody: list[Found]) -> Found:
     both = f"{other.distribution} {other.version} also has a plugin {one.name!r}"
     loser = one.distribution if _is_ours(other.distribution) else "one of the two"
     return one._replace(error=f"{both}: diffx plugins remove, or block, {loser}")
+
+
+@functools.cache
+def core() -> Found:
+    """The core as a plugin: its row in the catalogue."""
+    return Found("core", parse_manifest("core", _catalogue().get("core")), OURS, __version__)
 
 
 def find(name: str) -> Found:
@@ -112,23 +134,40 @@ def canonical(name: str) -> str:
 
 
 def package_folders(module: str) -> list[Path]:
-    """The folders of a module's top-level package, found without importing it; [] where there is none."""
+    """The folders of a module's top-level package, found without importing it; [] where there is none.
+
+    Of a single file, the folder in which it lies.
+    """
     try:
         spec = importlib.util.find_spec(module.partition(".")[0])
     except (ImportError, ValueError, AttributeError):
         return []
-    return [Path(folder) for folder in spec.submodule_search_locations or ()] if spec else []
+    if spec is None:
+        return []
+    if spec.submodule_search_locations is None:
+        return [Path(spec.origin).parent] if spec.has_location and spec.origin else []
+    return [Path(folder) for folder in spec.submodule_search_locations]
 
 
-def manifest_file(module: str) -> Path | None:
-    """The diffx.yaml nearest to a module, in its package's folder or one above; None where there is none."""
+def manifest_files(module: str, distribution: str) -> list[Path]:
+    """The files that may be a plugin's diffx.yaml, the likeliest first.
+
+    In the folder of its package or one above; for a plugin that is a single file, beside it. Last come those that its
+    distribution installed elsewhere, as in its dist-info: single files share one folder, and would overwrite each
+    other's there.
+    """
     inner = module.split(".")[1:]
-    for folder in package_folders(module):
-        for depth in range(len(inner), -1, -1):  # a namespace package is shared: the plugin's own part goes first
-            file = folder.joinpath(*inner[:depth], "diffx.yaml")
-            if file.is_file():
-                return file
-    return None
+    near = [
+        folder.joinpath(*inner[:depth], "diffx.yaml")
+        for folder in package_folders(module)
+        for depth in range(len(inner), -1, -1)  # a namespace package is shared: the plugin's own part goes first
+    ]
+    try:
+        installed = metadata.distribution(distribution).files or []
+    except metadata.PackageNotFoundError:
+        installed = []
+    far = [Path(str(file.locate())) for file in installed if file.name == "diffx.yaml"]
+    return [file for file in dict.fromkeys([*near, *far]) if file.is_file()]
 
 
 def missing_requirements(manifest: Manifest) -> list[str]:
@@ -155,10 +194,10 @@ def _is_ours(distribution: str) -> bool:
     return canonical(distribution) == OURS
 
 
-def _entry_points() -> Iterator[tuple[str, str, str, str, str]]:
+def entry_points(group: str) -> Iterator[tuple[str, str, str, str, str]]:
     """(name, module, distribution, version, problem) of each entry point; damaged metadata is reported or skipped."""
     try:
-        points = list(metadata.entry_points(group=GROUP))
+        points = list(metadata.entry_points(group=group))
     except Exception:  # one distribution's metadata is damaged: find the others one by one
         points = []
         seen = set()
@@ -167,7 +206,7 @@ def _entry_points() -> Iterator[tuple[str, str, str, str, str]]:
                 name = distribution.name
                 if name not in seen:
                     seen.add(name)
-                    points += [p for p in distribution.entry_points if p.group == GROUP]
+                    points += [p for p in distribution.entry_points if p.group == group]
             except Exception:
                 continue
     for point in points:
@@ -178,6 +217,25 @@ def _entry_points() -> Iterator[tuple[str, str, str, str, str]]:
             yield point.name, point.value, "?", "?", f"its distribution's metadata is damaged: {in_one_line(error)}"
 
 
+def _row(name: str, files: list[Path]) -> tuple[str, Any, str]:
+    """(file, row, "") of the first file with a row of that name, ("", None, what is wrong with the first) else."""
+    problems = []
+    for file in files:
+        try:
+            row = (read_mapping(file).get("plugins") or {}).get(name)
+        except ValueError as error:  # perhaps another's, in a folder that they share
+            problems.append(f"bad manifest: {error}")
+            continue
+        if row is not None:
+            return str(file), row, ""
+        problems.append(_no_row(file, name))
+    return "", None, problems[0]
+
+
+def _no_row(source: str | Path, name: str) -> str:
+    return f"{source}: no row 'plugins: {name}:'"
+
+
 def _examine(name: str, module: str, distribution: str, version: str, rows: dict[str, Any]) -> Found:
     def broken(reason: str) -> Found:
         return Found(name, None, distribution, version, reason)
@@ -186,13 +244,15 @@ def _examine(name: str, module: str, distribution: str, version: str, rows: dict
         if _is_ours(distribution):
             source, row = "registry.yaml", rows.get(name)
         else:
-            file = manifest_file(module)
-            if file is None:
-                package = module.partition(".")[0]
-                return broken(f"no diffx.yaml in the folder of its package {package!r}: ask its author")
-            source, row = str(file), (read_mapping(file).get("plugins") or {}).get(name)
+            files = manifest_files(module, distribution)
+            if not files:
+                top = module.partition(".")[0]
+                return broken(f"no diffx.yaml in the folder of its package {top!r}, or beside {top}.py: ask its author")
+            source, row, problem = _row(name, files)
+            if problem:
+                return broken(problem)
         if row is None:
-            return broken(f"{source}: no row 'plugins: {name}:'")
+            return broken(_no_row(source, name))
         manifest = parse_manifest(name, row)
         if manifest.module != module:
             return broken(f"{source}: module {manifest.module!r} is not the entry point's {module!r}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import NamedTuple
 import yaml
 
 from diffx.errors import PluginError
+from diffx.io.home import expanded, user_folder
 from diffx.io.yamltext import read_mapping
 
 HEAD = "# Written by diffx plugins install, remove, block and unblock; may be edited.\n"
@@ -22,19 +24,30 @@ class Choices(NamedTuple):
     blocked: Mapping[str, str] = {}
 
 
-def choices_file() -> Path:
-    """`plugins.yaml` in the folder that DIFFX_CONFIG names, or else in diffx/ of the user's configuration folder."""
+def choices_file() -> Path | None:
+    """`plugins.yaml` in the folder that DIFFX_CONFIG names, or else in diffx/ of the user's configuration folder.
+
+    None where the user has no home folder.
+    """
     named = os.environ.get("DIFFX_CONFIG")
     if named:
-        return Path(named).expanduser() / "plugins.yaml"
-    home = os.environ.get("APPDATA" if os.name == "nt" else "XDG_CONFIG_HOME")
-    return (Path(home) if home else Path.home() / ".config") / "diffx" / "plugins.yaml"
+        return expanded(named) / "plugins.yaml"
+    folder = user_folder("APPDATA" if os.name == "nt" else "XDG_CONFIG_HOME", ".config")
+    return folder and folder / "diffx" / "plugins.yaml"
+
+
+def where_choices() -> str:
+    """The path of the user's list, for help and messages."""
+    return str(choices_file() or "nowhere: there is no home folder (DIFFX_CONFIG names another)")
 
 
 def read_choices() -> Choices:
-    """The user's choices; none where there is no file. Raises PluginError, which names the file, where it is wrong."""
+    """The user's choices; none where there is no file. Raises PluginError, which names the file, where it is wrong.
+
+    A file of somebody else's, in a home folder that this process may not read, is no list of this user's.
+    """
     path = choices_file()
-    if not path.is_file():
+    if path is None or not _is_mine(path):
         return Choices()
     try:
         tree = read_mapping(path)
@@ -58,6 +71,8 @@ def read_choices() -> Choices:
 def write_choices(choices: Choices) -> None:
     """Replace the file, whole or not at all. Raises PluginError where it cannot be written."""
     path = choices_file()
+    if path is None:
+        raise PluginError("there is no home folder to keep your list of plugins in: name a folder with DIFFX_CONFIG")
     tree = {"installed": {k: list(v) for k, v in choices.installed.items()}, "blocked": dict(choices.blocked)}
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -67,5 +82,14 @@ def write_choices(choices: Choices) -> None:
     except OSError as error:
         raise PluginError(f"{path}: cannot be written: {error.strerror or error}") from error
     finally:
-        if partial.exists():
+        with contextlib.suppress(OSError):
             partial.unlink()
+
+
+def _is_mine(path: Path) -> bool:
+    named = bool(os.environ.get("DIFFX_CONFIG"))  # then it is meant, whoever owns it
+    try:
+        owner = path.stat().st_uid
+    except OSError as error:
+        return named and isinstance(error, PermissionError)
+    return named or os.access(path, os.R_OK) or owner == os.getuid()

@@ -8,30 +8,63 @@ from pathlib import Path
 from typing import NamedTuple
 
 from diffx.errors import DataError, did_you_mean
+from diffx.io.home import expanded
 from diffx.plugins.manifest import WeightsEntry
-from diffx.plugins.registry import discover, package_folders
+from diffx.plugins.packs import install_pack, packs
+from diffx.plugins.registry import canonical, discover, package_folders
+
+__all__ = ["Shipped", "newest_checkpoint", "resolve_weights", "shipped", "verify"]
 
 
 class Shipped(NamedTuple):
-    """Weights of an installed plugin; `path` is where they have to lie."""
+    """Installed weights of a plugin; `path` is where they have to lie."""
 
     id: str
     plugin: str
     path: Path
     entry: WeightsEntry
+    distribution: str = "the plugin"
+
+
+class Absent(NamedTuple):
+    """Weights of an installed plugin that come in another distribution, which is not installed or cannot be used."""
+
+    id: str
+    plugin: str
+    why: str
 
 
 def shipped() -> list[Shipped]:
-    """The weights in the manifests of all installed plugins that are usable."""
+    """The weights that usable plugins bring, and those of distributions that ship nothing else."""
     found = []
     for plugin in discover():
-        if plugin.manifest is None or plugin.error:
-            continue
-        folders = package_folders(plugin.manifest.module) or [Path()]
-        for key, entry in plugin.manifest.weights.items():
-            paths = [folder / entry.file for folder in folders]
-            found.append(Shipped(key, plugin.name, next((p for p in paths if p.is_file()), paths[0]), entry))
+        if plugin.manifest is not None and not plugin.error:
+            for key, entry in plugin.manifest.weights.items():
+                path = _place(plugin.manifest.module, entry)
+                found.append(Shipped(key, plugin.name, path, entry, plugin.distribution))
+    for pack in packs():
+        for key, (name, entry) in pack.weights.items():
+            found.append(Shipped(key, name, _place(pack.module, entry), entry, pack.distribution))
     return found
+
+
+def absent() -> list[Absent]:
+    """The weights that usable plugins know of, but that are not installed."""
+    here = {(w.plugin, w.id) for w in shipped()}
+    errors = {canonical(pack.distribution): f"{pack.distribution}: {pack.error}" for pack in packs() if pack.error}
+    found = []
+    for plugin in discover():
+        if plugin.manifest is not None and not plugin.error:
+            for key, distribution in plugin.manifest.more_weights.items():
+                if (plugin.name, key) not in here:
+                    missing = f"not installed: {install_pack(distribution)}"
+                    found.append(Absent(key, plugin.name, errors.get(canonical(distribution), missing)))
+    return found
+
+
+def _place(module: str, entry: WeightsEntry) -> Path:
+    paths = [folder / entry.file for folder in package_folders(module) or [Path()]]
+    return next((path for path in paths if path.is_file()), paths[0])
 
 
 def resolve_weights(reference: str | Path, plugin: str = "") -> Path:
@@ -47,16 +80,22 @@ def resolve_weights(reference: str | Path, plugin: str = "") -> Path:
     if len(matching) > 1:
         own = [w for w in matching if w.plugin == plugin]
         if len(own) != 1:
-            names = " or ".join(f"{w.plugin}/{w.id}" for w in matching)
-            raise DataError(f"weights {text!r}: several plugins have them; write {names}")
+            names = dict.fromkeys(f"{w.plugin}/{w.id}" for w in matching)
+            if len(names) == 1 or own:
+                both = " and ".join(w.distribution for w in own or matching)
+                raise DataError(f"weights {text!r}: {both} both bring them; uninstall one")
+            raise DataError(f"weights {text!r}: several plugins have them; write {' or '.join(names)}")
         matching = own
     if matching:
         return verify(matching[0])
-    path = Path(text).expanduser()
+    path = expanded(text)
     if path.is_dir():
         path = newest_checkpoint(path)
     elif not path.exists():
-        hint = did_you_mean(text, [w.id for w in shipped()])
+        for one in absent():
+            if text in (one.id, f"{one.plugin}/{one.id}"):
+                raise DataError(f"weights {text!r}: {one.why}")
+        hint = did_you_mean(text, [*(w.id for w in shipped()), *(w.id for w in absent())])
         raise DataError(f"weights {text!r}: no such id, file or run folder{hint} (`diffx weights list` shows the ids)")
     check_safetensors(path)
     return path
@@ -69,14 +108,15 @@ def verify(weights: Shipped) -> Path:
         size = weights.path.stat().st_size
         if size != weights.entry.bytes:
             what = f"has {size} bytes instead of {weights.entry.bytes}"
-            raise DataError(f"{name}: {weights.path} {what}: reinstall the plugin")
+            raise DataError(f"{name}: {weights.path} {what}: reinstall {weights.distribution}")
         with weights.path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise DataError(f"{name}: {weights.path}: {error.strerror or error}: reinstall the plugin") from error
+        what = f"{weights.path}: {error.strerror or error}"
+        raise DataError(f"{name}: {what}: reinstall {weights.distribution}") from error
     if digest != weights.entry.sha256:
         what = "is not the file that was shipped (its SHA-256 differs)"
-        raise DataError(f"{name}: {weights.path} {what}: reinstall the plugin")
+        raise DataError(f"{name}: {weights.path} {what}: reinstall {weights.distribution}")
     return weights.path
 
 

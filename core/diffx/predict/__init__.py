@@ -9,9 +9,11 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from diffx.condition import Condition
-from diffx.predict.affine import PARAMETRISATIONS, Affine, Denoiser, parametrise
-from diffx.predict.frame import Frame, Framed
+from diffx.predict.affine import PARAMETRISATIONS, Affine, Denoiser
 from diffx.predict.joint import JointDenoiser, Tangent, TokenDenoiser, Tokens
+from diffx.predict.preconditioner import Preconditioned, Preconditioner
+from diffx.predict.selfcondition import SelfConditionedDenoiser
+from diffx.predict.wrap import denoiser_for
 
 
 class Predict(Protocol):
@@ -24,12 +26,13 @@ __all__ = [
     "PARAMETRISATIONS",
     "Affine",
     "Denoiser",
-    "Frame",
-    "Framed",
     "JointDenoiser",
+    "Preconditioned",
+    "Preconditioner",
     "Predict",
+    "SelfConditionedDenoiser",
     "Tangent",
     "TokenDenoiser",
     "Tokens",
-    "parametrise",
+    "denoiser_for",
 ]

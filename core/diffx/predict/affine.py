@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from diffx.condition import Condition
-from diffx.predict.frame import Frame, Framed, per_sample
+from diffx.predict.preconditioner import Preconditioned, Preconditioner
 from diffx.schedule import Schedule
+from diffx.state import column
 
 Coefficients = tuple[float | np.ndarray, float | np.ndarray]
 
@@ -48,50 +49,72 @@ def _edm(alpha, sigma, rates, sigma_data) -> Coefficients:
 PARAMETRISATIONS: dict[str, Callable[..., Coefficients]] = {"eps": _eps, "x0": _x0, "v": _v, "flow": _flow, "edm": _edm}
 
 
-class Affine(Frame):
+class Affine(Preconditioner):
     """Preconditioning of a Gaussian leaf: the network sees it at unit variance, and its output becomes x_0-hat.
 
     Args:
         kind: a key of ``PARAMETRISATIONS``: what the network outputs.
         schedule: alpha and sigma.
         sigma_data: standard deviation of the data.
-        spread: standard deviation of each element of the state [C, *S], where they differ much; it takes the place of
-            ``sigma_data``, so that a silent network already gives every element its own Wiener estimate. A buffer.
+        element_sigma_data: standard deviation of each element of the state [C, *S], where they differ much. It takes
+            the place of ``sigma_data``, so that a network that outputs 0 already gives every element its own Wiener
+            estimate. A buffer.
 
     Raises:
-        ValueError: unknown kind; ``eps`` on a schedule whose terminal SNR is zero (x_0 cannot be recovered there).
+        ValueError: unknown kind; or one from which x_0 cannot be recovered at the end of the schedule, as ``eps`` where
+            the terminal SNR is zero, and ``flow`` where the path is infinitely fast there.
     """
 
-    spread: Tensor | None
+    element_sigma_data: Tensor | None
 
-    def __init__(self, kind: str, schedule: Schedule, sigma_data: float = 1.0, spread: Tensor | None = None):
+    def __init__(
+        self, kind: str, schedule: Schedule, sigma_data: float = 1.0, element_sigma_data: Tensor | None = None
+    ):
         super().__init__()
         if kind not in PARAMETRISATIONS:
             raise ValueError(f"unknown prediction {kind!r}; known: {', '.join(PARAMETRISATIONS)}")
-        if kind == "eps" and float(schedule.alpha(schedule.t_max)) == 0:
-            raise ValueError("eps does not determine x_0 at zero terminal SNR; predict v, x0, flow or edm")
+        _check_determined(kind, schedule, sigma_data)
         self.kind, self.schedule, self.sigma_data = kind, schedule, sigma_data
-        self.register_buffer("spread", spread)
+        self.register_buffer("element_sigma_data", element_sigma_data)
 
-    def around(self, x: Tensor, t: float | np.ndarray) -> Framed:
+    def precondition(self, x: Tensor, t: float | np.ndarray) -> Preconditioned:
         """x times ``scale``, level = log(sigma/alpha) / 4 clipped to +-5, and raw -> skip x + out raw."""
         time = np.asarray(t, dtype=np.float64)
         alpha, sigma = np.asarray(self.schedule.alpha(time)), np.asarray(self.schedule.sigma(time))
-        rates = self.schedule.rates(time)
+        rates = _limited(*self.schedule.rates(time))
         scale: float | Tensor
-        if self.spread is None:
-            scale, skip, out = (per_sample(c, x) for c in self._coefficients(alpha, sigma, rates, self.sigma_data))
+        if self.element_sigma_data is None:
+            scale, skip, out = (column(c, x) for c in self._coefficients(alpha, sigma, rates, self.sigma_data))
         else:
-            a, b, *c = (per_sample(v, x) for v in (alpha, sigma, *rates))
-            scale, skip, out = self._coefficients(a, b, c, self.spread)
+            a, b, *c = (column(v, x) for v in (alpha, sigma, *rates))
+            scale, skip, out = self._coefficients(a, b, c, self.element_sigma_data)
         with np.errstate(divide="ignore"):
             level = np.log(sigma / alpha)
-        return Framed(x * scale, self.level(level, x), lambda raw: x * skip + raw * out)
+        return Preconditioned(x * scale, self.level(level, x), lambda raw: x * skip + raw * out)
 
     def _coefficients(self, alpha: Any, sigma: Any, rates: Any, sigma_data: Any) -> tuple[Any, Any, Any]:
         """What multiplies the network's input, the state and the network's output."""
         skip, out = PARAMETRISATIONS[self.kind](alpha, sigma, rates, sigma_data)
         return (sigma**2 + (alpha * sigma_data) ** 2) ** -0.5, skip, out
+
+
+def _limited(d_alpha: Any, d_sigma: Any) -> tuple[Any, Any]:
+    """The rates, in proportion only where sigma grows infinitely fast, as where a path starts in a square root."""
+    fast = ~np.isfinite(d_sigma)
+    return np.where(fast, 0.0, d_alpha)[()], np.where(fast, 1.0, d_sigma)[()]
+
+
+def _check_determined(kind: str, schedule: Schedule, sigma_data: float) -> None:
+    """Refuse an output that says nothing about x_0 where sampling starts: of infinite weight, or of none."""
+    t = schedule.t_max
+    alpha, sigma, *rates = (np.float64(v) for v in (schedule.alpha(t), schedule.sigma(t), *schedule.rates(t)))
+    with np.errstate(all="ignore"):
+        weights = np.array(PARAMETRISATIONS[kind](alpha, sigma, rates, sigma_data), dtype=np.float32)
+    if np.isfinite(weights).all() and weights[1] != 0:
+        return
+    others = ("v", "x0", "edm") if kind == "flow" else ("v", "x0", "flow", "edm")
+    why = "zero terminal SNR" if kind == "eps" else f"t = {t:g}, where the path of {schedule} is infinitely fast"
+    raise ValueError(f"{kind} does not determine x_0 at {why}; predict {', '.join(others[:-1])} or {others[-1]}")
 
 
 class Denoiser(Affine):
@@ -111,16 +134,17 @@ class Denoiser(Affine):
         schedule: Schedule,
         sigma_data: float = 1.0,
         autocast: torch.dtype | None = None,
-        spread: Tensor | None = None,
+        element_sigma_data: Tensor | None = None,
     ):
-        super().__init__(kind, schedule, sigma_data, spread)
+        super().__init__(kind, schedule, sigma_data, element_sigma_data)
         self.net, self.autocast = net, autocast
 
     def forward(self, x: Tensor, t: float | np.ndarray, condition: Condition | None = None) -> Tensor:
-        """x_t [B, ...], host time (float or [B]), condition -> x_0-hat [B, ...], fp32."""
+        """x_t [B, ...], host time (float or [B]), condition -> x_0-hat [B, ...], fp32.
+
+        Raises:
+            ValueError: an estimate in the condition, which a ``SelfConditionedDenoiser`` takes.
+        """
+        if getattr(condition, "estimate", None) is not None:
+            raise ValueError("this denoiser is not self-conditioned, but the process is: SelfConditionedDenoiser fits")
         return self.run(self.net, x, t, condition, self.autocast)
-
-
-def parametrise(net: nn.Module, kind: str, schedule: Schedule, sigma_data: float = 1.0, **kwargs) -> Denoiser:
-    """``Denoiser(net, kind, schedule, sigma_data)``, under the name the mathematics gives it."""
-    return Denoiser(net, kind, schedule, sigma_data, **kwargs)

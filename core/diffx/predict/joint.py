@@ -1,4 +1,4 @@
-"""Mixed states: one network predicts all leaves, each within a frame of its own."""
+"""Mixed states: one network predicts all leaves, each with a preconditioner of its own."""
 
 from __future__ import annotations
 
@@ -10,31 +10,32 @@ import torch
 from torch import Tensor, nn
 
 from diffx.condition import Condition
-from diffx.predict.frame import Frame, Framed, lowered, per_sample
+from diffx.predict.preconditioner import Preconditioned, Preconditioner, lowered
 from diffx.process.discrete import Discrete
+from diffx.state import column
 
 
-class Tokens(Frame):
+class Tokens(Preconditioner):
     """A discrete leaf: the network sees the tokens and outputs logits [B, *S, K] of the clean ones.
 
     Args:
         process: of the leaf. What a token in view itself says about its clean value is added to the logits
-            (:meth:`Discrete.with_evidence`), so a silent network already gives the posterior of independent tokens.
+            (:meth:`Discrete.with_evidence`), so a network that outputs 0 gives the posterior of independent tokens.
     """
 
     def __init__(self, process: Discrete):
         super().__init__()
         self.process = process
 
-    def around(self, x: Tensor, t: float | np.ndarray) -> Framed:
+    def precondition(self, x: Tensor, t: float | np.ndarray) -> Preconditioned:
         """The tokens as they are, level = log((1 - alpha)/alpha) / 4 clipped to +-5, and raw -> raw + evidence."""
         alpha = np.asarray(self.process.schedule.alpha(np.asarray(t, dtype=np.float64)))
         with np.errstate(divide="ignore"):
             level = np.log(1 - alpha) - np.log(alpha)
-        return Framed(x, self.level(level, x), lambda raw: self.process.with_evidence(raw, x, t))
+        return Preconditioned(x, self.level(level, x), lambda raw: self.process.with_evidence(raw, x, t))
 
 
-class Tangent(Frame):
+class Tangent(Preconditioner):
     """A geodesic leaf: the network outputs a score of about unit size, which is brought to the size it should have.
 
     Args:
@@ -45,12 +46,12 @@ class Tangent(Frame):
         super().__init__()
         self.scale = scale
 
-    def around(self, x: Tensor, t: float | np.ndarray) -> Framed:
+    def precondition(self, x: Tensor, t: float | np.ndarray) -> Preconditioned:
         """The points as they are, level = -log(scale) / 4 clipped to +-5, and raw -> scale raw."""
         scale = np.asarray(self.scale(t), dtype=np.float64)
         with np.errstate(divide="ignore"):
             level = -np.log(scale)
-        return Framed(x, self.level(level, x), lambda raw: raw * per_sample(scale, raw))
+        return Preconditioned(x, self.level(level, x), lambda raw: raw * column(scale, raw))
 
 
 class TokenDenoiser(Tokens):
@@ -76,22 +77,24 @@ class JointDenoiser(nn.Module):
 
     Args:
         net: ``net(x {leaf: [B, ...]}, level {leaf: [B]}, condition) -> {leaf: raw}``; what it sees, is told and should
-            output of each leaf is for that leaf's frame to say.
-        frames: one a leaf: :class:`Affine`, :class:`Tokens`, :class:`Tangent`.
+            output of each leaf is for that leaf's preconditioner to say.
+        preconditioners: one a leaf: :class:`Affine`, :class:`Tokens`, :class:`Tangent`.
         autocast: dtype the network runs in (None: as its weights are).
     """
 
-    def __init__(self, net: nn.Module, frames: Mapping[str, Frame], autocast: torch.dtype | None = None):
+    def __init__(
+        self, net: nn.Module, preconditioners: Mapping[str, Preconditioner], autocast: torch.dtype | None = None
+    ):
         super().__init__()
-        self.net, self.frames, self.autocast = net, nn.ModuleDict(frames), autocast
+        self.net, self.preconditioners, self.autocast = net, nn.ModuleDict(preconditioners), autocast
 
     def forward(
         self, x: Mapping[str, Tensor], t: Mapping[str, Any], condition: Condition | None = None
     ) -> dict[str, Tensor]:
         """{leaf: x_t}, {leaf: host time}, condition -> {leaf: canonical prediction}, fp32."""
-        frames = cast(Mapping[str, Frame], self.frames)
-        framed = {name: frame.around(x[name], t[name]) for name, frame in frames.items()}
+        preconditioners = cast(Mapping[str, Preconditioner], self.preconditioners)
+        seen = {name: one.precondition(x[name], t[name]) for name, one in preconditioners.items()}
         device = next(iter(x.values())).device
         with lowered(device, self.autocast):
-            raw = self.net({n: f.x for n, f in framed.items()}, {n: f.level for n, f in framed.items()}, condition)
-        return {name: f.finish(raw[name].float()) for name, f in framed.items()}
+            raw = self.net({n: f.x for n, f in seen.items()}, {n: f.level for n, f in seen.items()}, condition)
+        return {name: f.finish(raw[name].float()) for name, f in seen.items()}

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from diffx.noise import Noise
 from diffx.process.base import Noisy
-from diffx.process.discrete import Discrete, column, draw, table, variates
+from diffx.process.discrete import Discrete, draw, table, variates
+from diffx.state import column
 
 
 @dataclass(frozen=True)
@@ -64,8 +65,10 @@ class Categorical(Discrete):
         4 of Austin et al. 2021 sums the joint q(x_s, x_t | x_0) p_i instead: there p has to be given the other tokens.)
 
         Args:
-            x: tokens at t [B, *S]. p: probabilities of their clean values [B, *S, K].
-            at_t, at_s: alpha at t and at the earlier s.
+            x: tokens at t [B, *S].
+            p: probabilities of their clean values [B, *S, K].
+            at_t: alpha at t.
+            at_s: alpha at the earlier s.
         """
         pi, here = self._pi(x), self._here(x)
         ahead = at_t / at_s * here + (1 - at_t / at_s) * self._of(pi, x)  # q(x_t | x_s)
@@ -81,7 +84,7 @@ class Categorical(Discrete):
         unlike a cross entropy of x_0 it needs no weight of its own, unlike a sum of KL divergences no number of steps.
         The exact conditionals minimise it, and the bound is then tight.
         """
-        alpha = column(self._below_1(noisy.t), noisy.x)[..., None]
+        alpha = column(self._below_1(noisy.t), noisy.x, torch.float64)[..., None]
         x, pi = noisy.x, self._pi(noisy.x)
         # in float64: near t_max the two are equal in most of their digits, and beta is large
         model, data = (
@@ -98,7 +101,7 @@ class Categorical(Discrete):
         What is left to the network is D3PM's p-tilde and UDLM's x_theta: their posteriors are this one of these logits.
         """
         alpha = self._below_1(np.broadcast_to(np.asarray(t, dtype=np.float64), (len(x),)))
-        odds = column(alpha / (1 - alpha), x)[..., None] / self._of(self._pi(x), x)
+        odds = column(alpha / (1 - alpha), x, torch.float64)[..., None] / self._of(self._pi(x), x)
         return logits.scatter_add(-1, x[..., None], odds.log1p().to(logits.dtype))
 
     def _below_1(self, t: np.ndarray) -> np.ndarray:

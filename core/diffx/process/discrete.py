@@ -5,29 +5,31 @@ A state is tokens, int64 [B, *S]; its prediction is logits [B, *S, K] of the cle
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from diffx.noise import Noise
-from diffx.process.base import Memory, Noisy
+from diffx.process.base import Memory, Noisy, Process, Solver
+from diffx.process.synchronised import synchronised_transitions
+from diffx.process.table import Plan, Row
+from diffx.process.transitions import transitions
 from diffx.schedule import RectifiedFlow, Schedule
 from diffx.schedule.distribution import NoiseDistribution, uniform_time
-
-if TYPE_CHECKING:
-    from diffx.process.table import Row
+from diffx.state import check_batch, check_prediction, column
 
 
 def variates(noise: Noise, shape: Sequence[int], step: int = 0) -> Tensor:
     """Uniform variates in (0, 1) with 46 random bits, float64 [B, *shape].
 
     The 23 bits of fp32 are too few to draw tokens: whatever is rarer than 1e-7 would come out too rarely or never,
-    which is a lower temperature that nobody asked for (Zheng et al. 2024 found it in Gumbel noise of fp32).
+    which acts as a lower temperature (Zheng et al. 2024 found it in Gumbel noise of fp32).
     """
     coarse, fine = noise.uniform(*shape, 2, step=step).double().unbind(-1)
     return coarse + (fine - 0.5) * 2.0**-23
@@ -45,11 +47,6 @@ def draw(weights: Tensor, u: Tensor) -> Tensor:
     return (~(cdf > u[..., None] * cdf[..., -1:])).sum(-1)
 
 
-def column(values: np.ndarray, like: Tensor, dtype: torch.dtype = torch.float64) -> Tensor:
-    """One number a sample, [B] -> [B, 1, ...] that broadcasts against ``like`` [B, ...]."""
-    return torch.as_tensor(np.array(values), dtype=dtype, device=like.device).view(-1, *(1,) * (like.ndim - 1))
-
-
 @lru_cache(maxsize=64)
 def table(rows: tuple, device: torch.device) -> Tensor:
     """Nested tuples as a float64 tensor, padded with 0 to [K] or [C, K], kept on the device once it is there."""
@@ -60,7 +57,7 @@ def table(rows: tuple, device: torch.device) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Discrete:
+class Discrete(Process):
     """A token survives to time t with probability alpha(t); what it becomes otherwise is the subclass's.
 
     Args:
@@ -70,8 +67,8 @@ class Discrete:
             are ignored.
         schedule: its alpha is the probability of survival, from 1 at t = 0 to 0, or nearly so (Linear: 0.007), at
             t_max; sigma is not used. All variance-preserving schedules and rectified flow are of this kind.
-        levels: maps uniform variates [B] to training times [B]. The mean loss is a bound on the negative
-            log-likelihood if they are uniform in time, and a weighted version of it otherwise.
+        noise_distribution: where training spends its noise: uniform variates [B] -> training times [B]. The mean loss
+            is a bound on the negative log-likelihood if they are uniform in time, and a weighted version otherwise.
 
     Raises:
         ValueError: a schedule whose alpha does not fall from 1 to about 0, as EDM's; no categories.
@@ -79,7 +76,10 @@ class Discrete:
 
     categories: int | Sequence[int]
     schedule: Schedule = field(default_factory=RectifiedFlow)
-    levels: NoiseDistribution = uniform_time
+    noise_distribution: NoiseDistribution = uniform_time
+
+    #: whether a token on view may be replaced again on the way to the data, which is what ``eta`` is for tokens
+    remasks: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.categories, int):
@@ -104,12 +104,13 @@ class Discrete:
 
     def times(self, u: np.ndarray) -> np.ndarray:
         """Training times [B] from uniform variates [B] in (0, 1)."""
-        return self.levels(self.schedule, u)
+        return self.noise_distribution(self.schedule, u)
 
     def corrupt(self, x0: Tensor, t: float | np.ndarray, noise: Noise) -> Noisy:
-        """Noise tokens x0 [B, *S] to times t, a float or [B]."""
+        """Noise tokens x0 [B, *S] to times t, a float or [B]. ValueError without one seed for each sample."""
+        check_batch(len(noise.seeds), x0, "the clean state")
         t = np.broadcast_to(np.asarray(t, dtype=np.float64), (x0.shape[0],))
-        x = self._noise(x0, column(self.schedule.alpha(t), x0), noise["corrupt"])
+        x = self._noise(x0, column(self.schedule.alpha(t), x0, torch.float64), noise["corrupt"])
         return Noisy(x, t, x0, torch.as_tensor(self._weight(t), dtype=torch.float32, device=x0.device))
 
     def step(self, x: Tensor, prediction: Tensor | None, row: Row, memory: Memory, noise: Noise, index: int) -> Tensor:
@@ -120,6 +121,7 @@ class Discrete:
         from the forward process, and with s = t they stay. A row without evaluation uses the last prediction.
         """
         if prediction is not None:
+            check_prediction(prediction, (*x.shape, self.width))
             memory.history = (prediction,)
         at_t, at_s = float(self.schedule.alpha(row.t)), float(self.schedule.alpha(row.s))
         if at_s == at_t:
@@ -130,11 +132,26 @@ class Discrete:
         p = self.probabilities(memory.history[0], row.b[0] if row.b else 1.0)
         return self._denoise(x, p, at_t, at_s, row.c, noise["step"], index)
 
+    def plan(self, solver: Solver, times: Sequence[float], eta: float | None = None) -> Plan:
+        """Transitions from time to time, whatever the solver; ``eta``, from 0 to 1, hides tokens on view again.
+
+        Raises:
+            ValueError: an eta out of range, or above 0 for tokens that cannot be hidden again.
+        """
+        if eta and not self.remasks:
+            raise ValueError(f"{type(self).__name__} tokens are drawn from their exact posterior and have no eta")
+        return transitions(times, eta or 0.0)
+
+    def synchronised(self, plan: Plan, lead: Process, solver: Solver, eta: float | None = None) -> Plan:
+        """Transitions on the rows of ``plan``; ``eta`` is for tokens that can be hidden again."""
+        return synchronised_transitions(plan, lead, self, (eta or 0.0) if self.remasks else 0.0)
+
     def probabilities(self, logits: Tensor, sharpness: float = 1.0) -> Tensor:
         """softmax(sharpness logits) over the categories that exist, float64 [B, *S, K]."""
         logits = self._existing(logits.double())
         return (logits if sharpness == 1 else logits * sharpness).softmax(-1)
 
+    @abstractmethod
     def with_evidence(self, logits: Tensor, x: Tensor, t: float | np.ndarray) -> Tensor:
         """Logits of each clean token given the whole state x [B, *S], from those given the other tokens alone.
 
@@ -142,7 +159,6 @@ class Discrete:
         Gaussian noise. Without it a network has to be ever surer of what it sees as the noise vanishes, and the bound
         on the likelihood of one that is not grows as 1/t.
         """
-        raise NotImplementedError
 
     def _existing(self, logits: Tensor) -> Tensor:
         """Logits with those of the padding at -inf."""
@@ -150,14 +166,14 @@ class Discrete:
             return logits
         return logits.masked_fill(table(tuple((1.0,) * k for k in self._sizes), logits.device) == 0, -torch.inf)
 
+    @abstractmethod
     def _noise(self, x: Tensor, keep: float | Tensor, noise: Noise, step: int = 0) -> Tensor:
         """Tokens after each has survived with probability ``keep`` or been replaced."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _weight(self, t: np.ndarray) -> np.ndarray:
         """What the loss of a state at time t is multiplied with, [B]."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _denoise(self, x: Tensor, p: Tensor, at_t: float, at_s: float, c: float, noise: Noise, step: int) -> Tensor:
         """Tokens at s from x at t, their clean values having probabilities ``p``; ``at_t`` and ``at_s`` are alphas."""
-        raise NotImplementedError

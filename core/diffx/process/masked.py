@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -24,6 +25,8 @@ class Masked(Discrete):
     Tokens on view are kept and cost nothing, so a prediction there is free to be anything; and the distribution of the
     hidden ones given those on view does not depend on the time, so the network may ignore its level.
     """
+
+    remasks: ClassVar[bool] = True
 
     @property
     def mask(self) -> int:
@@ -59,7 +62,7 @@ class Masked(Discrete):
         hidden = 1.0 - self.schedule.alpha(t)
         with np.errstate(divide="ignore", invalid="ignore"):
             weight = self.schedule.t_max * -self.schedule.rates(t)[0] / hidden
-        return np.where(hidden > 0, weight, 0.0)  # nothing is hidden, nothing is paid
+        return np.where(hidden > 0, weight, 0.0)  # at t = 0, where no token is hidden
 
     def _noise(self, x: Tensor, keep: float | Tensor, noise: Noise, step: int = 0) -> Tensor:
         return x.where(variates(noise, x.shape[1:], step) < keep, self.mask)

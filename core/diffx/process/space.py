@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +17,7 @@ from diffx.process.tables import so3_draw, so3_norm, torus_norm
 
 
 @dataclass(frozen=True)
-class Space:
+class Space(ABC):
     """What every space answers.
 
     A point x and a tangent vector v have trailing dimensions of their own, given by each space; whatever comes before
@@ -24,42 +25,43 @@ class Space:
     with as many dimensions as the tangent, 1 at a vector's own. All work in the dtype they are given.
     """
 
+    @abstractmethod
     def tangent(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Shape of a tangent vector from that of a point. ValueError: no shape of a point."""
-        raise NotImplementedError
 
+    @abstractmethod
     def exp(self, x: Tensor, v: Tensor) -> Tensor:
         """The point that the geodesic from x along v reaches in unit time."""
-        raise NotImplementedError
 
+    @abstractmethod
     def log(self, x: Tensor, y: Tensor) -> Tensor:
         """The shortest v with exp(x, v) = y."""
-        raise NotImplementedError
 
+    @abstractmethod
     def distance(self, x: Tensor, y: Tensor) -> Tensor:
         """Length of :meth:`log`, without the trailing dimensions; one an angle on the torus."""
-        raise NotImplementedError
 
+    @abstractmethod
     def project(self, x: Tensor) -> Tensor:
         """The point of the space next to x, which lies there up to rounding."""
-        raise NotImplementedError
 
+    @abstractmethod
     def draw(self, z: Tensor, sigma: Tensor) -> Tensor:
         """v such that exp(x_0, v) is an exact draw from the heat kernel around any x_0; z is a standard normal v."""
-        raise NotImplementedError
 
+    @abstractmethod
     def log_density(self, v: Tensor, sigma: Tensor) -> Tensor:
         """Of the heat kernel around x_0 at exp(x_0, v), without the trailing dimensions of v."""
-        raise NotImplementedError
 
+    @abstractmethod
     def score(self, v: Tensor, sigma: Tensor) -> Tensor:
         """Gradient at exp(x_0, v) of :meth:`log_density`, a tangent vector there."""
-        raise NotImplementedError
 
+    @abstractmethod
     def norm(self, sigma: float | np.ndarray) -> np.ndarray:
         """E|score|^2 over the number of the tangent's dimensions; host float64."""
-        raise NotImplementedError
 
+    @abstractmethod
     def prior(self, shape: tuple[int, ...], sigma: float, noise: Noise) -> Tensor:
         """Points [B, *shape] after noise of spread sigma, of no data in particular.
 
@@ -67,7 +69,6 @@ class Space:
         single point it differs in the probability of any event by at most (total variation) 0.11 at sigma 1.55, 0.010
         at 2.2 and 0.0002 at 3 on SO(3); for an angle by 0.21 at 1.5, 0.028 at 2.5 and 0.005 at pi.
         """
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,9 @@ comparable, survives JSON, and can be used any number of times.
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -23,9 +24,14 @@ class Row:
     """One evaluation at time ``t`` and the linear update to time ``s``.
 
     Args:
-        a: multiplies the state, ``b[j]`` the j-th newest output, ``c`` fresh noise, ``d`` the anchor.
+        t: schedule time of the evaluation.
+        s: schedule time that the update leads to.
+        a: multiplies the state.
+        b: ``b[j]`` multiplies the j-th newest output.
+        c: multiplies fresh noise.
+        d: multiplies the anchor.
         hold: make the state before this update the anchor (first stage of a step of several).
-        keep: (p, q), the output p x + q x_0-hat that this evaluation leaves; (0, 1) is x_0-hat.
+        output: (p, q), the output p x + q x_0-hat that this evaluation leaves; (0, 1) is x_0-hat.
         evaluate: False for a row that only moves the state with outputs already there (a corrector's second half).
     """
 
@@ -36,7 +42,7 @@ class Row:
     c: float = 0.0
     d: float = 0.0
     hold: bool = False
-    keep: tuple[float, float] = (0.0, 1.0)
+    output: tuple[float, float] = (0.0, 1.0)
     evaluate: bool = True
 
 
@@ -71,13 +77,15 @@ class Plan:
 
     @classmethod
     def _of(cls, raw: Mapping[str, Any]) -> Plan:
-        lists = ("b", "keep")
+        lists = ("b", "output")
         rows: list[dict[str, Any]] = [{k: tuple(v) if k in lists else v for k, v in r.items()} for r in raw["rows"]]
         return cls(raw["name"], tuple(Row(**row) for row in rows))
 
 
 def _line(row: Row) -> str:
-    marks = [" (anchor)"] * row.hold + [f" keep {row.keep[0]:.6g} x + {row.keep[1]:.6g} m"] * (row.keep != (0.0, 1.0))
+    marks = [" (anchor)"] * row.hold + [f" leaves {row.output[0]:.6g} x + {row.output[1]:.6g} m"] * (
+        row.output != (0.0, 1.0)
+    )
     marks += [" (no evaluation)"] * (not row.evaluate)
     numbers = " ".join(f"{value:12.6g}" for value in (row.t, row.s, row.a, row.d, row.c))
     return f"{numbers}  {' '.join(f'{b:.6g}' for b in row.b)}{''.join(marks)}"
@@ -104,7 +112,7 @@ class JointRow:
 
 @dataclass(frozen=True)
 class JointPlan:
-    """Plans of the leaves of a mixed state, in step: all have the same number of rows.
+    """Synchronised plans of the leaves of a mixed state: all have the same number of rows.
 
     Raises:
         ValueError: their numbers of rows differ, or one evaluates where another does not.
@@ -144,3 +152,11 @@ class JointPlan:
     def from_json(cls, text: str) -> JointPlan:
         """The plan that :meth:`to_json` wrote."""
         return cls({name: Plan._of(raw) for name, raw in json.loads(text).items()})
+
+
+def pairs(times: Sequence[float]) -> list[tuple[float, float]]:
+    """(t, s) of each step of a grid. ValueError unless it falls strictly towards 0 and has two entries at least."""
+    times = [float(t) for t in times]
+    if len(times) < 2 or not all(t > s >= 0 for t, s in itertools.pairwise(times)):
+        raise ValueError(f"a time grid falls strictly from noise towards 0 and has two entries at least, not {times}")
+    return list(itertools.pairwise(times))

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-INKS = ("#2f6fde", "#c8553d", "#2f9e77", "#8a63d2", "#b8860b", "#5f6b7a")
+from diffx.run.figures import PALETTE, style
+
 FAINT, INK = "#010203", "#010204"  # stand-ins that become colours of the page
 
 
@@ -59,27 +60,21 @@ def _draw(chosen: dict[str, tuple[np.ndarray, np.ndarray]], inches: tuple[float,
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    style = {
+    own = {
         "svg.fonttype": "none",
         "svg.hashsalt": "diffx",
         "font.size": 9,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.edgecolor": FAINT,
-        "xtick.color": FAINT,
-        "ytick.color": FAINT,
-        "xtick.labelcolor": INK,
-        "ytick.labelcolor": INK,
-        "axes.labelcolor": INK,
-        "text.color": INK,
-        "legend.frameon": False,
+        **dict.fromkeys(("axes.edgecolor", "xtick.color", "ytick.color", "grid.color"), FAINT),
+        **dict.fromkeys(
+            ("xtick.labelcolor", "ytick.labelcolor", "axes.labelcolor", "text.color", "legend.labelcolor"), INK
+        ),
     }
-    with rc_context(style):
+    with rc_context(style() | own):
         sheet = Figure(figsize=inches, layout="constrained")
         sheet.patch.set_alpha(0)
         axes = sheet.add_subplot()
         axes.patch.set_alpha(0)
-        for (name, (steps, values)), ink in zip(chosen.items(), INKS * len(chosen), strict=False):
+        for (name, (steps, values)), ink in zip(chosen.items(), PALETTE * len(chosen), strict=False):
             window = max(1, len(values) // 25)
             if window > 2:
                 axes.plot(*_thin(steps, values), color=ink, alpha=0.22, linewidth=0.8)

@@ -29,9 +29,16 @@ def environment(device: str) -> dict[str, Any]:
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "device_asked": device,
         "cuda": _cuda(),
-        "working_folder": os.getcwd(),
+        "working_folder": _working_folder(),
         "packages": _packages(),
     }
+
+
+def _working_folder() -> str | None:
+    try:
+        return os.getcwd()
+    except OSError:  # it was removed under us
+        return None
 
 
 def _packages() -> dict[str, str]:
@@ -59,7 +66,7 @@ def _cuda() -> dict[str, Any] | None:
 
 def _processor() -> str:
     try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     except OSError:

@@ -2,36 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import os
-import shlex
 import signal
 import sys
 import threading
 import traceback as tracebacks
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
 from typing import Any
 
 from diffx.errors import DiffxError, UsageError, in_one_line
-from diffx.io.files import write_json, write_text
-from diffx.run.environment import environment
 from diffx.run.folder import Run
 from diffx.run.progress import Screen
+from diffx.run.record import Outcome, write_beginning, write_end
 from diffx.run.resources import Meter
+from diffx.run.resume import held
 from diffx.run.words import duration
 
 INTERRUPTED = 130
-
-
-@dataclass
-class Outcome:
-    """How a run ended: `status` is ok, failed or interrupted; `error` is one line, or None."""
-
-    status: str
-    exit_code: int
-    error: str | None = None
 
 
 def execute(
@@ -41,6 +31,7 @@ def execute(
     *,
     traceback: bool = False,
     screen: Screen | None = None,
+    last_line: str = "text",
 ) -> int:
     """Run `task` in the folder `cfg` asks for and return the exit code; nothing is raised.
 
@@ -49,30 +40,42 @@ def execute(
 
     Written at the start: command.txt, config.yaml, env.json, status.json ("running"; it stays so after a kill -9).
     Written at the end, however that comes: metrics.json, report.html, env.json, and status.json last.
+    A resumed run writes all of that once it has begun its work (`Run.begin`): if it is refused, nothing has changed.
     An error is one line on standard error, its traceback is in log.txt; `traceback=True` prints it as well.
-    `argv` is the command line without the program's name.
+    `argv` is the command line without the program's name. `last_line`, on standard output: "text" says where the
+    report is, "json" is the outcome as one JSON object, "" is nothing.
     """
     meter = Meter()
-    try:
-        run = Run.open(cfg, argv, screen)
-        if run.is_main:
-            _write_beginning(run)
-    except DiffxError as error:
-        _print_error(str(error))
-        return error.exit_code
-    except OSError as error:
-        _print_error(f"the run folder cannot be written: {error}")
-        return UsageError.exit_code
+    with ExitStack() as stack:
+        try:
+            run = Run.open(cfg, argv, screen)
+            if run.is_main:
+                stack.enter_context(held(run.folder))
+                if run.before:
+                    run.wait()
+                else:
+                    write_beginning(run)
+        except DiffxError as error:
+            if last_line == "json":
+                outcome = Outcome("failed", error.exit_code, str(error))
+                print(json.dumps({**asdict(outcome), "folder": None}), flush=True)
+            _print_error(str(error))
+            return error.exit_code
+        except OSError as error:
+            where = os.path.abspath(error.filename) if isinstance(error.filename, str) else "the run folder"
+            _print_error(f"{where} cannot be written ({error.strerror or error}): name another run folder with out=")
+            return UsageError.exit_code
 
-    with _signals_interrupt():
-        outcome = _call(run, task, traceback)
-    with _signals_wait():
-        run.screen.close_bars(all_of_them=True)
-        card = meter.card()
-        if run.is_main:
-            outcome = _write_end(run, outcome, card)
-        _say(run, outcome, card["wall_s"])
-    return outcome.exit_code
+        with _signals_interrupt():
+            outcome = _call(run, task, traceback)
+        with _signals_wait():
+            run.screen.close_bars(all_of_them=True)
+            card = meter.card()
+            refused = _is_refused(run, outcome)
+            if run.is_main and not refused:
+                outcome = write_end(run, outcome, card)
+            _say(run, outcome, card["wall_s"], refused, last_line)
+        return outcome.exit_code
 
 
 def _call(run: Run, task: Callable[[Run], Any], show: bool) -> Outcome:
@@ -111,61 +114,14 @@ def _memory_advice(error: Exception) -> str | None:
     return None
 
 
-def _write_beginning(run: Run) -> None:
-    from diffx.config import to_yaml
-
-    command = run.folder / "command.txt"
-    earlier = command.read_text(encoding="utf-8") if command.exists() else ""
-    write_text(command, earlier + shlex.join(["diffx", *run.argv]) + "\n")
-    write_text(run.folder / "config.yaml", to_yaml(run.cfg))
-    write_json(run.folder / "env.json", environment(run.cfg.device))
-    write_json(run.folder / "status.json", {**_who(run), "status": "running", "pid": os.getpid()})
-    if run.cfg.resume:
-        run.log(f"resuming {run.folder}" if run.before else f"{run.folder} holds no run yet: starting a new one")
+def _is_refused(run: Run, outcome: Outcome) -> bool:
+    """Whether a resumed run ended before it did anything: then its folder keeps the record that it had."""
+    if run.waiting and (outcome.status == "ok" or run.made() != run.made_before):
+        run.begin()
+    return run.waiting
 
 
-def _write_end(run: Run, outcome: Outcome, card: dict[str, Any]) -> Outcome:
-    write_json(run.folder / "metrics.json", run.metrics)
-    env = environment(run.cfg.device)
-    write_json(run.folder / "env.json", env)
-
-    def status() -> dict[str, Any]:
-        return {
-            **_who(run),
-            "ended": datetime.now().astimezone().isoformat(timespec="seconds"),
-            "status": outcome.status,
-            "exit_code": outcome.exit_code,
-            "error": outcome.error,
-            "flags": run.flags,
-            "failures": run.failures,
-            "resources": card,
-        }
-
-    try:
-        from diffx.run.page import render
-
-        write_text(run.folder / "report.html", render(run, status(), env))
-    except Exception as error:  # a picture of the work must not lose the work
-        run.log_only(tracebacks.format_exc().rstrip())
-        run.flag(f"report.html could not be written: {in_one_line(error)}")
-        if outcome.status == "ok":
-            outcome = Outcome("failed", 1, f"the work is done, but not its report: {in_one_line(error)}")
-    write_json(run.folder / "status.json", status())
-    return outcome
-
-
-def _who(run: Run) -> dict[str, Any]:
-    """The head of status.json; `sessions` are the earlier goes of a resumed run, oldest first."""
-    head = {"plugin": run.cfg.plugin, "task": run.cfg.task, "started": run.started.isoformat(timespec="seconds")}
-    if run.before:
-        last = {key: run.before.get(key) for key in ("started", "ended", "status", "error", "resources")}
-        if last["status"] == "running":
-            last["status"] = "killed"  # it never came to write its end
-        head["sessions"] = [*run.before.get("sessions", []), last]
-    return head
-
-
-def _say(run: Run, outcome: Outcome, wall_s: float) -> None:
+def _say(run: Run, outcome: Outcome, wall_s: float, refused: bool, last_line: str) -> None:
     if outcome.error:
         run.log_only(f"{outcome.status}: {outcome.error}")
         if outcome.status == "failed":
@@ -174,10 +130,18 @@ def _say(run: Run, outcome: Outcome, wall_s: float) -> None:
             print(f"diffx: {outcome.error}", file=sys.stderr)
     for failure in run.failures if run.is_main else ():
         print(f"  {failure['item']}: {failure['reason']}", file=sys.stderr)
-    if run.is_main:
+    if refused:
+        print(f"diffx: {run.folder} stays as it was", file=sys.stderr)
+    elif run.is_main:
         report = run.folder / "report.html"
         run.log_only(f"{outcome.status} after {duration(wall_s)}")
-        print(f"{outcome.status} after {duration(wall_s)}: {report if report.exists() else run.folder}", flush=True)
+        if last_line == "json":
+            folder = str(run.folder.absolute())
+            facts = {"plugin": run.cfg.plugin, "task": run.cfg.task, "folder": folder, "wall_s": wall_s}
+            found = {"metrics": run.metrics, "flags": run.flags, "failures": run.failures}
+            print(json.dumps({**asdict(outcome), **facts, **found}), flush=True)
+        elif last_line:
+            print(f"{outcome.status} after {duration(wall_s)}: {report if report.exists() else run.folder}", flush=True)
 
 
 def _print_error(text: str, where: str = "") -> None:

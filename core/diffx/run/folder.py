@@ -8,10 +8,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
-from diffx.io.files import append_line, plain, write_json
-from diffx.run.location import locate, process_rank, read_status
+from diffx.evaluation.figure import to_json
+from diffx.io.files import append_line, plain, read_json, write_json
+from diffx.run.location import locate, process_rank
 from diffx.run.progress import Bar, Screen
+from diffx.run.record import write_beginning
 from diffx.run.report import Report
+from diffx.run.resume import read_status
 
 T = TypeVar("T")
 
@@ -38,11 +41,33 @@ class Run:
         self.failures: list[dict[str, str]] = []
         self.folder.mkdir(parents=True, exist_ok=True)
         self.before = read_status(self.folder)  # the status an earlier session left here; None in a new folder
+        self.waiting = False
+        self.made_before: dict[str, tuple[int, int]] = {}
 
     @classmethod
     def open(cls, cfg: Any, argv: Sequence[str] = (), screen: Screen | None = None) -> Run:
         """Find or make the folder `cfg` asks for (see `diffx.run.location.locate`). Raises UsageError."""
         return cls(cfg, locate(cfg), argv, screen)
+
+    def wait(self) -> None:
+        """A resumed run leaves what its folder says of it alone until `begin`."""
+        self.waiting, self.made_before = True, self.made()
+        self.metrics = read_json(self.folder / "metrics.json")
+        self.log(f"resuming {self.folder}")
+
+    def begin(self) -> None:
+        """The work has begun: what the folder says of the run is this session's from here on.
+
+        A task that resumes calls it when nothing can refuse it any more; recording a step or a figure does it too.
+        """
+        if self.waiting:
+            self.waiting = False
+            write_beginning(self)
+
+    def made(self) -> dict[str, tuple[int, int]]:
+        """(size, time of the last change in ns) of each file in samples/ and checkpoints/."""
+        found = [path for name in ("samples", "checkpoints") for path in (self.folder / name).rglob("*")]
+        return {str(path): (path.stat().st_size, path.stat().st_mtime_ns) for path in found if path.is_file()}
 
     @property
     def samples(self) -> Path:
@@ -75,16 +100,19 @@ class Run:
 
         A value that is not finite is written as null. A resumed run may record a step twice: the later line counts.
         """
+        self.begin()
         if self.is_main:
             append_line(self.folder / "metrics.jsonl", json.dumps({"step": int(step), **plain(values)}))
 
     def metric(self, name: str, value: Any) -> None:
         """Set a final figure; metrics.json is rewritten at once, so that a kill loses none.
 
-        `value` is a number, or a dict. The report understands a dict with `value` and any of `baseline` (the trivial
-        answer), `floor` (real against real) and `interval` (95 %, a pair); its other entries (n, split, unit...) are
-        printed as a note. Any other dict is a group of metrics. A figure that is not finite becomes null and a flag.
+        `value` is a number, a `diffx.evaluation.Figure`, or a dict. A dict with `value` is a figure in the form of
+        docs/evaluation.md (`interval`, `baseline`, `floor`, `n`, `goal`, ...); any other dict is a group of metrics. A
+        figure that is not finite becomes null and a flag.
         """
+        self.begin()
+        value = to_json(value)
         self.metrics[name] = plain(value)
         if _lost(value, self.metrics[name]):
             self.flag(f"metric {name} is not finite")
@@ -99,6 +127,7 @@ class Run:
 
     def fail(self, item: str | Path, reason: str | BaseException) -> None:
         """One item of a batch failed; the rest goes on. The run ends with exit code 1 and the list of failures."""
+        self.begin()
         text = " ".join(str(reason).split()) or type(reason).__name__
         self.failures.append({"item": str(item), "reason": text})
         self.log(f"failed: {item}: {text}")

@@ -12,19 +12,25 @@ from diffx.config import RunConfig, schema
 from diffx.io.files import read_lines
 from diffx.run.curves import loss_curve, other_curves
 from diffx.run.folder import Run
-from diffx.run.report import metrics_section
+from diffx.run.judgement import goals_section, metrics_section
 from diffx.run.words import duration, figure, size
 
 MOST_FILES = 40
+STEPS = (360, 400, 450, 500, 560, 620, 700, 780, 860, 940, 1040, 1150)  # widths, in px, at which a hint to scroll shows
 
 
 def render(run: Run, status: dict[str, Any], env: dict[str, Any]) -> str:
-    """The page as text; `status` and `env` are what status.json and env.json hold."""
+    """The page as text; `status` and `env` are what status.json and env.json hold.
+
+    The pictures are also written as files, into `pictures/` of the run folder.
+    """
     from jinja2 import Environment, StrictUndefined
 
     source = resources.files("diffx.run").joinpath("report.html.j2").read_text(encoding="utf-8")
     engine = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     records = read_lines(run.folder / "metrics.jsonl")
+    if run.is_main:
+        run.report.save_pictures(run.folder / "pictures")
     files = written(run)
     begun = datetime.fromisoformat(status["started"])
     return engine.from_string(source).render(
@@ -33,7 +39,10 @@ def render(run: Run, status: dict[str, Any], env: dict[str, Any]) -> str:
         when=f"{begun.day} {begun:%B %Y, %H:%M}",
         took=duration(status["resources"]["wall_s"]),
         asked=asked(run.cfg),
+        goals=goals_section(run.metrics),
         metrics=metrics_section(run.metrics),
+        steps=STEPS,
+        step_of=lambda least: next((step for step in STEPS if step >= least), STEPS[-1]),
         losses=loss_curve(records),
         others=other_curves(records),
         files=files[:MOST_FILES],
@@ -61,9 +70,9 @@ def asked(cfg: Any) -> list[tuple[str, str]]:
 
 
 def written(run: Run) -> list[tuple[str, str]]:
-    """(path inside the run folder, size) of what was made: samples first, then checkpoints."""
+    """(path inside the run folder, size) of what was made: samples, checkpoints, pictures."""
     found = []
-    for name in ("samples", "checkpoints"):
+    for name in ("samples", "checkpoints", "pictures"):
         for path in sorted((run.folder / name).rglob("*")):
             if path.is_file() and not path.name.startswith("."):
                 found.append((path.relative_to(run.folder).as_posix(), size(path.stat().st_size)))

@@ -12,13 +12,15 @@ from typing import Any, Generic, TextIO, TypeVar
 
 from diffx.run.words import duration, figure, rate
 
+__all__ = ["Bar", "Screen"]
+
 T = TypeVar("T")
 
 WINDOW = 30.0  # seconds the rate looks back: long enough to be calm, short enough to forget a slow start
 
 
 class Screen:
-    """Where a run speaks: standard error, unless `stream` is given.
+    """Where a run speaks: standard error, unless `stream` is given; where there is none, nowhere.
 
     On a terminal bars are drawn with rich; elsewhere each bar prints a plain line every `every` seconds and one at
     its end. `quiet` says nothing at all (all processes of a distributed run but the first).
@@ -37,16 +39,16 @@ class Screen:
         self._open = 0
 
     @property
-    def stream(self) -> TextIO:
+    def stream(self) -> TextIO | None:
         return self._stream if self._stream is not None else sys.stderr
 
     @property
     def is_terminal(self) -> bool:
-        return self.stream.isatty() and os.environ.get("TERM") != "dumb"
+        return self.stream is not None and self.stream.isatty() and os.environ.get("TERM") != "dumb"
 
     def print(self, text: str) -> None:
         """One message, above the bars if there are any."""
-        if self.quiet:
+        if self.quiet or self.stream is None:
             return
         if self._live is not None:
             self._live.console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from diffx.run.images import data_uri, open_picture
+from diffx.run.images import Encoded, encode
 from diffx.run.words import figure
+
+LONG = 34  # characters of a cell above which its column is given room to wrap in
 
 
 @dataclass
@@ -17,13 +21,37 @@ class Section:
     kind: str
     title: str
     caption: str = ""
-    uri: str = ""
-    width: int = 0
-    height: int = 0
+    image: Encoded | None = None
     columns: list[str] = field(default_factory=list)
     numeric: list[bool] = field(default_factory=list)
     rows: list[list[str]] = field(default_factory=list)
     paragraphs: list[str] = field(default_factory=list)
+
+    @property
+    def uri(self) -> str:
+        """The picture itself, as the page holds it; "" where it is none."""
+        return self.image.uri if self.image else ""
+
+    @property
+    def width(self) -> int:
+        """Of the picture, in CSS pixels; 0 where it is none."""
+        return self.image.width if self.image else 0
+
+    @property
+    def least(self) -> int:
+        """CSS pixels below which it is not squeezed but scrolled sideways; of a table by what stands in it."""
+        if self.image:
+            return self.image.least
+        columns = zip(self.columns, *self.rows, strict=True) if self.rows else ()
+        return round(sum(20 + 7.5 * self._width(number, column) for number, column in enumerate(columns)))
+
+    def _width(self, number: int, column: tuple[str, ...]) -> int:
+        """Characters of a column that cannot be wrapped: all of numbers and of the first one, words of the others."""
+        head, *cells = column
+        longest = max(map(len, cells))
+        if number and not self.numeric[number]:
+            longest = 22 if longest > LONG else max(len(word) for cell in cells for word in cell.split() or [""])
+        return max(longest, len(head))
 
 
 class Report:
@@ -40,10 +68,10 @@ class Report:
     def picture(self, title: str, image: Any, caption: str = "") -> None:
         """A picture: Pillow image, uint8 array [H, W] or [H, W, 3], Matplotlib figure, or path of an image file.
 
-        Shown at its own size, or smaller where the window is narrower. Raises TypeError or ValueError for the rest.
+        Shown at its own size, or smaller where the window is narrower, as long as its words can be read; it also lies
+        in the run folder as a file in `pictures/`. Raises TypeError or ValueError for the rest.
         """
-        uri, width, height = data_uri(open_picture(image))
-        self.sections.append(Section("picture", title, caption, uri=uri, width=width, height=height))
+        self.sections.append(Section("picture", title, caption, image=encode(image)))
 
     def table(self, title: str, rows: Sequence[Mapping[str, Any]], caption: str = "") -> None:
         """A table: one mapping a row, column name -> value. Columns come in the order they are first met.
@@ -56,6 +84,15 @@ class Report:
         """Plain text; an empty line begins a new paragraph."""
         paragraphs = [" ".join(part.split()) for part in text.split("\n\n")]
         self.sections.append(Section("text", title, paragraphs=[part for part in paragraphs if part]))
+
+    def save_pictures(self, folder: Path) -> None:
+        """Write all pictures as `01-title.png` or `.webp`, numbered as they come; makes the folder if there are any."""
+        pictures = [section for section in self.sections if section.image]
+        for number, section in enumerate(pictures, 1):
+            assert section.image is not None
+            folder.mkdir(exist_ok=True)
+            name = re.sub(r"[^a-z0-9]+", "-", section.title.lower()).strip("-")[:48] or "picture"
+            (folder / f"{number:02d}-{name}.{section.image.kind}").write_bytes(section.image.content)
 
 
 def table(title: str, rows: Sequence[Mapping[str, Any]], caption: str = "") -> Section:
@@ -71,41 +108,3 @@ def _is_number(value: Any) -> bool:
     if isinstance(value, list | tuple):
         return all(_is_number(item) for item in value)
     return value is None or (isinstance(value, int | float) and not isinstance(value, bool)) or hasattr(value, "item")
-
-
-def metrics_section(metrics: Mapping[str, Any]) -> Section | None:
-    """The table of final figures: value beside trivial baseline and real-against-real floor; None without metrics.
-
-    Columns that no metric fills are left out; groups are flattened to dotted names. What lies more than three names
-    deep (appliance, method, figure, ...) would be hundreds of rows: it is for metrics.json and the task's own tables.
-    """
-    rows = [_metric_row(name, value) for name, value in _flat(metrics)]
-    if not rows:
-        return None
-    order = ["metric", "value", "95 % interval", "trivial baseline", "real vs real floor", "note"]
-    filled = [column for column in order if any(row.get(column) not in (None, "") for row in rows)]
-    return table("Metrics", [{column: row.get(column) for column in filled} for row in rows])
-
-
-def _flat(metrics: Mapping[str, Any], prefix: str = "", depth: int = 3) -> list[tuple[str, Any]]:
-    found: list[tuple[str, Any]] = []
-    for name, value in metrics.items():
-        if isinstance(value, Mapping) and "value" not in value:
-            found += _flat(value, f"{prefix}{name}.", depth - 1) if depth > 1 else []
-        else:
-            found.append((f"{prefix}{name}", value))
-    return found
-
-
-def _metric_row(name: str, value: Any) -> dict[str, Any]:
-    if not isinstance(value, Mapping):
-        return {"metric": name, "value": "not finite" if value is None else value}
-    rest = {key: item for key, item in value.items() if key not in ("value", "interval", "baseline", "floor")}
-    return {
-        "metric": name,
-        "value": "not finite" if value["value"] is None else value["value"],
-        "95 % interval": value.get("interval"),
-        "trivial baseline": value.get("baseline"),
-        "real vs real floor": value.get("floor"),
-        "note": figure(rest) if rest else None,
-    }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 
@@ -41,7 +43,14 @@ def size(n_bytes: float) -> str:
 
 
 def figure(value: Any, digits: int = 4) -> str:
-    """A value for a table: floats to `digits` significant digits, a pair of numbers as an interval, None as a dash."""
+    """A value for a table: floats to `digits` significant digits, a pair of numbers as an interval, None as a dash.
+
+    Takes what Python has, and whatever has `tolist()`: NumPy scalars and arrays, tensors on any device.
+    """
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    elif isinstance(value, Decimal | Fraction):
+        value = int(value) if float(value).is_integer() else float(value)
     if value is None or value == "":
         return "–"
     if isinstance(value, bool):
@@ -57,9 +66,14 @@ def figure(value: Any, digits: int = 4) -> str:
         return text
     if isinstance(value, list | tuple):
         items = [figure(item, digits) for item in value]
-        if len(items) == 2 and all(isinstance(item, int | float) for item in value):
+        if len(items) == 2 and all(_is_number(item) for item in value):
             return f"{items[0]} to {items[1]}"
         return ", ".join(items)
     if isinstance(value, dict):
         return ", ".join(f"{key} {figure(item, digits)}" for key, item in value.items())
     return str(value)
+
+
+def _is_number(value: Any) -> bool:
+    value = value.tolist() if hasattr(value, "tolist") else value
+    return isinstance(value, int | float | Decimal | Fraction) and not isinstance(value, bool)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -10,11 +12,13 @@ import torch
 from torch import Tensor
 
 from diffx.condition import Condition
+from diffx.config import SampleConfig
 from diffx.noise import Noise
 from diffx.predict import Predict
-from diffx.process import Gaussian
+from diffx.process import Gaussian, Process
+from diffx.sampling.loop import first_state, gaussian_only
 from diffx.schedule.base import sigma_range
-from diffx.state import as_state
+from diffx.state import check_prediction, column
 
 # Dormand and Prince 1980, RK5(4)7M: stage times, stages, and the fifth-order weights less the fourth-order ones.
 _TIMES = (0.0, 1 / 5, 3 / 10, 4 / 5, 8 / 9, 1.0, 1.0)
@@ -49,7 +53,7 @@ def adaptive(
     condition: Condition | None = None,
     start: Tensor | None = None,
     device: torch.device | str = "cpu",
-    callback: Callable[[int, Tensor, np.ndarray], None] | None = None,
+    callback: Callable[[int, Tensor, Tensor], None] | None = None,
     *,
     high: float | None = None,
     low: float | None = None,
@@ -63,11 +67,13 @@ def adaptive(
     long as its slowest sample, and samples that are done wait for it.
 
     Args:
-        high, low: sigma/alpha where it starts and ends; by default the prior's, and the least a grid goes to. There the
-            prediction is the sample.
-        rtol, atol: error of one step allowed, root mean square over a sample's elements: atol + rtol |z|; fp32 bears
-            1e-6 and more.
-        callback: called after each step with (number, x, t [B]); steps that were too long are among them.
+        predict: x_0-hat, a function of x and t alone: a self-conditioned denoiser makes its own estimates here.
+        process: its schedule and sigma_data are used.
+        callback: called after each step with (number, x, prediction); steps that were too long are among them.
+        high: sigma/alpha where it starts; by default that of the prior.
+        low: sigma/alpha where it ends, and the prediction is the sample; by default the least that a grid goes to.
+        rtol: error of one step allowed as a share of |z|, which adds to ``atol``; 1e-6 at least.
+        atol: error of one step allowed in z, root mean square over a sample's elements; 1e-6 at least.
 
     The other arguments are those of :func:`diffx.sampling.sample`.
 
@@ -76,7 +82,7 @@ def adaptive(
         ArithmeticError: a step size vanished, as it does where predictions are not finite.
     """
     if not (rtol >= 1e-6 and atol >= 1e-6):
-        raise ValueError(f"fp32 bears tolerances of 1e-6 and more, not {rtol} and {atol}")
+        raise ValueError(f"fp32 allows tolerances of 1e-6 and more, not {rtol} and {atol}")
     noise, flow = Noise(seeds, device), _Flow(predict, process, condition)
     least = sigma_range(process.schedule)[0] if low is None else low
     most = float(process.schedule.ratio(process.schedule.t_max)) if high is None else high
@@ -86,8 +92,8 @@ def adaptive(
 
     count = len(noise.seeds)
     phi, h = np.full(count, top), np.full(count, (top - bottom) / 16)
-    first = process.prior(shape, noise, float(flow.time(top))) if start is None else as_state(start, device)
-    z = first / _column(flow.norm(phi), first)
+    first = first_state(process, shape, noise, float(flow.time(top)), condition, start)
+    z = first / column(flow.norm(phi), first)
     slope = flow(z, phi)
     before, steps, rejected = np.ones(count), np.zeros(count, dtype=int), np.zeros(count, dtype=bool)
     for number in range(100_000):
@@ -100,7 +106,7 @@ def adaptive(
         error = np.where(active, _errors(z, new, slopes, h, rtol, atol), 0.0)
         steps += active
         good = active & (error <= 1)
-        chosen = _column(good, z).bool()
+        chosen = column(good, z, torch.bool)
         z, slope = torch.where(chosen, new, z), torch.where(chosen, slopes[-1], slope)
         phi = np.where(good, np.where(ends, bottom, phi - h), phi)
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -113,9 +119,36 @@ def adaptive(
             t = float(flow.time(phi[stuck]))
             raise ArithmeticError(f"sample {stuck} is stuck at t = {t:g}: are its predictions finite?")
         if callback is not None:
-            callback(number, z * _column(flow.norm(phi), z), flow.time(phi))
-    x = z * _column(flow.norm(phi), z)
+            callback(number, z * column(flow.norm(phi), z), flow.prediction(z, slope, phi))
+    x = z * column(flow.norm(phi), z)
     return Solved(predict(x, flow.time(phi), condition), 6 * steps + 2)
+
+
+@dataclass(frozen=True)
+class Adaptive:
+    """:func:`adaptive` in place of a plan, for :func:`diffx.sampling.sample`.
+
+    Args:
+        tolerance: of the error of a step, absolute and relative, as a share of the data's deviation; 1e-6 at least.
+        stop: sigma/alpha at which the prediction is taken for the sample; None: the least noise of the schedule.
+    """
+
+    tolerance: float = 1e-3
+    stop: float | None = None
+
+    @classmethod
+    def from_options(cls, process: Process, options: SampleConfig) -> Adaptive:
+        """As ``sample.tolerance`` and ``sample.stop`` say. ValueError for options or a process that have no place."""
+        gaussian_only(process, "adaptive steps")
+        if options.eta or options.correct_steps:
+            raise ValueError("sampler 'adaptive' is deterministic: it has no eta and no correct_steps")
+        return cls(options.tolerance, options.stop or None)
+
+    def run(self, predict, process, shape, seeds, condition=None, start=None, device="cpu", callback=None) -> Tensor:
+        """The samples. ValueError for a process that is not Gaussian."""
+        gaussian_only(process, "adaptive steps")
+        way = partial(adaptive, low=self.stop, rtol=self.tolerance, atol=self.tolerance)
+        return way(predict, process, shape, seeds, condition, start, device, callback).x
 
 
 class _Flow:
@@ -134,9 +167,14 @@ class _Flow:
         t = self.time(phi)
         return np.hypot(self.process.schedule.alpha(t) * self.process.sigma_data, self.process.schedule.sigma(t))
 
+    def prediction(self, z: Tensor, slope: Tensor, phi: np.ndarray) -> Tensor:
+        """x_0-hat, from the slope that it gave."""
+        return self.process.sigma_data * (z * column(np.cos(phi), z) - slope * column(np.sin(phi), z))
+
     def __call__(self, z: Tensor, phi: np.ndarray) -> Tensor:
-        prediction = self.predict(z * _column(self.norm(phi), z), self.time(phi), self.condition)
-        return z * _column(np.cos(phi) / np.sin(phi), z) - prediction * _column(
+        prediction = self.predict(z * column(self.norm(phi), z), self.time(phi), self.condition)
+        check_prediction(prediction, z.shape)
+        return z * column(np.cos(phi) / np.sin(phi), z) - prediction * column(
             1 / (self.process.sigma_data * np.sin(phi)), z
         )
 
@@ -146,7 +184,7 @@ def _stages(flow: _Flow, z: Tensor, slope: Tensor, phi: np.ndarray, h: np.ndarra
     slopes, new = [slope], z
     for at, weights in zip(_TIMES[1:], _STAGES[1:], strict=True):
         mean = sum((k * w for k, w in zip(slopes, weights, strict=True) if w), torch.zeros_like(z))
-        new = z - mean * _column(h, z)
+        new = z - mean * column(h, z)
         slopes.append(flow(new, phi - at * h))
     return new, slopes
 
@@ -154,10 +192,6 @@ def _stages(flow: _Flow, z: Tensor, slope: Tensor, phi: np.ndarray, h: np.ndarra
 def _errors(z: Tensor, new: Tensor, slopes: list[Tensor], h: np.ndarray, rtol: float, atol: float) -> np.ndarray:
     """Error of each sample as a share of what is allowed; each sample by itself, as sums over a batch may add in
     another order."""
-    error = sum((k * w for k, w in zip(slopes, _ERROR, strict=True) if w), torch.zeros_like(z)) * _column(h, z)
+    error = sum((k * w for k, w in zip(slopes, _ERROR, strict=True) if w), torch.zeros_like(z)) * column(h, z)
     share = error / (atol + rtol * torch.maximum(z.abs(), new.abs()))
     return torch.stack([sample.square().mean().sqrt() for sample in share]).double().cpu().numpy()
-
-
-def _column(value: np.ndarray, like: Tensor) -> Tensor:
-    return torch.as_tensor(np.asarray(value, np.float32), device=like.device).view(-1, *(1,) * (like.ndim - 1))

@@ -10,7 +10,7 @@ from diffx.plan import Plan, Row
 from diffx.predict import Predict
 from diffx.process import Gaussian
 from diffx.sampling.correct import norms
-from diffx.state import as_state
+from diffx.state import as_state, check_prediction, column
 
 
 @torch.no_grad()
@@ -33,9 +33,13 @@ def invert(
     gradient steps of the size of Barzilai and Borwein 1988, one size a sample, the first that of Gaussian data.
 
     Args:
-        predict: x_0-hat, the same as for sampling, guides and all.
+        predict: x_0-hat, the same as for sampling, guides and all. A self-conditioned denoiser makes its own estimates
+            here, and gives x back where it does so in sampling too (``self_condition=False`` of the process).
+        process: its schedule and sigma_data are used.
         plan: down, without noise or memory: ddim or euler. A last row that hands on the prediction is left out.
         x: [B, *shape], the state at that row's time (alpha x_0, for a clean x_0), or where the plan ends.
+        condition: what the network is told, of B samples.
+        device: where the state lies, and the network.
         iterations: evaluations a row, 2 at least.
         tolerance: largest norm of F(x_t) - x_s allowed, as a share of that of x_s.
 
@@ -43,7 +47,7 @@ def invert(
         [B, *shape], fp32; ``sample`` with that start, and without the last row, gives x.
 
     Raises:
-        ValueError: a plan with noise or memory, or fewer than 2 iterations.
+        ValueError: a plan with noise or memory, fewer than 2 iterations, or predictions of another batch.
         ArithmeticError: a row did not come within the tolerance.
     """
     if iterations < 2:
@@ -66,7 +70,7 @@ def _undo(
     iterations: int,
     tolerance: float,
 ) -> Tensor:
-    p, q = row.keep
+    p, q = row.output
     a, b = row.a + row.b[0] * p, row.b[0] * q
     alpha, sigma = float(process.schedule.alpha(row.t)), float(process.schedule.sigma(row.t))
     gain = alpha * process.sigma_data**2 / ((alpha * process.sigma_data) ** 2 + sigma**2)  # d x_0-hat / dx, Gaussian
@@ -76,15 +80,17 @@ def _undo(
     least = torch.full_like(scale, torch.inf)
     step = residual = torch.zeros_like(y)
     for k in range(iterations):
-        after = y - a * x - b * predict(x, row.t, condition)
+        prediction = predict(x, row.t, condition)
+        check_prediction(prediction, y.shape)
+        after = y - a * x - b * prediction
         error = norms(after) / scale
-        best = torch.where(_column(error < least, y), x, best)
+        best = torch.where(column(error < least, y, torch.bool), x, best)
         least = torch.minimum(error, least)
         if k:
             bend = residual - after  # what the last step changed
             pairs = [((s * s).sum(), (s * r).sum()) for s, r in zip(step, bend, strict=True)]
             moved, turned = (torch.stack(part) for part in zip(*pairs, strict=True))
-            size = torch.where(_column(turned > 0, y), _column(moved / turned, y), size)
+            size = torch.where(column(turned > 0, y, torch.bool), column(moved / turned, y), size)
         residual, step = after, size * after
         x = x + step
     if not (least < tolerance).all():
@@ -94,7 +100,3 @@ def _undo(
             f"{tolerance:g}: take more iterations or smaller steps"
         )
     return best
-
-
-def _column(value: Tensor, like: Tensor) -> Tensor:
-    return value.view(-1, *(1,) * (like.ndim - 1))

@@ -7,6 +7,7 @@ sampler's coefficients are known before the accelerator starts and no schedule i
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar, TypeVar
 
@@ -16,31 +17,31 @@ Time = TypeVar("Time", float, np.ndarray)
 
 
 @dataclass(frozen=True)
-class Schedule:
+class Schedule(ABC):
     """What every schedule answers. ``t`` is a float or a float64 array in [0, t_max]."""
 
     t_max: ClassVar[float] = 1.0
 
+    @abstractmethod
     def alpha(self, t: Time) -> Time:
         """Scale of the data."""
-        raise NotImplementedError
 
+    @abstractmethod
     def sigma(self, t: Time) -> Time:
         """Standard deviation of the noise."""
-        raise NotImplementedError
 
+    @abstractmethod
     def rates(self, t: Time) -> tuple[Time, Time]:
         """(d alpha/dt, d sigma/dt): the velocity of the probability flow is alpha' x_0 + sigma' eps."""
-        raise NotImplementedError
 
     def ratio(self, t: Time) -> Time:
         """Noise-to-signal ratio sigma/alpha, "sigma" in EDM's coordinates; inf where alpha is 0."""
         with np.errstate(divide="ignore"):
             return np.divide(self.sigma(t), self.alpha(t))
 
+    @abstractmethod
     def time(self, ratio: Time) -> Time:
         """Inverse of :meth:`ratio`; ratio in [0, inf]."""
-        raise NotImplementedError
 
     def log_snr(self, t: Time) -> Time:
         """log(alpha^2 / sigma^2) (Kingma et al. 2021); +inf when clean, -inf at zero terminal SNR."""
@@ -126,11 +127,13 @@ class Sigmoid(Schedule):
     """Variance preserving, alpha^2 a sigmoid of time, shifted and scaled to run from 1 to 0 (Jabri et al. 2022,
     algorithm 1, without its clipping: the SNR at t = 1 is exactly zero).
 
-    The paths start and end in square roots: at t = 1 they are infinitely fast, and ``euler`` and ``heun`` cannot start
-    there.
+    The paths start and end in square roots: at t = 1 they are infinitely fast, so ``euler`` and ``heun`` cannot start
+    there, and a network cannot predict the ``flow``.
 
     Args:
-        start, end: the part of the sigmoid that is used, start < end. tau: its temperature; larger is straighter.
+        start: where the part of the sigmoid begins that is used.
+        end: where it ends, above ``start``.
+        tau: its temperature; larger is straighter.
     """
 
     start: float = -3.0

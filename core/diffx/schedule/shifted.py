@@ -103,7 +103,8 @@ class Shifted(Schedule):
         # 0 / 0 at t_max
         power = self.base.alpha(there) ** 2 + self.base.sigma(there) ** 2
         quotient = power / (self.base.alpha(t) ** 2 / self.shift + self.shift * self.base.sigma(t) ** 2)
-        pace = quotient * self._turn(t) / self._turn(there)
+        with np.errstate(invalid="ignore"):  # NaN where the base is infinitely fast
+            pace = quotient * self._turn(t) / self._turn(there)
         return d_alpha * pace, d_sigma * pace
 
     def _turn(self, t):

@@ -16,6 +16,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+__all__ = ["Tile", "edges", "partition", "ramp", "sliding", "tiled", "windows_of"]
+
 
 class Tile(NamedTuple):
     """One window of one sample: the number of the sample in its batch, and a slice for each spatial axis."""

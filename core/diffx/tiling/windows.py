@@ -18,6 +18,8 @@ from diffx.condition import Condition
 from diffx.predict import Predict
 from diffx.tiling.blend import Tile, tiled
 
+__all__ = ["Local", "seam", "windowed"]
+
 Local = Callable[[Condition | None, Tile], Condition | None]
 
 
@@ -58,23 +60,27 @@ def windowed(
 
     Returns:
         x [B, C, *S], t (float or [B]), condition -> x_0-hat [B, C, *S]. ``vector`` and ``tokens`` are repeated for each
-        window, ``spatial`` [B, C', *S] is cropped to it. ValueError where ``spatial`` is of another size than x.
+        window, ``spatial`` and ``estimate`` [B, C', *S] are cropped to it. ValueError where they have another size.
     """
 
     def whole(x: Tensor, t: float | np.ndarray, condition: Condition | None = None) -> Tensor:
-        spatial = None if condition is None else condition.spatial
-        if spatial is not None and spatial.shape[2:] != x.shape[2:]:
-            raise ValueError(f"a spatial condition of {list(spatial.shape[2:])} on a state of {list(x.shape[2:])}")
+        maps = {} if condition is None else {name: getattr(condition, name) for name in ("spatial", "estimate")}
+        for name, given in maps.items():
+            if given is not None and given.shape[2:] != x.shape[2:]:
+                raise ValueError(f"a {name} condition of {list(given.shape[2:])} on a state of {list(x.shape[2:])}")
         times = np.asarray(t, dtype=np.float64)
 
         def told(tiles: Sequence[Tile]) -> Condition | None:
             if condition is None:
                 return None
             index = torch.tensor([tile.sample for tile in tiles])
-            repeated = replace(condition, spatial=None)[index]
-            if spatial is None:
-                return repeated
-            return replace(repeated, spatial=torch.stack([spatial[k][:, *region] for k, region in tiles]))
+            repeated = replace(condition, spatial=None, estimate=None)[index]
+            crops = {
+                name: torch.stack([given[k][:, *region] for k, region in tiles])
+                for name, given in maps.items()
+                if given is not None
+            }
+            return replace(repeated, **crops)
 
         def evaluate(crops: Tensor, tiles: Sequence[Tile]) -> Tensor:
             now = t if times.ndim == 0 else times[[tile.sample for tile in tiles]]

@@ -2,7 +2,7 @@
 
 from diffx.train.ema import PowerEMA
 from diffx.train.loop import fit
+from diffx.train.monitor import Monitor, Printer
 from diffx.train.posthoc import reconstruct
-from diffx.train.state import export
 
-__all__ = ["PowerEMA", "export", "fit", "reconstruct"]
+__all__ = ["Monitor", "PowerEMA", "Printer", "fit", "reconstruct"]

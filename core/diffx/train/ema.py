@@ -22,9 +22,16 @@ def gamma_of(std: float) -> float:
 
 
 class PowerEMA:
-    """fp32 average of ``parameters`` with weights proportional to t^gamma: its length grows with training.
+    """fp32 average with weights proportional to t^gamma: its length grows with training (Karras et al. 2024, sec. 3).
 
     A function of the step alone, so it resumes exactly.
+
+    Args:
+        parameters: what is averaged.
+        std: relative width of the profile, in (0, 0.28).
+
+    Raises:
+        ValueError: a width outside.
     """
 
     def __init__(self, parameters: Iterable[Tensor], std: float = 0.05):

@@ -12,7 +12,6 @@ from torch import Tensor
 from diffx.condition import Conditioning, Values, drop
 from diffx.nets.model import Model
 from diffx.noise import Noise, derive
-from diffx.predict.selfcondition import SelfConditioned
 from diffx.process import Process
 from diffx.state import as_state, each
 
@@ -55,9 +54,12 @@ class Objective:
         values = self.conditioning.augment(values, noise["augment"])
         times = self.process.times(uniform.double().numpy())
         noisy = self.process.corrupt(states, times, Noise(seeds, device_of(states)))
-        if isinstance(self.process, SelfConditioned):
-            noisy = self.process.rehearse(lambda x: self.model(x, noisy.t, values), noisy, noise["rehearse"])
-        return self.process.loss(self.model(noisy.x, noisy.t, values), noisy)
+
+        def predict(beside: Mapping[str, Any]) -> Any:
+            return self.model(noisy.x, noisy.t, values, beside)
+
+        beside = self.process.rehearse(predict, noisy, noise["rehearse"])
+        return self.process.loss(predict(beside), noisy)
 
 
 def device_of(states: Any) -> torch.device:
@@ -77,7 +79,16 @@ def stratified(seed: int, step: int, samples: range, total: int) -> Tensor:
 
 @torch.no_grad()
 def validate(model: Model, process: Process, data: Dataset, batch: int, seed: int, device: torch.device) -> float:
-    """Mean loss over ``data`` at fixed noise and evenly spread levels, so that values compare between steps."""
+    """Mean loss over ``data`` at fixed noise and evenly spread levels, so that values compare between steps.
+
+    Args:
+        model: what is validated.
+        process: what noises the data.
+        data: items as in training.
+        batch: items in one forward pass.
+        seed: of the noise.
+        device: of the model.
+    """
     was_training = model.training
     model.eval()
     objective = Objective(model, model.conditioning, process)

@@ -24,7 +24,16 @@ def item(seed: int, number: int, n: int) -> int:
 class Batches:
     """Endless batches of item numbers for a DataLoader, starting at any step.
 
-    Each step's global batch is cut into ``accumulate`` x ``world`` micro-batches; this yields rank's, in order.
+    Each step's global batch is cut into ``accumulate`` x ``world`` micro-batches; this yields those of ``rank``.
+
+    Args:
+        seed: of the order.
+        n: number of items.
+        start: first step.
+        micro: items in a micro-batch.
+        accumulate: micro-batches that one process sees in a step.
+        rank: number of this process.
+        world: number of processes.
     """
 
     def __init__(self, seed: int, n: int, start: int, micro: int, accumulate: int = 1, rank: int = 0, world: int = 1):

@@ -27,9 +27,15 @@ WIDTHS, SNAPSHOTS = (0.05, 0.10), "snapshots"
 
 
 def inner(t_a: Any, gamma_a: Any, t_b: Any, gamma_b: Any) -> np.ndarray:
-    """Integral of p_a p_b over time, of profiles that end at steps t_a and t_b (ibid., algorithm 3); they broadcast.
+    """Integral of p_a p_b over time, (g_a + 1)(g_b + 1) / (g_a + g_b + 1) (t_a / t_b)^g_b / t_b for t_a <= t_b.
 
-    With t_a <= t_b it is (g_a + 1)(g_b + 1) / (g_a + g_b + 1) (t_a / t_b)^g_b / t_b.
+    This is algorithm 3 of the paper. The arguments broadcast.
+
+    Args:
+        t_a: step at which the first profile ends.
+        gamma_a: its exponent.
+        t_b: step at which the second profile ends.
+        gamma_b: its exponent.
     """
     earlier, later = np.minimum(t_a, t_b), np.maximum(t_a, t_b)
     exponent = np.where(t_a <= t_b, gamma_b, gamma_a)
@@ -40,7 +46,10 @@ def coefficients(steps: Sequence[int], stds: Sequence[float], step: int, std: fl
     """What multiplies each snapshot, [n] float64, so that the profile of width ``std`` at ``step`` comes out.
 
     Args:
-        steps, stds: of each snapshot: the step it was taken at and its average's relative width.
+        steps: at which each snapshot was taken.
+        stds: relative width of the average in each snapshot.
+        step: at which the wanted profile ends.
+        std: its relative width, in (0, 0.28).
     """
     t, gamma = np.asarray(steps, dtype=np.float64), np.array([gamma_of(s) for s in stds])
     gram = inner(t[:, None], gamma[:, None], t, gamma)
@@ -55,6 +64,7 @@ def reconstruct(folder: Path, std: float, step: int | None = None) -> tuple[dict
     """Averaged weights from the snapshots in a folder, and the step they belong to.
 
     Args:
+        folder: of the snapshots.
         std: relative width, in (0, 0.28).
         step: the end of the average; by default the newest snapshot.
 

@@ -7,6 +7,8 @@ import signal
 import threading
 from types import FrameType
 
+__all__ = ["StopAtBoundary"]
+
 
 class StopAtBoundary:
     """While active, the first SIGINT or SIGTERM sets ``requested``; a second SIGINT interrupts at once."""

@@ -17,15 +17,16 @@ from torch.utils.data import DataLoader
 from diffx.config import TrainConfig
 from diffx.io import checkpoint
 from diffx.nets.model import Model
+from diffx.nets.precision import autocast_dtype, pick_device
 from diffx.noise import derive
+from diffx.pipeline.weights import export, for_sampling, half
 from diffx.process import Process
 from diffx.state import each
 from diffx.train.ema import PowerEMA
 from diffx.train.objective import Dataset, Objective, collate, stratified, validate
 from diffx.train.order import Batches
 from diffx.train.posthoc import SNAPSHOTS, WIDTHS
-from diffx.train.precision import autocast_dtype, pick_device
-from diffx.train.state import State, export, half
+from diffx.train.state import State
 from diffx.train.uncertainty import Uncertainty
 from diffx.train.watch import Watch
 
@@ -47,14 +48,14 @@ class Trainer:
         data: Dataset,
         config: TrainConfig,
         seed: int,
-        folder: Path,
+        folder: Path | None,
         meta: Mapping[str, Any],
         extra: Mapping[str, Tensor],
         device: str,
     ):
         self.model, self.process, self.data, self.config, self.seed = model, process, data, config, seed
         self.folder, self.meta, self.extra = folder, meta, extra
-        self.last = folder / "last.safetensors"
+        self.last = folder / "last.safetensors" if folder else None
         self.accelerator = Accelerator(cpu=pick_device(device).type == "cpu", mixed_precision="no")
         self.place, self.world = self.accelerator.device, self.accelerator.num_processes
         self.watch = Watch(self.accelerator, self.last)
@@ -99,8 +100,8 @@ class Trainer:
         self.wrapped.train()
         return iter(loader)
 
-    def step(self, batches: Iterator[Any]) -> tuple[Tensor, float]:
-        """One optimiser step; gradient norm, on the device, and learning rate."""
+    def step(self, batches: Iterator[Any]) -> tuple[Tensor, Tensor, float]:
+        """One optimiser step; its loss and gradient norm, both still on the device, and the learning rate."""
         state, parts = self.state, self.config.accumulate
         rate = learning_rate(state.step, self.config)
         for group in state.optimiser.param_groups:
@@ -119,7 +120,7 @@ class Trainer:
         state.advance()
         # under loss scaling an infinite gradient is skipped, not an error
         self.watch.add(total, torch.zeros_like(total) if state.scaler.is_enabled() else norm)
-        return norm, rate
+        return total, norm, rate
 
     def _backward(self, part: int, states: Any, values: dict[str, Tensor]) -> Tensor:
         """Gradients of one micro-batch; its mean loss, as it is before any learned weighting."""
@@ -145,6 +146,14 @@ class Trainer:
         self.state.ema.swap()
         return value
 
+    def show(self, show: Callable[[int], None]) -> None:
+        """Call it with the step, on the first process, while the averaged weights are in place."""
+        if self.accelerator.is_main_process:
+            self.state.ema.swap()
+            show(self.state.step)
+            self.state.ema.swap()
+            self.wrapped.train()
+
     def agree(self, stop: bool) -> bool:
         """Whether to stop: at once for a single process, together for several."""
         if self.world == 1:
@@ -154,25 +163,42 @@ class Trainer:
         # a process that left alone would leave the others waiting
         return bool(self.accelerator.reduce(torch.tensor(float(stop), device=self.place)) > 0)
 
+    def rehearse(self) -> None:
+        """Save both files once and delete them, so that what cannot be saved is known before the first step.
+
+        Raises:
+            PluginError: what cannot be saved.
+        """
+        if self.last and self.accelerator.is_main_process:
+            checkpoint.rehearse(self.last, self.state.tensors(), {**self.meta, **self.state.facts()})
+            weights = for_sampling(self.state.averaged(), self.extra)
+            checkpoint.rehearse(self.weights, weights, {**self.meta, "kind": "weights", "step": self.state.step})
+
     def save(self) -> None:
         """The state, to go on from, if nothing since the last one is wrong with it."""
         self.watch.check(self.state.step)
-        if self.accelerator.is_main_process:
+        if self.last and self.accelerator.is_main_process:
             self.state.save(self.last, self.meta)
 
     def snapshot(self) -> None:
         """The averages from which others can be reconstructed, in fp16."""
         self.watch.check(self.state.step)
-        if self.accelerator.is_main_process:
+        if self.folder and self.accelerator.is_main_process:
             path = self.folder / SNAPSHOTS / f"{self.state.step:09d}.safetensors"
             facts = {**self.meta, "kind": "snapshot", "step": self.state.step, "widths": WIDTHS}
             checkpoint.save(path, half(self.state.profiled()), facts)
 
-    def finish(self, finished: Callable[[dict[str, Tensor]], Mapping[str, Tensor]]) -> Path:
-        """Write the averaged weights; their path."""
-        path = self.folder / "weights.safetensors"
-        if self.accelerator.is_main_process:
-            export(path, finished(self.state.averaged()), {**self.meta, "step": self.state.step}, self.extra)
+    @property
+    def weights(self) -> Path:
+        """Where the averaged weights go."""
+        assert self.folder is not None, "a training without a folder writes no file"
+        return self.folder / "weights.safetensors"
+
+    def finish(self, finished: Callable[[dict[str, Tensor]], Mapping[str, Tensor]]) -> None:
+        """Give the model its averaged weights, and write them."""
+        averaged = finished(self.state.averaged())
+        if self.folder and self.accelerator.is_main_process:
+            export(self.weights, averaged, {**self.meta, "step": self.state.step}, self.extra)
+        self.model.load_state_dict(dict(averaged))
         self.accelerator.wait_for_everyone()
         self.accelerator.end_training()
-        return path

@@ -20,7 +20,7 @@ class Watch:
         last: the checkpoint that the error names as the last good one.
     """
 
-    def __init__(self, accelerator: Accelerator, last: Path):
+    def __init__(self, accelerator: Accelerator, last: Path | None):
         self.accelerator, self.last = accelerator, last
         self.pending: list[Tensor] = []
 
@@ -36,7 +36,7 @@ class Watch:
         for number, (loss, norm) in enumerate(values.tolist(), step - len(self.pending) + 1):
             if not math.isfinite(loss + norm):
                 what = f"gradient norm became {norm}" if math.isfinite(loss) else f"loss became {loss}"
-                good = self.last if self.last.exists() else "none yet"
+                good = self.last if self.last and self.last.exists() else "none yet"
                 raise DiffxError(f"the {what} at step {number}; last good checkpoint: {good}")
         self.pending.clear()
         return float(values[:, 0].mean())

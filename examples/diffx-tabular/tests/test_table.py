@@ -62,7 +62,7 @@ def test_rows_come_back_as_they_were() -> None:
     state = table.encode(columns, seed=3)
     assert np.isfinite(state["numbers"]).all() and abs(state["numbers"].std(0) - 1).max() < 0.1
     assert table.decode(state) == columns
-    again = Table.restore(table.to_json(), table.tensors())
+    again = Table.from_json(table.to_json(), table.tensors())
     assert again.same(table) and again.decode(state) == columns
     assert not table.same(Table.of(columns, range(300)))
 
@@ -73,9 +73,9 @@ def test_a_table_without_numbers_or_without_categories() -> None:
         part = {name: columns[name] for name in names}
         table = Table.of(part, range(50))
         assert table.decode(table.encode(part)) == part
-        found = evaluate.Evaluation.of(Data(table, part, part), part, names[0]).metrics
-        assert found["column_fidelity"]["value"] == 1 and "correlation_error" not in found
-        assert found["copies"]["value"] == 0  # of rows that recur there are no copies
+        found = evaluate.Evaluation.of(Data(table, part, part), part, names[0]).figures
+        assert found["column_fidelity"].value == 1 and "correlation_error" not in found
+        assert found["copies"].value == 0  # of rows that recur there are no copies
         several = len(names) > 1
         assert ("utility" in found) == ("pair_fidelity" in found) == several
         assert "closest_distance_ratio" not in found
@@ -145,12 +145,14 @@ def test_figures_tell_a_copy_from_independent_columns() -> None:
     parts = [{k: v[i : i + 300] for k, v in columns.items()} for i in (0, 300, 600)]
     table = Table.of(columns, range(300))
     data = Data(table, parts[0], parts[1])
-    fair = evaluate.Evaluation.of(data, parts[2], "kind").metrics
+    fair = evaluate.Evaluation.of(data, parts[2], "kind").figures
     copied = evaluate.Evaluation.of(data, parts[0], "kind")
-    assert fair["pair_fidelity"]["value"] > 0.9 > 0.75 > fair["pair_fidelity"]["baseline"]
-    assert fair["correlation_error"]["value"] < 0.05 and fair["correlation_error"]["baseline"] > 0.8
-    assert fair["utility"]["value"] > 0.85 and abs(fair["utility"]["baseline"] - 0.5) < 0.15
-    assert 0.8 < fair["closest_distance_ratio"]["value"] < 1.25 and fair["copies"]["value"] == 0
-    assert copied.metrics["column_fidelity"]["value"] == copied.metrics["column_fidelity"]["floor"]
-    assert copied.audit.alarm and copied.metrics["closest_distance_ratio"]["value"] == 0
+    trivial = {name: figure.baselines[0].value for name, figure in fair.items() if figure.baselines}
+    assert fair["pair_fidelity"].value > 0.9 > 0.75 > trivial["pair_fidelity"]
+    assert fair["correlation_error"].value < 0.05 and trivial["correlation_error"] > 0.8
+    assert fair["utility"].value > 0.85 and abs(trivial["utility"] - 0.5) < 0.15
+    assert 0.8 < fair["closest_distance_ratio"].value < 1.25 and fair["copies"].verdict == "met"
+    assert copied.figures["column_fidelity"].value == copied.figures["column_fidelity"].real_vs_real
+    assert copied.audit.alarm and copied.figures["closest_distance_ratio"].value == 0
+    assert fair["near_share"].verdict == "met" and copied.figures["near_share"].verdict == "missed"
     assert utility(table, parts[0], parts[1], "weight") > 0.9

@@ -6,9 +6,13 @@ from dataclasses import dataclass, field
 
 from diffx.config import GRIDS, DataConfig, NetConfig, ProcessConfig, RunConfig, SampleConfig, TrainConfig, option
 
-from .evaluate.config import EvaluateConfig
-from .restoring import BrainRestoring
-
+PLUGIN = "mri_synth"
+WEIGHTS = "mri-synth-ixi"  # shipped with the package
+SPACE = "diffxbrain"
+SPACE_SAID = (
+    "Rigidly aligned to the mean of the training brains; the origin is near the anterior commissure and the axes are "
+    "RAS+, so it lies roughly where MNI152 does, but head size is the person's own."
+)
 AGES = (18, 90)  # years that the network can be told
 WIDEST = 3.0  # standard deviations of log ventricle volume from what is usual
 
@@ -17,12 +21,12 @@ WIDEST = 3.0  # standard deviations of log ventricle volume from what is usual
 class BrainData(DataConfig):
     """A BIDS folder of T1-weighted scans."""
 
-    root: str | None = option(None, help="BIDS folder with T1w scans; every task but sample reads it")
+    root: str | None = option(None, help="BIDS folder with T1w scans; every task but sample reads it", common=True)
     head: bool = option(False, help="keep skull and skin; by default the brain alone, by mask derivative or atlas mask")
     components: int = option(16, help="principal components of a 4x4x4 patch that a new codec keeps", min=4, max=64)
     cache: str | None = option(None, help="folder for the encoded scans; by default the user's cache folder")
-    file: str | None = option(None, help="inpaint, superres: a T1w scan to work on (NIfTI)")
-    mask: str | None = option(None, help="inpaint: what to fill in data.file, a mask in the scan's space")
+    file: str | None = option(None, help="inpaint, superres: a T1w scan to work on (NIfTI)", common=True)
+    mask: str | None = option(None, help="inpaint: what to fill in data.file, a mask in its space", common=True)
     brain: str | None = option(None, help="inpaint, superres: brain mask of data.file; by default made with the atlas")
     voxel: float = option(2.0, help="superres: longest edge of a voxel that is not divided", unit="mm", min=0.3, max=8)
     split: float = option(0.1, help="share held out where participants.tsv has no split column", min=0, max=0.5)
@@ -41,8 +45,8 @@ class BrainProcess(ProcessConfig):
     per_element: bool = option(True, help="measure it on the training data, for each element of the state by itself")
     # Head size moves thousands of elements together: it shows through noise in which no single element does.
     sigma_max: float = option(400.0, help="noise where sampling starts, for schedule edm", min=1)
-    level_mean: float = option(-0.5, help="mean of log(sigma/alpha) of the training noise")
-    level_tail: float = option(0.12, help="share of the training noise spread evenly up to the top", min=0, max=0.9)
+    noise_mean: float = option(-0.5, help="mean of log(sigma/alpha) of the training noise")
+    noise_tail: float = option(0.12, help="share of the training noise spread evenly up to the top", min=0, max=0.9)
 
 
 @dataclass
@@ -66,15 +70,49 @@ class BrainTraining(TrainConfig):
 
 
 @dataclass
+class RestoreConfig:
+    """How the prior is asked for what a scan does not show."""
+
+    sampler: str = option("dpmpp_2m", help="the solver, as sample.sampler")
+    steps: int = option(12, help="steps of the solver", min=1)
+    stop: float = option(
+        1.0, help="noise (sigma/alpha) at which the prediction is taken for the sample; less: more texture", min=0
+    )
+    iterations: int = option(2, help="conjugate gradients in a step, one backward pass each", min=1)
+    noise: float = option(
+        0.06, help="rms by which a scan may differ from what the prior can say; 1.0 is a brain's 99th percentile", min=0
+    )
+    margin: float = option(2.0, help="inpaint: how far around the mask the scan is not looked at", unit="mm", min=0)
+    rim: float = option(
+        3.0, help="inpaint: depth inside the mask at which the prior's filling has taken over", unit="mm", min=0
+    )
+
+
+@dataclass
+class EvaluateConfig:
+    """How synthetic brains are compared with real ones."""
+
+    n: int = option(0, help="brains to draw; 0: one for each held-out scan, at most 30", min=0, max=10_000)
+    measures: str = option("mri-measures-ixi", help="segmenter, encoder and age regression: an id, a file or a run")
+    ceiling: bool = option(False, help="also put the held-out scans through the codec: what no prior can beat")
+    segmenter_steps: int = option(900, help="task=train_measures: optimiser steps of the segmenter", min=1)
+    encoder_steps: int = option(500, help="task=train_measures: optimiser steps of the encoder", min=1)
+
+
+@dataclass
 class SynthConfig(RunConfig):
     """Whole brains on a 2 mm grid, conditioned on age, sex and the size of the ventricles."""
 
-    n: int = option(4, help="how many brains", min=1, max=100_000)
-    age: float | None = option(None, help="age of the person; not given: any", unit="years", min=AGES[0], max=AGES[1])
-    sex: str | None = option(None, help="sex of the person; not given: any", choices=("F", "M"))
+    n: int = option(
+        4, help="how many brains; translate: samples of each scan, 8 if not given", min=1, max=100_000, common=True
+    )
+    age: float | None = option(
+        None, help="age of the person; not given: any", unit="years", min=AGES[0], max=AGES[1], common=True
+    )
+    sex: str | None = option(None, help="sex of the person; not given: any", choices=("F", "M"), common=True)
     ventricles: float | None = option(
         None, help="size of the ventricles for the age and the sex, 0 is usual; not given: any",
-        unit="standard deviations", min=-WIDEST, max=WIDEST,
+        unit="standard deviations", min=-WIDEST, max=WIDEST, common=True,
     )  # fmt: skip
     source: str | None = option(None, help="translate: the contrast at hand, FLAIR, T1w, T1ce, T2w, ...")
     target: str | None = option(None, help="translate: the contrast to make of it; more: plugin=mri_translate")
@@ -83,5 +121,5 @@ class SynthConfig(RunConfig):
     process: BrainProcess = field(default_factory=BrainProcess)
     train: BrainTraining = field(default_factory=BrainTraining)
     sample: BrainSampling = field(default_factory=BrainSampling)
-    restore: BrainRestoring = field(default_factory=BrainRestoring)
+    restore: RestoreConfig = field(default_factory=RestoreConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,19 +9,19 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from diffx.data import assign, cache_key
 from diffx.errors import UsageError
-from diffx.io.cache import cache_folder as user_cache
-from diffx.noise import derive
+from diffx.io.cache import cache_path
 from diffx.plugins.weights import resolve_weights
 
-from ..bids import find_scans
+from ..bids import find_scans, tables_of
 from ..codec import BrainCodec
 from ..geometry import Geometry
+from ..normative import FEWEST
 from ..pack import FORMAT, Packed, pack, read_latents
-from ..trend import FEWEST
 from ..ventricles import scores
 from .config import AGES, SynthConfig
-from .measured import measure_ventricles, ventricle_meter, with_response
+from .volumetry import measure_ventricles, ventricle_meter, with_response
 
 # A head with skin, ears and some neck is 19 x 24 x 19 cm; it may be a little larger than the template's.
 HEAD = Geometry(box=(96, 120, 96), canvas=(112, 136, 112))
@@ -57,14 +56,10 @@ def _expected(codec: BrainCodec, rows: list[dict[str, Any]]) -> Tensor:
 def cache_folder(cfg: SynthConfig) -> Path:
     """Where the encoded scans of this configuration lie: one folder for each set of files, codec and kind of head."""
     scans, _ = find_scans(_root(cfg))
-    table = Path(_root(cfg)) / "participants.tsv"
-    source = codec_source(cfg)
-    paths = [source, table if table.is_file() else None, *(path for scan in scans for path in (scan.path, scan.mask))]
-    sha = hashlib.sha256(f"{FORMAT} {cfg.data.head} {cfg.data.components}".encode())
-    for path in filter(None, paths):
-        facts = path.stat()
-        sha.update(f"{path.resolve()} {facts.st_size} {facts.st_mtime_ns}".encode())
-    return Path(cfg.data.cache or user_cache() / "mri_synth") / sha.hexdigest()[:16]
+    files = [path for scan in scans for path in (scan.path, scan.mask)]
+    files = [codec_source(cfg), *tables_of(_root(cfg)), *files]
+    key = cache_key(FORMAT, cfg.data.head, cfg.data.components, files=files)
+    return cache_path(cfg.data.cache, key, plugin="mri_synth")
 
 
 def codec_source(cfg: SynthConfig) -> Path | None:
@@ -76,6 +71,7 @@ def prepare(
     cfg: SynthConfig,
     log: Callable[[str], None] = lambda text: None,
     fail: Callable[[str, str], None] = lambda item, reason: None,
+    flag: Callable[[str], None] = lambda text: None,
 ) -> tuple[BrainCodec, Packed]:
     """Codec and latents of ``data.root``, encoded now unless that was done before.
 
@@ -96,9 +92,10 @@ def prepare(
         whole_head=cfg.data.head,
         log=log,
         fail=fail,
+        flag=flag,
     )
     packed = read_latents(latents)
-    hold_out(packed.rows, cfg.data.split, cfg.seed)
+    assign(packed.rows, cfg.data.split, cfg.seed)
     for row in packed.rows:
         if row["age"] is not None and not AGES[0] <= row["age"] <= AGES[1]:
             if not row["flipped"]:
@@ -142,7 +139,7 @@ def shipped_codec() -> BrainCodec | None:
     """The codec of the shipped weights, for its head atlas; None in an installation without them."""
     from diffx.errors import DataError
 
-    from .face import WEIGHTS
+    from .config import WEIGHTS
 
     try:
         return BrainCodec.of_weights(resolve_weights(WEIGHTS, "mri_synth"))
@@ -154,13 +151,3 @@ def _root(cfg: SynthConfig) -> str:
     if not cfg.data.root:
         raise UsageError("data.root= says which BIDS folder of T1w scans to train on")
     return cfg.data.root
-
-
-def hold_out(rows: list[dict[str, Any]], share: float, seed: int) -> None:
-    """Hold out a share of the subjects where participants.tsv does not say who is held out: sets "split" of rows."""
-    if any(row["split"] for row in rows):
-        return
-    subjects = sorted({row["subject"] for row in rows}, key=lambda name: derive(seed, "split", name))
-    held_out = set(subjects[: round(share * len(subjects))])
-    for row in rows:
-        row["split"] = "val" if row["subject"] in held_out else "train"

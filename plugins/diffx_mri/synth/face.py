@@ -6,213 +6,20 @@ image = BrainSynth.load().sample(age=70, sex="F", seed=1)   # a nibabel image
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import Any
 
 import nibabel as nib
-import numpy as np
-from scipy import ndimage
-from torch import Tensor
 
-from diffx import plugins
-from diffx.build import restore
-from diffx.errors import DataError, UsageError
-from diffx.nets.model import Model
-from diffx.noise import Noise
-from diffx.plugins.weights import resolve_weights
-from diffx.predict.selfcondition import clean
-from diffx.process import Gaussian
-from diffx.sampling import sample as run_plan
-from diffx.state import each
-from diffx.tasks import plan_of, predictor, ready
-from diffx.train.precision import pick_device
-
-from ..codec import BrainCodec
-from ..modes import with_modes
-from ..trend import somebody
-from ..ventricles import millilitres, to_tell
+from ..overlay import Say, warn
 from ..volume import Source
-from .config import WIDEST, BrainSampling, SynthConfig
-from .sharper import sharper, weak_model
-
-if TYPE_CHECKING:
-    from .restored import Restored
-
-PLUGIN = "mri_synth"
-WEIGHTS = "mri-synth-ixi"  # shipped with the package
+from .config import BrainSampling
+from .inverse import Reconstruction, fill_scan, thin_scan
+from .model import BrainModel, Person
 
 
-@dataclass(frozen=True)
-class Person:
-    """Whose brain to draw: age in years and sex "F" or "M", None for any; the seed makes it this one and no other.
-
-    `ventricles`: how large, in standard deviations of the logarithm of their volume from what is usual for the age and
-    the sex, -3 to 3; None for any.
-    """
-
-    age: float | None = None
-    sex: str | None = None
-    seed: int = 0
-    ventricles: float | None = None
-
-
-@dataclass(frozen=True)
-class Brain:
-    """A drawn brain: ``data`` float32 [X, Y, Z], 1.0 near its 99th percentile; ``affine`` index to RAS+ mm; seconds.
-
-    ``person`` has the age, the sex and the size of the ventricles that were drawn where any was asked for.
-    """
-
-    person: Person
-    data: np.ndarray
-    affine: np.ndarray
-    seconds: float
-
-    @property
-    def litres(self) -> float:
-        """Volume of the voxels that are not background."""
-        return float((self.data > 0).sum() * abs(np.linalg.det(self.affine[:3, :3])) / 1e6)
-
-    def image(self) -> nib.Nifti1Image:
-        """As NIfTI in memory: float32, sform and qform coded 2 (aligned), mm."""
-        image = nib.Nifti1Image(self.data, self.affine)
-        image.set_sform(self.affine, code=2)
-        image.set_qform(self.affine, code=2)
-        image.header.set_xyzt_units("mm")
-        return image
-
-
-def one_piece(data: np.ndarray) -> np.ndarray:
-    """The volume with nothing but its largest connected part: specks beside a brain are made of noise."""
-    parts, _ = ndimage.label(data > 0)
-    sizes = np.bincount(parts.ravel())
-    sizes[0] = 0
-    return np.where(parts == sizes.argmax(), data, 0) if sizes.any() else data
-
-
-class BrainSynth:
-    """A trained model of brains; made by :meth:`load`."""
-
-    def __init__(self, model: Model, process: Gaussian, codec: BrainCodec, config: SynthConfig, meta: dict):
-        self.model, self.process, self.codec, self.config, self.meta = model, process, codec, config, meta
-        self._weaker: dict[str, Model] = {}
-
-    @classmethod
-    def load(cls, source: str | Path | None = None, device: str = "auto", extensions: Sequence[str] = ()) -> BrainSynth:
-        """Shipped weights, or those of an id, a file or a run folder; extensions bring further samplers and networks.
-
-        Raises:
-            DataError: missing, damaged or foreign weights.
-        """
-        path = resolve_weights(source or WEIGHTS, PLUGIN)
-        model, process, config, _, extra, meta = restore(plugins.load(PLUGIN, tuple(extensions)), SynthConfig, path)
-        if "codec" not in meta:
-            raise DataError(f"{path} has no brain codec; train with task=train of {PLUGIN}")
-        place = pick_device(device)
-        codec = BrainCodec.from_tensors(extra, meta["codec"]).to(place)
-        return cls(model.to(place), process, codec, replace(config, device=device), {**meta, "path": str(path)})
-
-    def somebody(self, person: Person) -> Person:
-        """The person with what is left open drawn from the training population, by the seed.
-
-        Weights without a trend know no population: there what is open stays open.
-
-        Raises:
-            UsageError: ventricles asked for that these weights know nothing of, or beyond 3 standard deviations.
-        """
-        people, noise = self.codec.people, Noise([person.seed])
-        if person.ventricles is not None and not self.codec.sized:
-            raise UsageError("these weights were not told of ventricles: their size cannot be asked for")
-        if person.ventricles is not None and not abs(person.ventricles) <= WIDEST:
-            raise UsageError(f"ventricles: {person.ventricles:g} is outside -{WIDEST:g} to {WIDEST:g}")
-        if people is None:
-            return person
-        age, sex = somebody(people, noise["person"].uniform(2)[0].tolist())
-        age, sex = age if person.age is None else person.age, person.sex or sex
-        size = person.ventricles
-        if size is None and self.codec.sized:
-            size = round(float(noise["ventricles"].normal(1)[0, 0].clamp(-WIDEST, WIDEST)), 3)
-        return replace(person, age=age, sex=sex, ventricles=size)
-
-    def weak(self, options: BrainSampling) -> Model | None:
-        """The weaker network that these options guide away from, ready: theirs, or what the weights name; else None.
-
-        Raises:
-            UsageError: it was trained on other latents. DataError: it is missing or damaged.
-        """
-        source = options.weak or self.meta.get("weak")
-        if options.autoguidance == 1 or source is None:
-            return None
-        if source not in self._weaker:
-            self._weaker[source] = weak_model(source, self.codec)
-        ready(self._weaker[source], self.config.device)
-        return self._weaker[source]
-
-    def expected(self, people: Sequence[Person]) -> Tensor:
-        """Mean latents [N, 3+K, *grid] of people, those whose decoded ventricles have the sizes asked for."""
-        ages, sexes = [p.age for p in people], [p.sex for p in people]
-        facts, sizes = self.codec.people, None
-        if facts and self.codec.sized:
-            sizes = to_tell(ages, sexes, [p.ventricles or 0.0 for p in people], facts)
-        return self.codec.expected(ages, sexes, sizes)
-
-    def millilitres(self, person: Person) -> float | None:
-        """The volume of ventricle that a person described in full is asked to have; None for weights told of none."""
-        people = self.codec.people
-        if people is None or not self.codec.sized or person.ventricles is None:
-            return None
-        return millilitres([person.age], [person.sex], [person.ventricles], people)[0]
-
-    def brains(
-        self,
-        people: Sequence[Person],
-        options: BrainSampling | None = None,
-        on_prediction: Callable[[int, Tensor], None] | None = None,
-    ) -> Iterator[Brain]:
-        """Draw one brain a person, in order; each depends on its own person alone.
-
-        Args:
-            options: sampler, steps, guidance and how many to draw together.
-            on_prediction: called with (step, predicted clean latents [B, C, *grid]) of the first batch.
-
-        Raises:
-            UsageError: an age, a sex or ventricles the weights do not know, an unknown sampler.
-        """
-        config = replace(self.config, sample=options or BrainSampling())
-        plan = plan_of(plugins.load(PLUGIN, tuple(config.extensions)), self.process, config)
-        people = [self.somebody(person) for person in people]
-        try:
-            values = self.model.conditioning.collate([{"age": p.age, "sex": p.sex} for p in people])
-        except ValueError as error:
-            raise UsageError(str(error)) from None
-        device = ready(self.model, config.device)
-        weak = self.weak(config.sample)
-        modes = self.codec.modes
-        for first in range(0, len(people), config.sample.batch):
-            chosen = slice(first, first + config.sample.batch)
-            part = people[chosen]
-            began = time.perf_counter()
-            told = each(lambda field, chosen=chosen: field[chosen], values)
-            predict, condition = predictor(self.model, told, config.sample.guidance)
-            if weak is not None:
-                predict = sharper(predict, *predictor(weak, told, 1.0), config.sample.autoguidance)
-            expected = self.expected(part)
-
-            def tell(step: int, x: Tensor, prediction: Tensor, first: int = first, expected: Tensor = expected) -> None:
-                if on_prediction is not None and first == 0:
-                    on_prediction(step, prediction + expected)
-
-            seeds = [p.seed for p in part]
-            if len(modes):
-                predict = with_modes(predict, modes, Noise(seeds)["modes"].normal(len(modes)))
-            z = run_plan(predict, self.process, plan, self.codec.shape, seeds, condition, device=device, callback=tell)
-            decoded = self.codec.decode(clean(self.process, z) + expected).float().cpu().numpy()
-            seconds = (time.perf_counter() - began) / len(part)
-            for person, data in zip(part, decoded, strict=True):
-                yield Brain(person, one_piece(data), self.codec.affine, seconds)
+class BrainSynth(BrainModel):
+    """Draws brains, fills lesions and divides thick slices; made by :meth:`load`."""
 
     def sample(
         self,
@@ -225,7 +32,8 @@ class BrainSynth:
         """One brain as a nibabel image.
 
         Args:
-            age: years, 18 to 90. sex: "F" or "M". None: drawn by the seed as the training set has it.
+            age: years, 18 to 90; None: drawn by the seed as the training set has it.
+            sex: "F" or "M"; None: drawn by the seed.
             seed: the same seed, age, sex and ventricles give the same brain.
             ventricles: their size as in :class:`Person`, 0 is usual for the age and the sex, 2 is large.
             options: steps, guidance, sampler, grid, eta, stop, as ``sample.*`` on the command line.
@@ -234,33 +42,35 @@ class BrainSynth:
 
     def fill(
         self, scan: Source, mask: Source, n: int = 4, seed: int = 0, age: float | None = None, sex: str | None = None,
-        brain: Source | None = None, **options: Any,
-    ) -> Restored:  # fmt: skip
+        brain: Source | None = None, say: Say = warn, **options: Any,
+    ) -> Reconstruction:  # fmt: skip
         """A T1w scan with healthy tissue where `mask` is over 0.5: `n` samples, their mean and spread.
 
         Outside the mask every voxel keeps its bits; what stood inside has no say. See :mod:`diffx_mri.synth.inpaint`.
 
         Args:
-            scan, mask, brain: NIfTI files or images of nibabel; masks on any grid of the scan's space. Without the
-                brain mask one is made with the atlas.
-            n, seed: sample i has seed + i. age, sex: of the person, where they are known.
+            scan: a NIfTI file or an image of nibabel.
+            mask: the lesion, the same, on any grid of the scan's space.
+            n: samples.
+            seed: sample i has seed + i.
+            age: of the person, where it is known.
+            sex: of the person, where it is known.
+            brain: the brain mask, as the lesion; without it one is made with the atlas.
+            say: is told of a mask that has the scan's voxels but by its header lies elsewhere; by default a warning.
             options: steps, stop, margin, rim, ... as ``restore.*`` on the command line.
 
         Raises:
-            DataError: a file that cannot be used, a mask that is empty or too large. UsageError: age or sex unknown.
+            DataError: a file that cannot be used, a mask that is empty or too large.
+            UsageError: an age or a sex that the weights do not know.
         """
-        from .restored import fill_scan
-
-        return fill_scan(self, scan, mask, n, seed, age, sex, brain, **options)
+        return fill_scan(self, scan, mask, n, seed, age, sex, brain, say, **options)
 
     def superres(
         self, scan: Source, voxel: float = 2.0, n: int = 4, seed: int = 0, age: float | None = None,
-        sex: str | None = None, brain: Source | None = None, **options: Any,
-    ) -> Restored:  # fmt: skip
+        sex: str | None = None, brain: Source | None = None, say: Say = warn, **options: Any,
+    ) -> Reconstruction:  # fmt: skip
         """A T1w scan with every voxel edge over `voxel` mm divided: `n` samples, their mean and spread.
 
         All average to what was measured (:mod:`diffx_mri.synth.superres`); the rest as in :meth:`fill`.
         """
-        from .restored import thin_scan
-
-        return thin_scan(self, scan, voxel, n, seed, age, sex, brain, **options)
+        return thin_scan(self, scan, voxel, n, seed, age, sex, brain, say, **options)

@@ -17,13 +17,13 @@ from scipy import ndimage
 from diffx.errors import DataError
 from diffx.guide import Mask, keep, posterior
 
+from ..brain_extraction import extract_brain
 from ..harmonic import depth, harmonic
-from ..mask import quick_mask
 from ..placed import place, render, template_points, touched
 from ..volume import Volume
-from .face import BrainSynth
+from .config import RestoreConfig
+from .model import BrainModel
 from .prior import Prior
-from .restoring import BrainRestoring
 
 LARGEST = 0.4  # share of the brain beyond which too little is left to tell whose brain it is
 _SHELL = 6.0  # mm around the mask in which intensities are matched: further off the scan's own latents speak
@@ -53,14 +53,14 @@ class Filling:
 
 
 def fill(
-    synth: BrainSynth,
+    synth: BrainModel,
     scan: Volume,
     lesion: np.ndarray,
     brain: Volume | None = None,
     seeds: Sequence[int] = (0,),
     age: float | None = None,
     sex: str | None = None,
-    options: BrainRestoring | None = None,
+    options: RestoreConfig | None = None,
 ) -> Filling:
     """Fill a T1w scan where `lesion` [X, Y, Z] is not 0, once a seed.
 
@@ -76,7 +76,7 @@ def fill(
         DataError: a mask that is empty, has another shape or covers too much; a scan that cannot be aligned.
         UsageError: an age or a sex the weights do not know.
     """
-    options = options or BrainRestoring()
+    options = options or RestoreConfig()
     lesion = np.asarray(lesion) > 0
     if lesion.shape != scan.data.shape:
         raise DataError(f"the mask has {lesion.shape} voxels where the scan has {scan.data.shape}")
@@ -86,7 +86,7 @@ def fill(
         raise DataError("the mask covers the whole volume")
     smooth = harmonic(scan.data, lesion, scan.spacing)
     clean = Volume(smooth.astype(np.float32), scan.affine)
-    brain = brain or quick_mask(clean, synth.codec)
+    brain = brain or extract_brain(clean, synth.codec)
     inside = ndimage.binary_fill_holes(brain.data > 0)
     share = float((lesion & inside).sum() / max(inside.sum(), 1))
     if share > LARGEST:
@@ -110,7 +110,7 @@ def fill(
 
 
 def _sampled(
-    prior: Prior, z: torch.Tensor, free: torch.Tensor, seeds: Sequence[int], options: BrainRestoring
+    prior: Prior, z: torch.Tensor, free: torch.Tensor, seeds: Sequence[int], options: RestoreConfig
 ) -> torch.Tensor:
     """Latents [N, 3+K, *grid]: the appearance of the free nodes sampled, all else as in z [1, 3+K, *grid].
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from torch import nn
 
 import diffx
-from diffx.condition import Conditioning, Label, Number
+from diffx.condition import Class, Conditioning, Scalar
 from diffx.data.spec import Spec
 from diffx.defaults import unet
 
@@ -30,7 +30,7 @@ def diffx_data(cfg: SynthConfig, split: str) -> Any:
 
 @diffx.hookimpl
 def diffx_conditioning(cfg: SynthConfig) -> Mapping[str, Any]:
-    return {"age": Number(*AGES, cfg.net.condition), "sex": Label(("F", "M"), cfg.net.condition)}
+    return {"age": Scalar(*AGES, cfg.net.condition), "sex": Class(("F", "M"), cfg.net.condition)}
 
 
 @diffx.hookimpl
@@ -39,23 +39,3 @@ def diffx_denoiser(cfg: SynthConfig, spec: Spec, conditioning: Conditioning) -> 
         return None  # the core answers
     # positions of the grid are anatomy: the network may know where it is
     return unet(cfg, spec, conditioning, positions=spec.size, position_channels=cfg.net.positions)
-
-
-@diffx.hookimpl
-def diffx_tasks() -> Mapping[str, Callable[[Any], None]]:
-    from . import tasks
-    from .adapt import adapt
-    from .evaluate.task import evaluate
-    from .evaluate.train import train_measures
-    from .handover import translate
-    from .restore import TASKS
-
-    own = {
-        "sample": tasks.sample,
-        "train": tasks.train,
-        "adapt": adapt,
-        "evaluate": evaluate,
-        "train_measures": train_measures,
-        "translate": translate,
-    }
-    return {**own, **TASKS}

@@ -6,16 +6,11 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from diffx.errors import UsageError
-from diffx.plan import make_plan
+from diffx.config import SampleConfig
 from diffx.predict import Predict
-from diffx.predict.selfcondition import clean
-from diffx.sampling import sample as run_plan
-from diffx.state import each
-from diffx.tasks import predictor, ready
 
-from .face import BrainSynth
-from .restoring import BrainRestoring
+from .config import RestoreConfig
+from .model import BrainModel
 
 Guide = Callable[[Predict], Predict]
 
@@ -26,34 +21,22 @@ class Prior:
     The process moves latents less their expectation at that age and sex, `mean` [1, 3+K, *grid]; guides act on that.
     """
 
-    def __init__(self, synth: BrainSynth, age: float | None = None, sex: str | None = None) -> None:
-        self.synth, self.person = synth, {"age": age, "sex": sex}
-        self.device = ready(synth.model, synth.config.device)
+    def __init__(self, synth: BrainModel, age: float | None = None, sex: str | None = None) -> None:
+        self.pipeline, self.shape, self.person = synth.pipeline, synth.codec.shape, {"age": age, "sex": sex}
+        self.device = synth.pipeline.device
         self.mean = synth.codec.expected([age], [sex]).to(self.device)
 
     @property
     def schedule(self):
         """The noise schedule, for guides."""
-        return self.synth.process.schedule
+        return self.pipeline.process.schedule
 
-    def draw(self, guide: Guide, seeds: Sequence[int], options: BrainRestoring) -> torch.Tensor:
+    def draw(self, guide: Guide, seeds: Sequence[int], options: RestoreConfig) -> torch.Tensor:
         """Latents [N, 3+K, *grid] on the host, one a seed, of the prediction that `guide` makes of the network's.
 
         Raises UsageError for an age or a sex the weights do not know, or an unknown sampler.
         """
-        synth = self.synth
-        try:
-            plan = make_plan(synth.process.schedule, options.sampler, options.steps, stop=options.stop)
-            values = synth.model.conditioning.collate([self.person])
-        except ValueError as error:
-            raise UsageError(str(error)) from None
-        predict, condition = predictor(synth.model, each(lambda field: field.to(self.device), values), 1.0)
-        shape = synth.codec.shape
-        drawn = [
-            clean(
-                synth.process,
-                run_plan(guide(predict), synth.process, plan, shape, [seed], condition, device=self.device),
-            )
-            for seed in seeds  # one by one: a graph through the network is kept, and its size is that of the batch
-        ]
-        return (torch.cat(drawn) + self.mean).cpu()
+        # one by one: a graph through the network is kept, and its size is that of the batch
+        asked = SampleConfig(options.sampler, options.steps, stop=options.stop, batch=1)
+        drawn = self.pipeline.batches(self.person, seeds, asked, lambda predict, _: guide(predict), shape=self.shape)
+        return (torch.cat([z for _, z in drawn]) + self.mean).cpu()

@@ -19,13 +19,13 @@ from torch.nn.functional import avg_pool3d
 from diffx.errors import DataError
 from diffx.guide import Operator, keep, posterior
 
+from ..brain_extraction import extract_brain
 from ..codec import BrainCodec
-from ..mask import quick_mask
 from ..placed import place, render, template_points
 from ..volume import Volume
-from .face import BrainSynth
+from .config import RestoreConfig
+from .model import BrainModel
 from .prior import Prior
-from .restoring import BrainRestoring
 
 _FLANK = 1.0  # voxels over which the prior fades out at the edge of the brain
 _TOLERANCE = 0.05  # a slice of 6.1 mm is three of 2 mm
@@ -56,14 +56,14 @@ class Thin:
 
 
 def superres(
-    synth: BrainSynth,
+    synth: BrainModel,
     scan: Volume,
     brain: Volume | None = None,
     voxel: float = 2.0,
     seeds: Sequence[int] = (0,),
     age: float | None = None,
     sex: str | None = None,
-    options: BrainRestoring | None = None,
+    options: RestoreConfig | None = None,
 ) -> Thin:
     """Divide each axis of a T1w scan that is coarser than `voxel` (mm) into the fewest parts that are not.
 
@@ -77,7 +77,7 @@ def superres(
         DataError: nothing to divide; a scan that cannot be aligned.
         UsageError: an age or a sex the weights do not know.
     """
-    options = options or BrainRestoring()
+    options = options or RestoreConfig()
     factors = division(scan.spacing, voxel)
     if factors == (1, 1, 1):
         edges = " x ".join(f"{s:g}" for s in scan.spacing.round(2))
@@ -86,7 +86,7 @@ def superres(
     affine = divided(scan.affine, factors)
     cubic = consistent(enlarged(scan.data, factors), scan.data, factors)
     fine = Volume(cubic.astype(np.float32), affine)
-    soft = quick_mask(fine, codec).data if brain is None else enlarged(brain.data, factors, 1)
+    soft = extract_brain(fine, codec).data if brain is None else enlarged(brain.data, factors, 1)
     inside = ndimage.binary_fill_holes(soft > 0.5)
     placed = place(fine, Volume(inside.astype(np.float32), affine), codec)
     measured, box = _well_inside(inside, factors)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from diffx.errors import DataError, UsageError
+from diffx.errors import UsageError
+
+from ..bids import Name, Session, images, sessions
 
 _OTHER_NAMES = {"T1": "T1w", "T2": "T2w", "PD": "PDw", "T2*": "T2starw", "T2STAR": "T2starw"}
 _AFTER_CONTRAST = {"T1CE", "T1C", "T1GD", "T1POST", "CE-GD_T1W"}
-Session = tuple[str, str | None]  # subject and session, as "sub-01", "ses-1"
 
 
 @dataclass(frozen=True)
@@ -34,46 +35,44 @@ class Contrast:
         word = known.get(word.upper(), word)
         return cls(word, word)
 
-    @property
-    def entities(self) -> str:
-        """What a file name says before the suffix: "ce-GD_" or nothing."""
-        return "ce-GD_" if self.enhanced else ""
+    def names(self, name: Name) -> bool:
+        """Whether a file of that name is of this contrast."""
+        return name.suffix == self.suffix and (name.get("ce") is not None) == self.enhanced
 
 
-def find_contrast(root: str | Path, contrast: Contrast) -> dict[Session, Path]:
-    """The scans of a contrast, the first by name of each session. Raises DataError where the folder is missing."""
+def check_known(source: str, target: str, known: Sequence[str]) -> tuple[str, str]:
+    """The names of two contrasts as weights know them. UsageError where they do not, or where both are one."""
+    names = Contrast.of(source).name, Contrast.of(target).name
+    for name in names:
+        if name not in known:
+            raise UsageError(f"these weights know {', '.join(known)}, not {name}; train on {name} for it")
+    if names[0] == names[1]:
+        raise UsageError(f"source and target are both {names[0]}")
+    return names
+
+
+def find_contrast(
+    root: str | Path, contrast: Contrast, log: Callable[[str], None] = lambda text: None
+) -> dict[Session, Path]:
+    """The scans of a contrast, the first by name of each session; `log` is told of files named for somebody else.
+
+    Raises DataError where the folder is missing.
+    """
     found: dict[Session, Path] = {}
     for session, folder in sessions(root).items():
-        files = sorted(path for path in folder.iterdir() if is_contrast(path, contrast))
+        files, problems = images(session, folder, contrast.names)
+        for problem in problems:
+            log(problem)
         if files:
-            found[session] = files[0]
+            found[session] = files[0][0]
     return found
-
-
-def is_contrast(path: Path, contrast: Contrast) -> bool:
-    """Whether a file's name says that it is of that contrast."""
-    named = re.search(rf"_{contrast.suffix}\.nii(\.gz)?$", path.name)
-    return named is not None and ("_ce-" in path.name) == contrast.enhanced
-
-
-def sessions(root: str | Path) -> dict[Session, Path]:
-    """The ``anat`` folder of each subject and session, in order. Raises DataError where there is none."""
-    root = Path(root)
-    if not root.is_dir():
-        raise DataError(f"{root}: no such folder; data.root must be a BIDS folder")
-    folders = sorted([*root.glob("sub-*/anat"), *root.glob("sub-*/ses-*/anat")])
-    if not folders:
-        raise DataError(f"{root}: not a BIDS folder: it holds no sub-*/[ses-*/]anat")
-    parts = [folder.relative_to(root).parts for folder in folders]
-    return {(p[0], p[1] if len(p) == 3 else None): folder for p, folder in zip(parts, folders, strict=True)}
 
 
 def contrasts_in(root: str | Path) -> list[str]:
     """The names of the contrasts that a BIDS folder holds."""
     names = set()
-    for folder in sessions(root).values():
-        for path in folder.iterdir():
-            if suffix := re.search(r"_([A-Za-z0-9]+)\.nii(\.gz)?$", path.name):
-                enhanced = "_ce-" in path.name
-                names.add("T1ce" if enhanced and suffix[1] == "T1w" else f"ce {suffix[1]}" if enhanced else suffix[1])
+    for session, folder in sessions(root).items():
+        for _, name in images(session, folder, lambda name: bool(name.suffix))[0]:
+            enhanced = name.get("ce") is not None
+            names.add("T1ce" if enhanced and name.suffix == "T1w" else f"ce {name.suffix}" if enhanced else name.suffix)
     return sorted(names)

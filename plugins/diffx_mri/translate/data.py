@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,10 +9,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from diffx.data import assign, cache_key
 from diffx.errors import DataError, UsageError
-from diffx.io.cache import cache_folder
-from diffx.noise import derive
+from diffx.io.cache import cache_path
+from diffx.io.home import expanded
 
+from ..bids import known, sessions, tables_of
 from .config import TranslateConfig
 from .contrast import Contrast, find_contrast
 from .grid import SliceGrid
@@ -70,16 +71,22 @@ def prepare(
     """The slices of ``data.root``, packed now unless that was done before. Raises DataError, UsageError."""
     if not cfg.data.root:
         raise UsageError("data.root= says which BIDS folder, or which packed file, to read")
-    root = Path(cfg.data.root).expanduser()
+    root = expanded(cfg.data.root)
     file = root if root.is_file() else packed_file(cfg, root)
-    if not file.is_file():
+    new = not file.is_file()
+    if new:
         log(f"packed slices are kept in {file}")
         pack(root, file, cfg.data.contrasts, grid_of(cfg), log, fail)
     slices = read_slices(file)
+    if not new and not root.is_file():  # what this folder lacks is said each time
+        for problem in known(root, sessions(root))[1]:
+            log(problem)
+        for item, reason in slices.failed:
+            fail(item, reason)
     wanted = [Contrast.of(name).name for name in cfg.data.contrasts]
     if slices.contrasts != wanted or slices.grid != grid_of(cfg):
         raise DataError(f"{file} holds {', '.join(slices.contrasts)}, on {slices.grid}; say so in data.*")
-    split(slices, cfg.data.split, cfg.seed)
+    assign(slices.rows, cfg.data.split, cfg.seed)
     return slices
 
 
@@ -92,20 +99,6 @@ def grid_of(cfg: TranslateConfig) -> SliceGrid:
 
 def packed_file(cfg: TranslateConfig, root: Path) -> Path:
     """Where the packed slices of this folder lie: one file for each set of scans, contrasts and grid."""
-    sha = hashlib.sha256(f"{FORMAT} {grid_of(cfg)}".encode())
-    table = root / "participants.tsv"
     paths = [path for name in cfg.data.contrasts for path in find_contrast(root, Contrast.of(name)).values()]
-    for path in [*paths, *([table] if table.is_file() else [])]:
-        facts = path.stat()
-        sha.update(f"{path.resolve()} {facts.st_size} {facts.st_mtime_ns}".encode())
-    return Path(cfg.data.cache or cache_folder() / "mri_translate") / f"{sha.hexdigest()[:16]}.safetensors"
-
-
-def split(slices: Slices, share: float, seed: int) -> None:
-    """Hold out a share of the subjects where participants.tsv does not say who is held out."""
-    if any(row["split"] for row in slices.rows):
-        return
-    subjects = sorted({row["subject"] for row in slices.rows}, key=lambda name: derive(seed, "split", name))
-    held_out = set(subjects[: round(share * len(subjects))])
-    for row in slices.rows:
-        row["split"] = "val" if row["subject"] in held_out else "train"
+    key = cache_key(FORMAT, str(grid_of(cfg)), files=[*paths, *tables_of(root)])
+    return cache_path(cfg.data.cache, f"{key}.safetensors", plugin="mri_translate")

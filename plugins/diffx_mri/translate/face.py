@@ -17,26 +17,21 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
-from diffx import plugins
-from diffx.build import restore
 from diffx.errors import DataError, UsageError
 from diffx.io.checkpoint import under
-from diffx.plugins.weights import resolve_weights, shipped
+from diffx.pipeline import Pipeline
 
 from ..stored import Stored
 from ..volume import Source, opened
-from .config import SliceSampling, TranslateConfig
-from .contrast import Contrast
+from .config import PLUGIN, WEIGHTS, SliceSampling
+from .contrast import Contrast, check_known
 from .data import grid_of
-from .drawing import Residual
 from .grid import SliceGrid
 from .intensity import from_state, normalise
-from .regression import Regression
-from .regressor import PLUGIN, Regressor, Stack
-from .summary import ESTIMATES, estimated, spread_of
-
-WEIGHTS = "mri-translate-lgg"  # shipped with the package
-_said: set[str] = set()  # licences this process has been told of
+from .mean_model import MeanModel, Stack
+from .model import Regression
+from .sampling import ResidualSampler
+from .uncertainty import ESTIMATES, estimated, spread_of
 
 
 @dataclass(frozen=True)
@@ -61,13 +56,13 @@ class Translation:
 class Translator:
     """A trained model of contrasts given another; made by :meth:`load`.
 
-    ``regressor`` says what is expected; ``model`` and ``process`` draw what may differ from it, in units of ``spread``.
-    Weights of a regression alone have no such model: there is one answer then, and no uncertainty.
+    ``regressor`` says what is expected, ``residual`` draws what may differ from it. Weights of a regression alone have
+    no such model: there is one answer then, and no uncertainty.
     """
 
-    def __init__(self, regressor: Regressor, meta: Mapping[str, Any], residual: Residual | None = None):
+    def __init__(self, regressor: MeanModel, meta: Mapping[str, Any], residual: ResidualSampler | None = None):
         self.regressor, self.residual, self.meta = regressor, residual, meta
-        self.config = residual.config if residual else regressor.config
+        self.config = residual.pipeline.config if residual else regressor.config
         self.contrasts = [Contrast.of(name).name for name in self.config.data.contrasts]
 
     @classmethod
@@ -76,7 +71,7 @@ class Translator:
         source: str | Path | None = None,
         device: str = "auto",
         extensions: Sequence[str] = (),
-        say: Callable[[str], None] = lambda text: warnings.warn(text, stacklevel=3),
+        say: Callable[[str], None] = lambda text: warnings.warn(text, stacklevel=4),
     ) -> Translator:
         """Shipped weights, or those of an id, a file or a run folder; extensions bring further samplers and networks.
 
@@ -85,24 +80,22 @@ class Translator:
         Raises:
             DataError: missing, damaged or foreign weights.
         """
-        path = resolve_weights(source or WEIGHTS, PLUGIN)
-        model, process, config, _, extra, meta = restore(plugins.load(PLUGIN, tuple(extensions)), TranslateConfig, path)
-        config = replace(config, device=device)
-        if any(f"quantiles.{Contrast.of(name).name}" not in extra for name in config.data.contrasts):
+        pipeline = Pipeline.load(source or WEIGHTS, device, plugin=PLUGIN, extensions=extensions)
+        path, meta, extra = pipeline.path, pipeline.meta, pipeline.extra
+        if any(f"quantiles.{Contrast.of(name).name}" not in extra for name in pipeline.config.data.contrasts):
             raise DataError(f"{path} has no intensities of its contrasts; train with task=train of {PLUGIN}")
-        licence = licence_of(path, meta)
-        if licence and str(path) not in _said:
-            _said.add(str(path))
-            say(f"licence of {source or WEIGHTS}: {licence}")
-        facts = {**meta, "licence": licence, "quantiles": {k: v.numpy() for k, v in under(extra, "quantiles").items()}}
-        if isinstance(process, Regression):
-            return cls(Regressor(model, process, config, meta), facts)
+        pipeline.announce(say, source or WEIGHTS)
+        quantiles = {name: values.numpy() for name, values in under(extra, "quantiles").items()}
+        facts = {**meta, "licence": pipeline.licence, "quantiles": quantiles}
+        if isinstance(pipeline.process, Regression):
+            return cls(MeanModel(pipeline), facts)
         if "regression" not in meta:
             raise DataError(
                 f"{path} lacks the regression that its diffusion corrects; train with task=train of {PLUGIN}"
             )
-        regressor = Regressor.from_tensors(under(extra, "regression"), meta["regression"], path)
-        return cls(regressor, facts, Residual(model, process, config, float(extra["spread"])))
+        assert path is not None
+        regressor = MeanModel.from_tensors(under(extra, "regression"), meta["regression"], path, device)
+        return cls(regressor, facts, ResidualSampler(pipeline, float(extra["spread"])))
 
     @property
     def licence(self) -> str:
@@ -121,13 +114,7 @@ class Translator:
 
     def check(self, source: str, target: str) -> tuple[str, str]:
         """The names of both contrasts as the weights know them. UsageError where they do not, or where both are one."""
-        names = tuple(Contrast.of(name).name for name in (source, target))
-        for name in names:
-            if name not in self.contrasts:
-                raise UsageError(f"these weights know {', '.join(self.contrasts)}, not {name}; train on {name} for it")
-        if names[0] == names[1]:
-            raise UsageError(f"source and target are both {names[0]}")
-        return names[0], names[1]
+        return check_known(source, target, self.contrasts)
 
     def translate(
         self,
@@ -181,12 +168,7 @@ class Translator:
         Slices without head stay black. Where nothing is drawn, the regression's answer is the one sample: for n = 0,
         and with weights of a regression alone.
         """
-        expected = self.regressor(stack, self.grid, given, wanted, options.batch, self.config.device)
+        expected = self.regressor(stack, self.grid, given, wanted, options.batch)
         if self.residual is None or not n:
             return from_state(expected)[None], from_state(expected)
         return from_state(self.residual.draw(stack, expected, given, wanted, n, seed, options)), from_state(expected)
-
-
-def licence_of(path: Path, meta: Mapping[str, Any]) -> str:
-    """The licence of weights, as the catalogue states it, or else their training data; "" where neither does."""
-    return next((w.entry.licence for w in shipped() if w.path == path), "") or meta.get("licence", "")

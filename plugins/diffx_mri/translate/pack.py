@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 
+from diffx.data import is_held_out
+from diffx.data.packed import pack_arrays, read_arrays
 from diffx.errors import DataError, UsageError
-from diffx.io.files import atomic
 
-from ..bids import participants
-from ..pack import HELD_OUT
+from ..bids import Name, derived, in_scan_space, is_lesion_mask, known, sessions, stated_licence
 from ..volume import Volume, load, resample
-from .contrast import Contrast, Session, find_contrast, sessions
+from .contrast import Contrast, find_contrast
 from .grid import SliceGrid
 from .intensity import LEVELS, STEPS, normalise
 
-FORMAT = "diffx-slices-1"
+FORMAT = "slices 2"
 
 
 @dataclass
@@ -35,6 +31,7 @@ class Slices:
     after the other, 0 where a scan lacks the contrast. ``rows``: per scan subject, session, split, first and count (of
     its slices), thickness (mm), has (contrasts), low and high (first and last slice with head), lesion (the slice with
     the largest lesion, None where no mask is known). ``quantiles``: of each contrast [101], over heads of "train".
+    ``failed``: sessions that could not be used, and why.
     """
 
     images: Mapping[str, torch.Tensor]
@@ -42,14 +39,15 @@ class Slices:
     rows: list[dict[str, Any]]
     grid: SliceGrid
     licence: str = ""
+    failed: list[list[str]] = field(default_factory=list)
 
     @property
     def contrasts(self) -> list[str]:
         return list(self.images)
 
     def select(self, split: str) -> list[dict[str, Any]]:
-        """The scans of "train" (everything not held out) or "val" (val, test, ...)."""
-        return [row for row in self.rows if ((row["split"] or "train").lower() in HELD_OUT) == (split != "train")]
+        """The scans of "train" (train, or not told) or "val" (everything else: val, test, dev, holdout, ...)."""
+        return [row for row in self.rows if is_held_out(row["split"]) == (split != "train")]
 
     def scan(self, row: Mapping[str, Any], contrast: str) -> np.ndarray:
         """Normalised slices [Z, size, size], float32."""
@@ -74,20 +72,24 @@ def pack(
     kinds = [Contrast.of(name) for name in contrasts]
     if len({kind.name for kind in kinds}) < 2:
         raise UsageError("data.contrasts: translation takes at least two different contrasts")
-    people, problems = participants(Path(root) / "participants.tsv")
+    folders = sessions(root)
+    people, problems = known(root, folders)
     for problem in problems:
         log(problem)
-    found = {kind.name: find_contrast(root, kind) for kind in kinds}
+    lesions = derived(root, ("mask", "roi"))
+    found = {kind.name: find_contrast(root, kind, log) for kind in kinds}
     rows: list[dict[str, Any]] = []
+    failed: list[list[str]] = []
     images: dict[str, list[np.ndarray]] = {kind.name: [] for kind in kinds}
     shares: dict[str, list[np.ndarray]] = {kind.name: [] for kind in kinds}
-    for session in sessions(root):
+    for session in folders:
         files = {name: paths[session] for name, paths in found.items() if session in paths}
-        split = people.get(session[0], {}).get("split")
+        split = people[session]["split"]
         try:
             read = dict(_read(files, grid))
         except DataError as error:
-            fail("_".join(filter(None, session)), str(error))
+            failed.append(["_".join(filter(None, session)), str(error)])
+            fail(*failed[-1])
             continue
         if len(read) < 2:
             continue
@@ -104,41 +106,33 @@ def pack(
                 "has": list(read),
                 "low": int(filled[0]),
                 "high": int(filled[-1]),
-                "lesion": _largest_lesion(Path(root), session, len(first.slices)),
+                "lesion": _largest_lesion(lesions.get(session, []), len(first.slices)),
             }
         )
         for name in images:
             one = read[name].slices if name in read else np.zeros_like(first.slices)
             images[name].append(np.clip(np.rint(one * STEPS), 0, 255).astype(np.uint8))
-            if name in read and (split or "train").lower() not in HELD_OUT:
+            if name in read and not is_held_out(split):
                 shares[name].append(np.percentile(one[read[name].mask], LEVELS))
     if not rows:
         raise DataError(f"{root}: no session has two of the contrasts {', '.join(images)}")
     log(f"{len(rows)} sessions with {' and '.join(images)}, {rows[-1]['first'] + rows[-1]['count']} slices")
-    tensors = {f"images.{name}": torch.from_numpy(np.concatenate(parts)).contiguous() for name, parts in images.items()}
+    tensors = {f"images.{name}": torch.from_numpy(np.concatenate(parts)) for name, parts in images.items()}
     for name, parts in shares.items():
         tensors[f"quantiles.{name}"] = torch.from_numpy(np.mean(parts, 0) if parts else np.zeros(len(LEVELS)))
     about = {"grid": grid.__dict__, "rows": rows, "contrasts": list(images), "licence": stated_licence(root)}
-    with atomic(file) as temporary:
-        save_file(tensors, temporary, {"format": FORMAT, "about": json.dumps(about)})
-    return Path(file)
+    about["failed"] = failed
+    return pack_arrays(file, FORMAT, tensors, about)
 
 
 def read_slices(file: str | Path) -> Slices:
-    """What :func:`pack` wrote. Raises DataError when the file is missing, broken or something else."""
-    try:
-        with safe_open(file, "pt") as opened:
-            header = opened.metadata() or {}
-            if header.get("format") != FORMAT:
-                raise DataError(f"{file}: not packed slices of format {FORMAT}")
-            about = json.loads(header["about"])
-            images = {name: opened.get_tensor(f"images.{name}") for name in about["contrasts"]}
-            quantiles = {name: opened.get_tensor(f"quantiles.{name}").numpy() for name in about["contrasts"]}
-    except DataError:
-        raise
-    except Exception as error:  # of safetensors, and of a header that is not what it says
-        raise DataError(f"{file}: not a file of packed slices ({error})") from None
-    return Slices(images, quantiles, about["rows"], SliceGrid(**about["grid"]), about["licence"])
+    """What :func:`pack` wrote. Raises DataError when the file is missing, damaged or something else."""
+    found = read_arrays(file, FORMAT)
+    about, arrays = found.index, found.arrays
+    images = {name: arrays[f"images.{name}"] for name in about["contrasts"]}
+    quantiles = {name: arrays[f"quantiles.{name}"].numpy() for name in about["contrasts"]}
+    rest = about["rows"], SliceGrid(**about["grid"]), about["licence"], about.get("failed", [])
+    return Slices(images, quantiles, *rest)
 
 
 @dataclass(frozen=True)
@@ -165,22 +159,12 @@ def on_grid_of(scan: Volume, frame: Volume) -> Volume:
     return resample(scan, frame.affine, frame.data.shape)
 
 
-def _largest_lesion(root: Path, session: Session, count: int) -> int | None:
-    name = "_".join(filter(None, session))
-    masks = sorted((root / "derivatives").rglob(f"{name}_*lesion*mask.nii*")) if (root / "derivatives").is_dir() else []
-    for path in masks:
+def _largest_lesion(masks: Iterable[tuple[Path, Name]], count: int) -> int | None:
+    """The slice with most of the first lesion mask that can be read; None where its slices are not the scan's."""
+    for path in (path for path, name in masks if is_lesion_mask(name) and in_scan_space(name)):
         try:
             area = load(path).data.sum((0, 1))
         except DataError:  # no lesion: all voxels alike
             continue
         return int(area.argmax()) if len(area) == count else None
     return None
-
-
-def stated_licence(root: str | Path) -> str:
-    """The licence that a folder's dataset_description.json states; "" where it states none."""
-    try:
-        stated = json.loads((Path(root) / "dataset_description.json").read_text(encoding="utf-8"))["License"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return ""
-    return re.sub(r"\s+", " ", str(stated)).strip()

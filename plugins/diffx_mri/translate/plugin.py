@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from torch import nn
 
 import diffx
 from diffx import defaults
-from diffx.condition import Conditioning, Label, Map, Number
+from diffx.condition import Class, Conditioning, Scalar, Spatial
 from diffx.data.spec import Spec
+from diffx.plan import Plan
 from diffx.process import Gaussian
 
 from .config import TranslateConfig
 from .contrast import Contrast
-from .net import slice_net
-from .regression import Regression
+from .model import Regression, slice_net
 
 
 @diffx.hookimpl
@@ -35,12 +35,12 @@ def diffx_data(cfg: TranslateConfig, split: str) -> Any:
 def diffx_conditioning(cfg: TranslateConfig, spec: Spec) -> Mapping[str, Any]:
     names = [Contrast.of(name).name for name in cfg.data.contrasts]
     fields = {
-        "source": Map(3, spec.size),
-        "given": Label(names, cfg.net.condition),
-        "wanted": Label(names, cfg.net.condition),
-        "height": Number(0.0, 1.0, cfg.net.condition),
+        "source": Spatial(3, spec.size),
+        "given": Class(names, cfg.net.condition),
+        "wanted": Class(names, cfg.net.condition),
+        "height": Scalar(0.0, 1.0, cfg.net.condition),
     }
-    return fields if cfg.regression else {**fields, "expected": Map(1, spec.size)}
+    return fields if cfg.regression else {**fields, "expected": Spatial(1, spec.size)}
 
 
 @diffx.hookimpl
@@ -55,11 +55,9 @@ def diffx_process(cfg: TranslateConfig, spec: Spec) -> Gaussian:
     process = defaults.diffx_process(cfg, spec)
     if not cfg.regression:
         return process
-    return Regression(process.schedule, process.sigma_data, process.levels, process.weight)
+    return Regression(process.schedule, process.sigma_data, process.noise_distribution, process.weight)
 
 
 @diffx.hookimpl
-def diffx_tasks() -> Mapping[str, Callable[[Any], None]]:
-    from . import tasks
-
-    return {"translate": tasks.translate, "train": tasks.train, "evaluate": tasks.evaluate, "pack": tasks.pack}
+def diffx_plan(cfg: TranslateConfig, process: Any) -> Plan | None:
+    return process.answer if isinstance(process, Regression) else None  # the core answers

@@ -14,8 +14,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from diffx import plugins
-from diffx.build import restore
 from diffx.errors import DataError, UsageError
 from diffx.io.checkpoint import load, read_meta, save, under
 from diffx.plugins.weights import resolve_weights
@@ -23,8 +21,8 @@ from diffx.plugins.weights import resolve_weights
 from .config import TranslateConfig
 from .data import Pairs
 from .intensity import head_mask, to_state
+from .mean_model import PLUGIN, MeanModel, Stack
 from .pack import Slices
-from .regressor import PLUGIN, Regressor, Stack
 
 Direction = tuple[str, str]
 Expected = Mapping[Direction, torch.Tensor]  # given, wanted -> states [N, size, size] float16, as Slices.images
@@ -46,7 +44,7 @@ class Residuals(Pairs):
         return {**item, "x": (item["x"] - expected) / self.spread, "expected": expected}
 
 
-def regression_of(cfg: TranslateConfig) -> tuple[Regressor, bool]:
+def regression_of(cfg: TranslateConfig) -> tuple[MeanModel, bool]:
     """The regression that ``from=`` names, or the one inside the diffusion that it names (then True).
 
     Raises:
@@ -56,7 +54,7 @@ def regression_of(cfg: TranslateConfig) -> tuple[Regressor, bool]:
         raise UsageError("from= names the regression whose residual to learn: train one first, with regression=true")
     path = resolve_weights(cfg.from_, PLUGIN)
     inside = "regression" in read_meta(path)
-    found = inside_of(path) if inside else Regressor.load(path)
+    found = inside_of(path, cfg.device) if inside else MeanModel.load(path, cfg.device)
     for name in ("contrasts", "size", "spacing", "gap"):
         ours, theirs = getattr(cfg.data, name), getattr(found.config.data, name)
         if ours != theirs:
@@ -64,14 +62,14 @@ def regression_of(cfg: TranslateConfig) -> tuple[Regressor, bool]:
     return found, inside
 
 
-def inside_of(path: Path) -> Regressor:
+def inside_of(path: Path, device: str) -> MeanModel:
     """The regression inside the weights of a diffusion."""
-    _, _, _, _, extra, meta = restore(plugins.load(PLUGIN, ()), TranslateConfig, path)
-    return Regressor.from_tensors(under(extra, "regression"), meta["regression"], path)
+    tensors, meta = load(path)
+    return MeanModel.from_tensors(under(tensors, "extra.regression"), meta["regression"], path, device)
 
 
 def expectations(
-    slices: Slices, regressor: Regressor, file: Path, device: str, progress: Callable[[Any, str], Any]
+    slices: Slices, regressor: MeanModel, file: Path, progress: Callable[[Any, str], Any]
 ) -> tuple[Expected, float]:
     """What the regression makes of each slice in each direction, and the root mean square of what it leaves of "train".
 
@@ -93,7 +91,7 @@ def expectations(
                 continue
             source = slices.scan(row, given)
             stack = Stack(source, head_mask(source), row["thickness"])
-            answer = regressor(stack, slices.grid, given, wanted, device=device)
+            answer = regressor(stack, slices.grid, given, wanted)
             found[given, wanted][part] = torch.from_numpy(answer).half()
             if row["first"] in training:
                 left = to_state(slices.scan(row, wanted)) - answer

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from diffx.io.cache import cache_folder
+from diffx.io.cache import cache_path
 from diffx.io.checkpoint import load, under
 from diffx.plugins.weights import resolve_weights
 
 from .config import TranslateConfig
 from .data import Pairs, prepare
-from .regressor import PLUGIN
+from .mean_model import PLUGIN
 from .residual import Residuals, expectations, regression_of
 
 
@@ -45,8 +44,8 @@ def training_data(
     if found is None:
         return TrainingData({name: Pairs(slices, name) for name in ("train", "val")}, tensors, facts, bool(cfg.from_))
     regressor, inside = found
-    file = Path(cfg.data.cache or cache_folder() / PLUGIN) / f"expected-{regressor.meta['sha256'][:16]}.safetensors"
-    expected, spread = expectations(slices, regressor, file, cfg.device, progress)
+    file = cache_path(cfg.data.cache, f"expected-{regressor.meta['sha256'][:16]}.safetensors", plugin=PLUGIN)
+    expected, spread = expectations(slices, regressor, file, progress)
     if inside:  # going on, in the unit that the weights are used to
         spread = float(under(load(resolve_weights(cfg.from_ or "", PLUGIN))[0], "extra")["spread"])
     log(f"the regression leaves {spread:.3f} of the slices' standard deviation")

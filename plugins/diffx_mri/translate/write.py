@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from diffx import __version__
-from diffx.io.files import write_json
-
-from ..derivatives import BIDS_VERSION
+from ..bids import Derivatives, Name, Session
 from ..stored import write_int16
-from .contrast import Contrast, Session
+from .contrast import Contrast
 from .face import Translation
 
 _UNIT = "the robust mean of the head (its values between the 5th and 98th percentile)"
@@ -21,22 +19,14 @@ class TranslationWriter:
     """Writes ``sub-*/[ses-*/]anat/sub-*_[ce-GD_]desc-synth_<suffix>.nii.gz``, ``desc-synthsd`` beside it, sidecars."""
 
     def __init__(self, folder: str | Path, source: str, target: str, licence: str = ""):
-        self.folder, self.source, self.target = Path(folder), Contrast.of(source), Contrast.of(target)
+        self.source, self.target = Contrast.of(source), Contrast.of(target)
         name = f"Synthetic {self.target.name} made of {self.source.name}"
-        description: dict[str, Any] = {
-            "Name": name,
-            "BIDSVersion": BIDS_VERSION,
-            "DatasetType": "derivative",
-            "GeneratedBy": [{"Name": "diffx", "Version": __version__, "Description": name}],
-        }
-        if licence:
-            description["License"] = licence
-        write_json(self.folder / "dataset_description.json", description)
+        self.data_set = Derivatives(folder, name, licence)
 
     def write(self, session: Session, scan: Path, result: Translation, sidecar: Mapping[str, Any]) -> list[Path]:
         """The image, its uncertainty where there is one, and a sidecar of each; the NIfTI files written."""
-        name = "_".join(filter(None, session))
-        folder = self.folder.joinpath(*filter(None, session), "anat")
+        name = Name.of([part for part in session if part], self.target.suffix, ".nii.gz")
+        name = name.but(ce="GD" if self.target.enhanced else None)
         said = {
             "Sources": [f"bids:raw:{scan.name}"],
             "SpatialReference": "orig: the voxels of the source",
@@ -59,7 +49,6 @@ class TranslationWriter:
         for desc, image, about in images:
             if image is None:
                 continue
-            stem = f"{name}_{self.target.entities}desc-{desc}_{self.target.suffix}"
-            written.append(write_int16(image, folder / f"{stem}.nii.gz"))
-            write_json(folder / f"{stem}.json", {**about, **said})
+            put = partial(write_int16, image)
+            written.append(self.data_set.write(name.but(desc=desc), put, {**about, **said}))
         return written

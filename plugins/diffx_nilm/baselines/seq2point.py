@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from diffx.io.checkpoint import load_into
+from diffx.nets.precision import autocast_dtype
 from diffx.noise import derive
-from diffx.train.precision import autocast_dtype
 
 from ..appliances import Appliance
 from ..household import Household

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
-from diffx.errors import DataError
+from diffx.errors import DataError, UsageError
 
 from ..household import Household
 from .channels import is_channels, of_channels
+from .frames import of_frame
 from .nilmtk import of_nilmtk
 from .options import Notes, Options
 from .recording import Recording, households
 from .refit import is_refit, of_refit
 from .sniff import sniff
-from .table import of_csv, of_frame, of_parquet
+from .table import of_csv, of_parquet
 
 __all__ = ["Options", "read", "stream"]
 
@@ -27,11 +29,11 @@ _PARQUET = (".parquet", ".pq")
 
 
 def read(
-    source: str | Path | pd.DataFrame,
+    source: str | Path | pd.DataFrame | pd.Series,
     options: Options | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> Household:
-    """A whole household: of a CSV, TSV or Parquet file, DataFrame, REFIT file, UK-DALE or REDD folder, NILMTK HDF5.
+    """A whole household: of a CSV, TSV, Parquet or REFIT file, UK-DALE or REDD folder, NILMTK HDF5, DataFrame, Series.
 
     Rows may be in any order. What is guessed or mended is said, and kept as the household's ``notes``.
 
@@ -44,7 +46,7 @@ def read(
 
 
 def stream(
-    source: str | Path | pd.DataFrame,
+    source: str | Path | pd.DataFrame | pd.Series,
     options: Options | None = None,
     say: Callable[[str], None] = lambda line: None,
     days: float = 7.0,
@@ -58,11 +60,16 @@ def stream(
     yield from households(_recording(source, options, note, rows), options, note, days)
 
 
-def _recording(source: str | Path | pd.DataFrame, options: Options, note: Notes, rows: int | None) -> Recording:
-    if isinstance(source, pd.DataFrame):
-        if source.empty:
-            raise DataError("DataFrame: no rows")
-        return of_frame(source, "DataFrame", options, note)
+def _recording(
+    source: str | Path | pd.DataFrame | pd.Series, options: Options, note: Notes, rows: int | None
+) -> Recording:
+    if isinstance(source, pd.DataFrame | pd.Series):
+        return of_frame(source, options, note)
+    if not isinstance(source, str | os.PathLike):
+        raise UsageError(
+            f"a household is the path of a file, a DataFrame, or a Series with a time index, not a "
+            f"{type(source).__name__}"
+        )
     path = Path(source)
     if path.is_dir():
         if is_channels(path):

@@ -15,11 +15,12 @@ import pandas as pd
 from diffx.errors import DataError
 
 from ..appliances import called
+from .columns import terms
 from .grid import Rows
 from .options import Notes, Options
 from .recording import MAINS, Feed, Recording
 from .times import Clock
-from .values import Meter
+from .values import Drawn, Meter
 
 _WHOLE = ("mains", "aggregate", "site_meter", "whole_house")
 
@@ -32,6 +33,14 @@ def of_channels(folder: Path, options: Options, note: Notes, rows: int | None) -
     """The mains and the appliances that the labels name; channels of one appliance are added."""
     labels = _labels(folder)
     whole = [number for number, label in labels.items() if label.rstrip("0123456789") in _WHOLE]
+    if options.mains is not None:
+        found = terms(options.mains, list(map(str, labels)))
+        if found is None or any(factor < 0 for factor, _ in found):
+            raise DataError(
+                f"{folder / 'labels.dat'}: {options.spelt('mains')} takes a channel or a sum (1+2) of "
+                f"{', '.join(map(str, labels))}, not {options.mains!r}"
+            )
+        whole = [int(name) for _, name in found]
     power = "apparent"
     clock = Clock(folder.name, options, note)
     if options.power == "active" and (folder / "mains.dat").is_file():
@@ -39,15 +48,18 @@ def of_channels(folder: Path, options: Options, note: Notes, rows: int | None) -
         feeds = [_feed(folder / "mains.dat", MAINS, clock, options, note, rows)]
         note(f"{folder.name}: the mains are the active power of mains.dat")
     elif not whole:
-        raise DataError(f"{folder / 'labels.dat'}: no channel is called mains or aggregate")
+        raise DataError(
+            f"{folder / 'labels.dat'}: no channel is called mains or aggregate; {options.spelt('mains')} takes a number"
+        )
     elif options.power == "active":
         raise DataError(f"{folder}: its mains are apparent power, and there is no mains.dat with active power")
     else:
-        feeds = [_feed(folder / f"channel_{n}.dat", MAINS, clock, options, note, rows) for n in whole]
+        alone = len(whole) == 1
+        feeds = [_feed(folder / f"channel_{n}.dat", MAINS, clock, options, note, rows, alone) for n in whole]
         note(f"{folder.name}: the mains are channel {' + '.join(map(str, whole))}, apparent power (VA)")
     for number, label in labels.items():
         appliance = called(label, options.appliances)
-        if appliance is not None:
+        if appliance is not None and number not in whole:
             feeds.append(_feed(folder / f"channel_{number}.dat", appliance.key, clock, options, note, rows))
             note(f"{folder.name}: channel {number} ({label}) is the metered {appliance.key}")
     return Recording(folder.name, tuple(feeds), lambda: clock.timezone, lambda: power)
@@ -65,13 +77,16 @@ def _labels(folder: Path) -> dict[int, str]:
     return labels
 
 
-def _feed(path: Path, column: str, clock: Clock, options: Options, note: Notes, rows: int | None) -> Feed:
+def _feed(
+    path: Path, column: str, clock: Clock, options: Options, note: Notes, rows: int | None, alone: bool = True
+) -> Feed:
+    """``alone``: its power is not one of several that are added."""
     where = f"{path.parent.name}/{path.name}"
     if not path.is_file():
         raise DataError(f"{path}: no such file, though labels.dat names it")
 
     def pieces() -> Iterator[Rows]:
-        meter = Meter(where, options, note, "W")
+        meter = Meter(where, options, note, "W", drawn=Drawn(where, note) if alone else None, sure=True)
         try:
             with pd.read_csv(
                 path, sep=r"\s+", header=None, names=["time", "power"], usecols=[0, 1], chunksize=rows or 1 << 62

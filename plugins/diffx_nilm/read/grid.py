@@ -13,6 +13,7 @@ from .options import Notes, Options
 from .times import SECOND
 
 _LATE = 2 * 3600 * SECOND  # how late a row may come: clocks are turned back by an hour
+_SHARED, _APART = 0.2, 0.5  # share of rows at the time of another, and how far their power is apart, of the larger
 _YEAR = 366 * 86_400 * SECOND
 
 Rows = tuple[np.ndarray, np.ndarray]  # ns int64 [n], values float64 [n, C]
@@ -47,7 +48,7 @@ def resample(rows: Iterable[Rows], where: str, options: Options, note: Notes, co
         if edge is not None and more.min() < edge * period + phase:
             raise DataError(
                 f"{where}: times go back by more than two hours, to {_date(more.min())} after {_date(latest)}; "
-                "sort the rows"
+                "sort the rows, or keep those of one meter"
             )
         back = float((np.diff(more) < 0).mean()) if len(more) > 1 else 0.0
         if back or (len(times) and more[0] < times[-1]):
@@ -104,9 +105,28 @@ def _sorted(times: np.ndarray, values: np.ndarray, where: str, note: Notes) -> R
     known = np.isfinite(values)
     total = np.add.reduceat(np.where(known, values, 0.0), first, axis=0)
     share = np.add.reduceat(known.astype(np.float64), first, axis=0)
-    note(f"{where}: rows of the same time are averaged ({int((count - 1).sum())} of the first {len(times)})")
+    _alike(times, values, first, where)
+    at = _date(times[first[count > 1][0]])
+    note(f"{where}: rows of the same time are averaged ({int((count - 1).sum())} of the first {len(times)}, from {at})")
     with np.errstate(invalid="ignore"):
         return times[first], total / share
+
+
+def _alike(times: np.ndarray, values: np.ndarray, first: np.ndarray, where: str) -> None:
+    """DataError where many rows share their time with one of quite another power: there must be several meters."""
+    x = values[:, 0]
+    least, most = np.minimum.reduceat(x, first), np.maximum.reduceat(x, first)
+    count = np.diff(np.append(first, len(times)))
+    several = (count > 1) & np.isfinite(most - least)
+    share = count[several].sum() / len(times)
+    if several.sum() < 8 or share < _SHARED or (share < 0.9 and np.ptp(times[first][several]) < _LATE):
+        return  # an hour comes twice where the clock is turned back
+    apart = (most - least)[several] / np.maximum(np.abs(most), np.abs(least))[several].clip(1e-9)
+    if np.median(apart) > _APART:
+        raise DataError(
+            f"{where}: many rows share their time with one of quite another power, such as {least[several][0]:.4g} and "
+            f"{most[several][0]:.4g} W at {_date(times[first][several][0])}: several meters or homes; keep one of them"
+        )
 
 
 def _means(

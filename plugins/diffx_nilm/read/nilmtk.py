@@ -21,53 +21,76 @@ from .grid import Rows
 from .options import Notes, Options
 from .plain import plain_values
 from .recording import MAINS, Feed, Recording
-from .values import Meter
+from .sites import POWERS, disabled, site_meters
+from .values import Drawn, Meter
 
 _NS = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
 
 
 def of_nilmtk(path: Path, options: Options, note: Notes, rows: int | None) -> Recording:
-    """One building: its site meter, else meter 1, and the meters of the appliances that its metadata name."""
-    where = f"{path.name}/building{options.building}"
+    """One building: its site meters, and the meters of the appliances that its metadata name."""
     with _opened(path) as file:
-        buildings = sorted(name for name in file if name.startswith("building"))
-        name = f"building{options.building}"
-        if name not in file or "elec" not in file[name]:
-            raise DataError(f"{path.name}: no /{name}/elec; data.building= is one of {', '.join(buildings) or 'none'}")
+        name = _building(file, path, options, note)
+        where = f"{path.name}/{name}"
         facts = _facts(file[name])
         meters = {int(meter[5:]): file[name]["elec"][meter] for meter in file[name]["elec"] if meter[5:].isdigit()}
-        sites = [int(m) for m, fact in (facts.get("elec_meters") or {}).items() if (fact or {}).get("site_meter")]
-        sites = [number for number in sites if number in meters] or [1]
-        if sites[0] not in meters:
-            raise DataError(f"{where}: no meter1, and no metadata that name the site meter")
-        power = options.power or _either(_columns(meters[sites[0]], where))
+        kinds = {number: tuple(_columns(group, where)) for number, group in meters.items()}
+        sites, power = site_meters(facts, kinds, where, options)
         chosen = [(MAINS, number, power) for number in sites]
         for appliance in facts.get("appliances") or []:
             own = called(str((appliance or {}).get("type", "")), options.appliances)
-            for number in (appliance or {}).get("meters") or []:
-                if own is not None and int(number) in meters:
-                    chosen.append((own.key, int(number), _either(_columns(meters[int(number)], where))))
+            for number in map(int, (appliance or {}).get("meters") or []):
+                if own is None or number not in kinds or number in sites or disabled(facts, number):
+                    continue
+                if not set(POWERS) & set(kinds[number]):
+                    note(f"{where}: meter {number} of the {own.key} has no active or apparent power, and is left out")
+                    continue
+                chosen.append((own.key, number, "active" if "active" in kinds[number] else "apparent"))
         zone = options.timezone or _facts(file).get("timezone") or facts.get("timezone")
-        for _, number, kind in chosen:
-            if kind not in _columns(meters[number], where):
-                raise DataError(f"{where}: meter{number} has no {kind} power, only {_names(meters[number], where)}")
     note(f"{where}: the mains are meter {' + '.join(map(str, sites))}, {power} power")
     for key, number, kind in chosen[len(sites) :]:
         note(f"{where}: meter {number} is the metered {key}, {kind} power")
     timezone = str(zone or "UTC")
-    feeds = tuple(_feed(path, where, key, number, kind, options, note, rows) for key, number, kind in chosen)
+    alone = len(sites) == 1
+    feeds = tuple(_feed(path, name, key, number, kind, options, note, rows, alone) for key, number, kind in chosen)
     return Recording(where, feeds, lambda: timezone, lambda: power)
 
 
+def _building(file: Any, path: Path, options: Options, note: Notes) -> str:
+    """The group of the building that is asked for, else of the first."""
+    buildings = [name for name in file if name.startswith("building") and "elec" in file[name]]
+    buildings.sort(key=lambda name: (len(name), name))
+    asked = str(options.building if options.building is not None else 1).removeprefix("building")
+    name = f"building{asked}"
+    if options.building is None and len(buildings) == 1:
+        name = buildings[0]
+    if name not in buildings:
+        raise DataError(
+            f"{path.name}: no /{name}/elec; {options.spelt('building')} is one of {', '.join(buildings) or 'none'}"
+        )
+    if options.building is None and len(buildings) > 1:
+        note(f"{path.name}: {name} of {len(buildings)} buildings ({options.spelt('building')} takes another)")
+    return name
+
+
 def _feed(
-    path: Path, where: str, key: str, number: int, kind: str, options: Options, note: Notes, rows: int | None
+    path: Path,
+    building: str,
+    key: str,
+    number: int,
+    kind: str,
+    options: Options,
+    note: Notes,
+    rows: int | None,
+    alone: bool,
 ) -> Feed:
-    where = f"{where}/meter{number}"
+    """``alone``: its power is not one of several that are added."""
+    where = f"{path.name}/{building}/meter{number}"
 
     def pieces() -> Iterator[Rows]:
-        meter = Meter(where, options, note, "W")
+        meter = Meter(where, options, note, "W", drawn=Drawn(where, note) if alone else None, sure=True)
         with _opened(path) as file:
-            group = file[f"building{options.building}/elec/meter{number}"]
+            group = file[f"{building}/elec/meter{number}"]
             table = group["table"]
             block, column = _columns(group, where)[kind]
             unit = _NS.get((_text(table.attrs.get("index_kind")).partition("[")[2] or "ns]").rstrip("]"), 1)
@@ -115,14 +138,6 @@ def _columns(group: Any, where: str) -> dict[str, tuple[str, int]]:
             if isinstance(label, tuple) and len(label) == 2 and label[0] == "power":
                 found.setdefault(str(label[1]), (block, i))
     return found
-
-
-def _either(columns: dict[str, tuple[str, int]]) -> str:
-    return "active" if "active" in columns or "apparent" not in columns else "apparent"
-
-
-def _names(group: Any, where: str) -> str:
-    return ", ".join(_columns(group, where)) or "none"
 
 
 def _text(value: Any) -> str:

@@ -14,6 +14,7 @@ from ..household import DAY, Household
 from .grid import Block, Rows, resample
 from .options import Notes, Options
 from .times import SECOND
+from .values import Drawn
 
 MAINS = "mains"
 
@@ -78,10 +79,12 @@ def households(recording: Recording, options: Options, note: Notes, days: float)
 def _joined(recording: Recording, options: Options, note: Notes, keys: list[str]) -> Iterator[Block]:
     """The blocks of all feeds side by side; a meter that has not begun, or has ended, is not known."""
     several = len(recording.feeds) > 1
+    drawn = Drawn(recording.name, note) if sum(MAINS in feed.columns for feed in recording.feeds) > 1 else None
     streams = [resample(feed.rows, feed.where, options, note, several) for feed in recording.feeds]
     if not several and len(set(recording.feeds[0].columns)) == len(keys):
         yield from streams[0]
         return
+    twice = _Twice(recording.name, options)
     held: list[list[Block]] = [[next(stream)] for stream in streams]
     at = min(blocks[0].first for blocks in held)
     ended = [False] * len(streams)
@@ -94,6 +97,7 @@ def _joined(recording: Recording, options: Options, note: Notes, keys: list[str]
             return
         stop = min(blocks[0].first + len(blocks[0].values) for blocks in held if blocks)
         sums: dict[str, np.ndarray] = {}
+        twice.begin()
         for feed, blocks in zip(recording.feeds, held, strict=True):
             part = np.full((stop - at, len(feed.columns)), np.nan, np.float32)
             if blocks:
@@ -103,6 +107,41 @@ def _joined(recording: Recording, options: Options, note: Notes, keys: list[str]
                 if stop == block.first + len(block.values):
                     blocks.clear()
             for column, values in zip(feed.columns, part.T, strict=True):
+                if column == MAINS and drawn is not None and options.mains is None:
+                    twice.look(feed.where, values)
                 sums[column] = sums[column] + values if column in sums else values
+        if drawn is not None:
+            sums[MAINS] = drawn(sums[MAINS])
         yield Block(at, np.stack([sums[key] for key in keys], axis=1))
         at = stop
+
+
+class _Twice:
+    """Refuses to add two meters of the mains that measure the same, which phases never do."""
+
+    def __init__(self, where: str, options: Options):
+        self.where, self.options = where, options
+        self._seen: dict[str, np.ndarray] = {}
+
+    def begin(self) -> None:
+        self._seen = {}
+
+    def look(self, where: str, values: np.ndarray) -> None:
+        for other, theirs in self._seen.items():
+            if _alike(values, theirs):
+                raise DataError(
+                    f"{self.where}: {where.rpartition('/')[2]} and {other.rpartition('/')[2]} measure the same, so "
+                    f"they are not added; {self.options.spelt('mains')} takes the number of one of them"
+                )
+        self._seen[where] = values
+
+
+def _alike(x: np.ndarray, y: np.ndarray) -> bool:
+    """Whether two meters rise and fall together and by as much."""
+    both = np.isfinite(x) & np.isfinite(y)
+    x, y = (np.diff(values[both].astype(np.float64)) for values in (x, y))
+    if len(x) < 100 or min(np.count_nonzero(x), np.count_nonzero(y)) < 20:
+        return False
+    size = float(np.sqrt((x**2).sum() * (y**2).sum()))
+    ratio = float(np.sqrt((x**2).sum() / (y**2).sum()))
+    return float((x * y).sum()) > 0.97 * size and 0.8 < ratio < 1.25

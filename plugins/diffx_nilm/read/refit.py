@@ -9,9 +9,10 @@ from pathlib import Path
 
 from diffx.errors import DataError
 
+from .guess import Layout
 from .options import Notes, Options
 from .recording import Recording
-from .table import Layout, of_csv
+from .table import of_csv
 
 # House -> which of its nine sensors are on the four appliances, from the read-me of the data. House 21's kettle shares
 # its plug with a toaster, and house 4 has two washing machines.
@@ -57,6 +58,6 @@ def of_refit(path: Path, names: Sequence[str], options: Options, note: Notes, ro
         raise DataError(f"{path.name}: a REFIT file without {', '.join(missing)}")
     note(f"{path.name}: REFIT house {house or '?'}: active power, times of the column Unix")
     layout = Layout(
-        ("Unix",), "Aggregate", parts, unit="W", power="active", doubt="Issues" if "Issues" in names else None
+        ("Unix",), ((1.0, "Aggregate"),), parts, unit="W", power="active", doubt="Issues" if "Issues" in names else None
     )
     return of_csv(path, replace(options, timezone=options.timezone or "Europe/London"), note, rows, layout)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from diffx.errors import DataError
 
+from .folds import SECOND, Folds
 from .options import Notes, Options
 
-SECOND = 1_000_000_000  # ns
+__all__ = ["SECOND", "Clock"]
+
 _OFFSET = re.compile(r":\d\d(?:\.\d+)?\s*(?:Z|UTC|[+-]\d\d(?::?\d\d)?)$")
 _EPOCHS = ((1e17, 1), (1e14, 1_000), (1e11, 1_000_000), (1e8, SECOND))  # from 1973 on, each unit has its own size
 _DATES = ("%d{0}%m{0}%Y", "%m{0}%d{0}%Y", "%Y{0}%m{0}%d", "%d{0}%m{0}%y", "%m{0}%d{0}%y")
@@ -30,13 +33,13 @@ class Clock:
         self.timezone = options.timezone
         self._format: str | None = None
         self._last: int | None = None  # naive, of the row before
-        self._turned: set[int] = set()  # days on which the clock has been turned back already
+        self._folds: Folds | None = None
         self._dropped = self._rows = 0
 
     def read(self, column: pd.Series) -> tuple[np.ndarray, np.ndarray]:
         """(ns int64 [n], which rows have a time, bool [n]); times are in the order of rows."""
         times, aware = self._parse(column)
-        good = times.notna().to_numpy()
+        good = times.notna().to_numpy(copy=True)
         self._rows, self._dropped = self._rows + len(good), self._dropped + int((~good).sum())
         if self._dropped > 0.01 * self._rows:
             bad = column[~good].iloc[0] if self._dropped and not good.all() else ""
@@ -50,17 +53,20 @@ class Clock:
             if self.timezone is None:
                 self.timezone = "UTC"
                 self.note(
-                    f"{self.where}: times have an offset or count from 1970; days are those of UTC (data.timezone)"
+                    f"{self.where}: times have an offset or count from 1970; days are those of UTC "
+                    f"({self.options.spelt('timezone')} says others)"
                 )
         else:
-            ns = self._place(ns)
+            ns, told = self._place(ns)
+            good[good] = told
+            ns = ns[told]
         return ns, good
 
     def _parse(self, column: pd.Series) -> tuple[pd.Series, bool]:
         """Times without zone, and whether they are UTC."""
         if isinstance(column.dtype, pd.DatetimeTZDtype):
             if self.timezone is None:
-                self.timezone = str(column.dt.tz)
+                self.timezone = self._zone(column.dt.tz)
             return column.dt.tz_convert("UTC").dt.tz_localize(None), True
         if pd.api.types.is_datetime64_dtype(column):
             return column, False
@@ -78,6 +84,17 @@ class Clock:
             text = text.str.replace(r"\s*UTC$", "Z", regex=True)
             return pd.to_datetime(text, errors="coerce", utc=True, format="ISO8601").dt.tz_localize(None), True
         return pd.to_datetime(text, errors="coerce", format=self._format), False
+
+    def _zone(self, zone: Any) -> str:
+        """The name of a time zone of any library; UTC, and a note, for one without."""
+        for name in (getattr(zone, "key", None), getattr(zone, "zone", None), str(zone)):
+            try:
+                pd.Timestamp(0, tz="UTC").tz_convert(name)
+                return str(name or "UTC")
+            except (KeyError, ValueError, TypeError):
+                continue
+        self.note(f"{self.where}: days are those of UTC, not of {zone} ({self.options.spelt('timezone')} says others)")
+        return "UTC"
 
     def _epoch(self, value: pd.Series) -> pd.Series:
         size = float(value.abs().median()) if value.notna().any() else 0.0
@@ -112,45 +129,26 @@ class Clock:
         best = [f for f in read if leaps[f] == min(leaps.values())]
         if len({read[f].iloc[0] for f in best}) > 1 or len({read[f].iloc[-1] for f in best}) > 1:
             raise DataError(
-                f"{self.where}: does {some.iloc[0]!r} begin with the day or with the month? data.day_first= says so"
+                f"{self.where}: does {some.iloc[0]!r} begin with the day or with the month? "
+                f"{self.options.spelt('day_first', True)} or {self.options.spelt('day_first', False)}"
             )
         self.note(f"{self.where}: times such as {some.iloc[0]!r} are read as {best[0]}")
         return best[0]
 
-    def _place(self, ns: np.ndarray) -> np.ndarray:
-        """Naive times into UTC where a time zone is known; clocks that were turned back are noted."""
+    def _place(self, ns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Naive times into UTC where a time zone is known, and which of them are told."""
+        if self.timezone is not None:
+            self._folds = self._folds or Folds(self.where, self.timezone, self.options, self.note)
+            return self._folds.place(ns)
         before = np.concatenate([[self._last if self._last is not None else ns[0]], ns[:-1]]) if len(ns) else ns
         back = (before - ns) / SECOND
         turns = np.flatnonzero((back > 1800) & (back < 5400))  # an hour, more or less what was not recorded
         if len(ns):
             self._last = int(ns[-1])
-        if self.timezone is None:
-            for turn in turns[:3] if len(turns) == (back > 0).sum() else ():  # a shuffled file has more of them
-                day = pd.Timestamp(int(ns[turn])).date()
-                self.note(
-                    f"{self.where}: the clock goes back {back[turn] / 60:.0f} minutes on {day}: summer time ends; "
-                    "what was measured in both hours is averaged (data.timezone= tells them apart)"
-                )
-            return ns
-        return self._localise(ns, turns)
-
-    def _localise(self, ns: np.ndarray, turns: np.ndarray) -> np.ndarray:
-        naive = pd.DatetimeIndex(ns.view("datetime64[ns]"))
-        summer, winter = (
-            naive.tz_localize(self.timezone, ambiguous=np.full(len(ns), flag), nonexistent="NaT")
-            for flag in (True, False)
-        )
-        if skipped := int(summer.isna().sum()):
-            raise DataError(
-                f"{self.where}: {skipped} times lie in an hour that {self.timezone} skips, such as "
-                f"{naive[summer.isna()][0]}; they are no local times (data.timezone=UTC?)"
+        for turn in turns[:3] if len(turns) == (back > 0).sum() else ():  # a shuffled file has more of them
+            day = pd.Timestamp(int(ns[turn])).date()
+            self.note(
+                f"{self.where}: the clock goes back {back[turn] / 60:.0f} minutes on {day}: summer time ends; "
+                f"what was measured in both hours is averaged ({self.options.spelt('timezone')} tells them apart)"
             )
-        day = ns // (86_400 * SECOND)
-        after = np.isin(day, list(self._turned))
-        for turn in turns:
-            after[turn:] |= day[turn:] == day[turn]
-            self._turned.add(int(day[turn]))
-        utc = [
-            when.tz_convert("UTC").tz_localize(None).to_numpy().astype("datetime64[ns]") for when in (summer, winter)
-        ]
-        return np.where(after, utc[1].astype(np.int64), utc[0].astype(np.int64))
+        return ns, np.ones(len(ns), bool)

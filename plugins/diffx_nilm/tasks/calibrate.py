@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from diffx.errors import UsageError
 from diffx.io import checkpoint
 from diffx.plugins.weights import resolve_weights
 
-from ..data import metered, sources
-from ..evidence import Evidence, calibrated, gather
+from ..data import chosen, metered
+from ..evaluate.evidence import Evidence, calibrated, gather, has_days
 from ..face import PLUGIN, Disaggregator
 from ..household import Household
 
@@ -23,13 +24,15 @@ def calibrate(run: Any) -> None:
     cfg = run.cfg
     if not cfg.from_:
         raise UsageError("from= says which weights to calibrate")
+    if 0 < cfg.data.days < 1:
+        raise UsageError(f"data.days={cfg.data.days:g}: the bands of days' energies take whole days, 1 at least")
+    found = list(chosen(cfg))
     source = resolve_weights(cfg.from_, PLUGIN)
     folds = [fold.rpartition("@")[::2] for fold in cfg.folds]
     if wrong := [fold for fold, (weights, house) in zip(cfg.folds, folds, strict=True) if not weights or not house]:
         raise UsageError(f"folds: {wrong[0]!r} is not weights@house")
-    houses = cfg.data.houses or (list(sources(cfg.data.root)) if cfg.data.root else [])
     seen: list[dict[str, Evidence]] = []
-    for weights, name in folds or [(source, name) for name in houses]:
+    for weights, name in folds or [(source, name) for name in found]:
         face = Disaggregator.load(weights, cfg.device, cfg.extensions)
         cfg.data.houses = [name]
         for house in metered(cfg, face.appliances, run.log):
@@ -37,8 +40,16 @@ def calibrate(run: Any) -> None:
             opened = face.open(last(house, cfg.data.days), seed=cfg.seed)
             seen.append(gather(face.pieces(opened, cfg.n, cfg.seed, cfg.sample)))
     calibration = calibrated(seen, face.appliances)
+    measured = [[each[a.key] for each in seen if a.key in each] for a in face.appliances]
+    if short := [a.key for a, own in zip(face.appliances, measured, strict=True) if own and not has_days(own)]:
+        run.flag(
+            f"no day of {', '.join(short)} is known well enough: the intervals of its energies are the samples' own"
+        )
     tensors, meta = checkpoint.load(source)
-    meta = {key: value for key, value in meta.items() if key != "sha256"} | {"calibration": calibration.to_json()}
+    meta = {key: value for key, value in meta.items() if key != "sha256"} | {
+        "calibration": calibration.to_json(),
+        "calibrated_with": {"n": cfg.n, **asdict(cfg.sample)},
+    }
     path = run.checkpoints / "weights.safetensors"
     checkpoint.save(path, tensors, meta)
     run.report.table(
@@ -48,7 +59,7 @@ def calibrate(run: Any) -> None:
             for a, bands in zip(face.appliances, calibration.bands, strict=True)
             for level, b in bands.items()
         ],
-        "The least widening with which they hold what they promise in these houses.",
+        "The least widening with which the intervals hold the share that they promise in these houses.",
     )
     run.log(f"weights: {path}")
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from diffx.errors import UsageError
 
 from .. import report
+from ..calibration import uncalibrated
+from ..config import PowerSampling
 from ..data import options_of
 from ..digest import Digest
 from ..face import WEIGHTS, Disaggregator, Source
@@ -39,10 +41,11 @@ def disaggregate(run: Any) -> None:
             done = days
     seconds = time.perf_counter() - began
     write_energy(run.samples / "energy.csv", digest.energies.table())
-    flag(run, digest, face.meta)
+    doubt = uncalibrated(face.meta, cfg.n, asdict(cfg.sample), asdict(PowerSampling()))
+    flag(run, digest, doubt)
     measure(run, digest, seconds)
     weights = {"name": cfg.from_ or WEIGHTS, **face.meta}
-    report.write(run, digest, {"samples": cfg.n}, weights, not cfg.data.file)
+    report.write(run, digest, {"samples": cfg.n}, weights, not cfg.data.file, not doubt)
 
 
 def made_up(cfg: Any) -> Any:
@@ -52,15 +55,15 @@ def made_up(cfg: Any) -> Any:
 
 
 def usage_of(cfg: Any, face: Disaggregator) -> dict[str, float]:
-    """Runs a day by appliance, as far as ``usage`` says. UsageError where it is not one for each."""
+    """Activations a day by appliance, as far as ``usage`` says. UsageError where it is not one for each."""
     keys = [a.key for a in face.appliances]
     if cfg.usage and len(cfg.usage) != len(keys):
         raise UsageError(f"usage: {len(cfg.usage)} given, and these weights know {len(keys)}: {', '.join(keys)}")
     return dict(zip(keys, cfg.usage, strict=False))
 
 
-def flag(run: Any, digest: Digest, meta: Mapping[str, Any]) -> None:
-    """What the user must know before believing the result."""
+def flag(run: Any, digest: Digest, doubt: str) -> None:
+    """What the user must know before believing the result; ``doubt``: why the intervals are not calibrated, or ""."""
     house = digest.first
     assert house is not None
     days = digest.periods * house.period / 86_400
@@ -79,12 +82,12 @@ def flag(run: Any, digest: Digest, meta: Mapping[str, Any]) -> None:
         run.flag(
             f"the appliances' power exceeds the household's {share:.0f} % of the time: are these really the mains?"
         )
-    if not meta.get("calibration"):
-        run.flag("these weights have not been calibrated: the intervals are the samples' own, and likely too narrow")
+    if doubt:
+        run.flag(doubt)
 
 
 def measure(run: Any, digest: Digest, seconds: float) -> None:
-    """Final figures: energies with 90 % intervals, runs a day, and scores where there are meters."""
+    """Final figures: energies with 90 % intervals, activations a day, and scores where there are meters."""
     whole = report.totals(digest)
     run.metric(
         "energy_kwh",
@@ -99,7 +102,7 @@ def measure(run: Any, digest: Digest, seconds: float) -> None:
         if appliance.key in digest.metered:
             figures = digest.metered[appliance.key].figures(energy)
             shown = ("mae", "f1", "coverage90")
-            scores[appliance.key] = {name: figures[name] for name in shown if figures[name] == figures[name]}
+            scores[appliance.key] = {name: figures[name] for name in shown if figures[name] is not None}
     if scores:
         run.metric("beside_meters", scores)
     if digest.first is not None:

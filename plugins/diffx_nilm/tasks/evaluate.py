@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 
 from diffx.errors import DataError, UsageError
 from diffx.io.checkpoint import read_meta
+from diffx.io.home import expanded
 from diffx.plugins.weights import resolve_weights
 
-from .. import compare_report
 from ..baselines import Baseline, fit_all, load_all, save_all
-from ..compare import Trial, Worst
+from ..calibration import uncalibrated
+from ..config import PowerSampling
 from ..data import chosen, metered
+from ..evaluate import report as compare_report
+from ..evaluate.days import Days, misplaced
+from ..evaluate.figures import scores
+from ..evaluate.trials import Judged, Trial
 from ..face import PLUGIN, Disaggregator
 from ..household import Household
 from .calibrate import last
@@ -26,32 +30,24 @@ from .disaggregate import usage_of
 BASELINES = "nilm-baselines-refit"  # shipped with the package
 
 
-@dataclass(frozen=True)
-class Judged:
-    """A house, and how every method did in it by appliance; ``known``: days of known mains."""
-
-    name: str
-    known: float
-    trials: Mapping[str, Trial]
-
-
 def evaluate(run: Any) -> None:
     """Disaggregate the last ``data.days`` days of each house of ``data.root`` and score them against its meters.
 
     ``metrics.json``: ``appliances -> kettle -> diffx | always_off | gbm | seq2point -> figure`` over all houses, and
-    ``houses -> name -> appliances -> ...`` of each; the figures are those of :mod:`diffx_nilm.scores`. A house that
-    cannot be read, or where no appliance was metered, is listed as failed, and the others are done.
+    ``houses -> name -> appliances -> ...`` of each; the figures are those of :mod:`diffx_nilm.evaluate.scores`.
+    ``scores -> kettle -> figure`` holds ours over all houses in the form of docs/evaluation.md, with baselines and
+    goals. A house that cannot be read, or where no appliance was metered, is listed as failed, and the others are done.
     """
     cfg = run.cfg
     face = Disaggregator.load(cfg.from_, cfg.device, cfg.extensions)
     names = list(chosen(cfg))
-    rivals = rivals_of(run, face, names)
-    judged, worst, seconds = [], Worst(), 0.0
+    baselines = baselines_of(run, face, names)
+    judged, worst, seconds = [], Days(misplaced), 0.0
     for name in names:
         try:
             (house,) = metered(_of(cfg, cfg.data.root, [name]), face.appliances, run.log)
             began = time.perf_counter()
-            judged.append(judge(run, face, rivals, last(scorable(house, face), cfg.data.days), worst))
+            judged.append(judge(run, face, baselines, last(scorable(house, face), cfg.data.days), worst))
             seconds += time.perf_counter() - began
         except DataError as error:
             run.fail(name, error)
@@ -63,31 +59,32 @@ def evaluate(run: Any) -> None:
     figures = {key: trial.figures(energies[key], spans=True) for key, trial in pooled.items()}
     each = {house.name: {key: trial.figures(energies[key]) for key, trial in house.trials.items()} for house in judged}
     run.metric("appliances", figures)
+    run.metric("scores", {key: scores(key, of) for key, of in figures.items()})
     run.metric("houses", {name: {"appliances": of} for name, of in each.items()})
     run.metric("seconds_per_day", seconds / max(sum(house.known for house in judged), 1e-9))
-    if not face.meta.get("calibration"):
-        run.flag("these weights have not been calibrated: the intervals are the samples' own, and likely too narrow")
-    compare_report.write(run, judged, pooled, figures, each, worst.list())
+    if doubt := uncalibrated(face.meta, cfg.n, asdict(cfg.sample), asdict(PowerSampling())):
+        run.flag(doubt)
+    compare_report.write(run, judged, pooled, figures, each, worst.ranked())
 
 
-def rivals_of(run: Any, face: Disaggregator, houses: list[str]) -> dict[str, Baseline]:
+def baselines_of(run: Any, face: Disaggregator, houses: list[str]) -> dict[str, Baseline]:
     """The baselines that ``baselines`` names, fitted if need be. UsageError where they work on another grid."""
     cfg = run.cfg
-    if cfg.baselines and Path(cfg.baselines).expanduser().is_dir():
+    if cfg.baselines and expanded(cfg.baselines).is_dir():
         training = metered(_of(cfg, cfg.baselines, []), face.appliances, run.log)
-        rivals, fitted_on = fit_all(training, face.appliances, cfg.seed, run.log), [house.name for house in training]
+        found, fitted_on = fit_all(training, face.appliances, cfg.seed, run.log), [house.name for house in training]
         path = run.checkpoints / "baselines.safetensors"
-        save_all(path, rivals, fitted_on)
+        save_all(path, found, fitted_on)
         run.log(f"baselines: {path}")
     else:
         path = resolve_weights(cfg.baselines or BASELINES, PLUGIN)
-        rivals, fitted_on = load_all(path), read_meta(path)["houses"]
-    for name, rival in rivals.items():
-        if rival.period != face.period:
-            raise UsageError(f"baselines: {name} works on {rival.period:g} s, and the weights on {face.period:g} s")
+        found, fitted_on = load_all(path), read_meta(path)["houses"]
+    for name, one in found.items():
+        if one.period != face.period:
+            raise UsageError(f"baselines: {name} works on {one.period:g} s, and the weights on {face.period:g} s")
     if seen := sorted(set(fitted_on) & set(houses)):
         run.flag(f"the baselines were fitted on {', '.join(seen)}: they look better there than they are")
-    return rivals
+    return found
 
 
 def scorable(house: Household, face: Disaggregator) -> Household:
@@ -99,10 +96,10 @@ def scorable(house: Household, face: Disaggregator) -> Household:
     return replace(house, parts=parts)
 
 
-def judge(run: Any, face: Disaggregator, rivals: Mapping[str, Baseline], house: Household, worst: Worst) -> Judged:
+def judge(run: Any, face: Disaggregator, baselines: Mapping[str, Baseline], house: Household, worst: Days) -> Judged:
     """Every method in one house: the baselines at once, the samples a week at a time."""
     cfg = run.cfg
-    said = {name: _by_key(rival, house) for name, rival in rivals.items()}
+    said = {name: _by_key(baseline, house) for name, baseline in baselines.items()}
     opened = face.open(house, usage=usage_of(cfg, face), seed=cfg.seed, say=run.log)
     trials = {a.key: Trial(a, house.period) for a in face.appliances if a.key in house.parts}
     at = 0
@@ -120,8 +117,8 @@ def judge(run: Any, face: Disaggregator, rivals: Mapping[str, Baseline], house: 
     return Judged(house.name, known, trials)
 
 
-def _by_key(rival: Baseline, house: Household) -> dict[str, np.ndarray]:
-    return dict(zip((a.key for a in rival.appliances), rival.predict(house.mains), strict=True))
+def _by_key(baseline: Baseline, house: Household) -> dict[str, np.ndarray]:
+    return dict(zip((a.key for a in baseline.appliances), baseline.predict(house.mains), strict=True))
 
 
 def _of(cfg: Any, root: str, houses: list[str]) -> Any:

@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import pictures
 from ..appliances import DEFAULT
-from ..digest import Telling
+from ..evaluate.days import Days, telling
 from ..face import parts
 from ..household import Household
 from ..result import Piece
@@ -21,11 +21,11 @@ def simulate(run: Any) -> None:
     cfg = run.cfg
     house = made_up(cfg)
     path = run.samples / f"household.{cfg.format}"
-    telling = Telling(3)
+    shown = Days(telling, 3)
     with power_file(path) as add:
         for part in parts(house):
             add(part.frame())
-            telling.add(as_piece(part))
+            shown.add(as_piece(part))
     mains = _kwh(house.mains, house)
     energies = {a.key: _kwh(house.parts[a.key], house) for a in DEFAULT}
     run.metric("energy_kwh", {"household": round(mains, 3)} | {key: round(kwh, 3) for key, kwh in energies.items()})
@@ -36,7 +36,7 @@ def simulate(run: Any) -> None:
         "appliance, so that what is found in its mains can be checked: "
         f"diffx run plugin=nilm data.file={path}",
     )
-    days = [piece.household for piece in telling.list()]
+    days = [piece.household for piece in shown.in_order()]
     if days:
         caption = "Grey is everything else that is on: fridge, lights, cooking, laundry, heating."
         run.report.picture("Some of its days", pictures.parts(days, DEFAULT), caption)

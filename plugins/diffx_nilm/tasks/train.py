@@ -20,7 +20,7 @@ def train(run: Any) -> None:
             {
                 "house": house.name,
                 "days known": round((len(house) - int(house.unknown[-1])) * cfg.data.period / 86_400, 1),
-                **{f"{a.key} runs": len(runs) for a, runs in zip(appliances, house.runs, strict=True)},
+                **{f"{a.key} activations": len(own) for a, own in zip(appliances, house.activations, strict=True)},
             }
             for house in houses
         ],

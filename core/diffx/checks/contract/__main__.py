@@ -26,7 +26,7 @@ def check_contract(found: Found, options: Sequence[str], folder: Path) -> Iterat
     if not domain.trains:
         print("               (its manifest names no tasks train and sample: neither was tried)")
         return
-    for part in (domain.data, domain.training, domain.resuming, domain.sampling):
+    for part in (domain.data, domain.saving, domain.training, domain.resuming, domain.sampling):
         wrong = list(part())
         yield from wrong
         if wrong:
@@ -55,6 +55,9 @@ def main(words: Sequence[str]) -> int:
                 print(f"diffx: error: {line if found.label in line else f'{found.label}: {line}'}", file=sys.stderr)
             return code
         print(f"{level:<15}ok", flush=True)
+        if level == "import":
+            for line in check.hints(found):
+                print(f"               hint: {line}", flush=True)
         if level == given.to:
             break
     return 0

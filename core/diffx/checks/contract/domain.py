@@ -17,6 +17,8 @@ from diffx.config import RunConfig, resolve
 from diffx.data.spec import Spec
 from diffx.errors import DiffxError
 from diffx.io import checkpoint
+from diffx.pipeline import describe
+from diffx.pipeline.weights import recorded
 from diffx.plugins.loader import config_type, load
 from diffx.plugins.registry import find, manifest_of
 from diffx.plugins.weights import newest_checkpoint
@@ -76,13 +78,25 @@ class Domain:
         for name in fields:
             if not any(name in item for item in items):
                 yield f"diffx_conditioning names {name!r}, which no item of {split!r} has (they have {spec.fields})"
-            own_sample = "sample" in self.plugins.own("diffx_tasks")
-            if not (own_sample or hasattr(self.cfg, name)):
+            if not ("sample" in self.plugins.own_tasks() or hasattr(self.cfg, name)):
                 yield f"diffx_conditioning names {name!r}, but there is no option {name}= to ask for it"
         try:
             conditioning.collate([{name: item.get(name) for name in fields} for item in items])
         except ValueError as error:
             yield f"diffx_data, {split!r}: {error}"
+
+    def saving(self) -> Iterator[str]:
+        """The options are read back from the header of weights as they were; training tries the weights themselves."""
+        spec = Spec.of(self.plugins.call("diffx_data", cfg=self.cfg, split="train"))
+        try:
+            facts = checkpoint.header(describe(self.cfg, spec))
+            again = describe(recorded(type(self.cfg), facts, "the weights to be"), spec)["config"]
+        except DiffxError as error:
+            yield str(error)
+            return
+        for key, value in facts["config"].items():
+            if again.get(key) != value:
+                yield f"the option {key}={value} is read back from the weights as {again.get(key)}"
 
     def training(self) -> Iterator[str]:
         """Three steps end with weights and a loss that is finite."""
@@ -167,7 +181,7 @@ class Domain:
             yield "task=train leaves no weights (checkpoints/*.safetensors in the run's folder)"
 
     def _task(self, name: str) -> Callable[[Run], Any]:
-        return self.plugins.tasks()[name]
+        return self.plugins.task(name)
 
     def _configure(self, *words: str) -> RunConfig:
         return resolve(

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from diffx.condition import Condition, Conditioning, Number
-from diffx.config import RunConfig
+from diffx.condition import Condition, Conditioning, Scalar
+from diffx.config import RunConfig, SampleConfig
 from diffx.data.spec import Spec
 from diffx.errors import DiffxError, in_one_line
 from diffx.plan import Plan
@@ -21,8 +21,9 @@ from diffx.plugins.loader import Plugins, load
 from diffx.process import Gaussian
 from diffx.run import Run
 from diffx.run.progress import Screen
-from diffx.sampling import sample
+from diffx.sampling import Sampler, sample
 from diffx.schedule import EDM, Cosine, Schedule
+from diffx.state import column
 
 SPREAD = 0.5  # of the Gaussian that samplers have to find
 STEPS = 100
@@ -45,7 +46,7 @@ def check_extension(name: str, folder: Path) -> Iterator[str]:
                 yield from (f"{kind} {key}: {line}" for line in problems(make))
             except Exception as error:
                 yield f"{kind} {key}: {in_one_line(error)}"
-    if not plugins.own("diffx_tasks"):
+    if not plugins.own_tasks():
         yield from _logger_problems(plugins, folder)
 
 
@@ -53,28 +54,35 @@ def _sampler_problems(solver: Callable[..., Plan]) -> Iterator[str]:
     """Its plans run from the first time to the last, and turn noise into N(0, 0.5^2), whose denoiser is exact."""
     for schedule in (EDM(), Cosine()):
         times = GRIDS["log_snr"](schedule, STEPS)
-        plan = solver(schedule, times)
         where = f"on {type(schedule).__name__}, {STEPS} steps"
+        if hasattr(solver, "from_options"):
+            yield from _drawn_wrong(solver.from_options(Gaussian(schedule), SampleConfig()), schedule, where)
+            continue
+        plan = solver(schedule, times)
         if (plan.rows[0].t, plan.rows[-1].s) != (times[0], times[-1]):
             ends = f"from {plan.rows[0].t:g} to {plan.rows[-1].s:g}"
             yield f"{where}: its plan goes {ends} instead of {times[0]:g} to {times[-1]:g}"
             continue
-        numbers = [v for row in plan.rows for v in (row.t, row.s, row.a, row.c, row.d, *row.b, *row.keep)]
+        numbers = [v for row in plan.rows for v in (row.t, row.s, row.a, row.c, row.d, *row.b, *row.output)]
         if not all(map(math.isfinite, numbers)):
             yield f"{where}: its plan holds numbers that are not finite"
             continue
-        drawn = sample(_exact(schedule), Gaussian(schedule), plan, (4096,), [0])
-        mean, std = float(drawn.mean()), float(drawn.std())
-        if not (abs(mean) < 0.1 * SPREAD and abs(std / SPREAD - 1) < 0.1):
-            yield f"{where}: of data with mean 0 and deviation {SPREAD} it draws mean {mean:.3f}, deviation {std:.3f}"
+        yield from _drawn_wrong(plan, schedule, where)
+
+
+def _drawn_wrong(plan: Plan | Sampler, schedule: Schedule, where: str) -> Iterator[str]:
+    drawn = sample(_exact(schedule), Gaussian(schedule), plan, (4096,), [0])
+    mean, std = float(drawn.mean()), float(drawn.std())
+    if not (abs(mean) < 0.1 * SPREAD and abs(std / SPREAD - 1) < 0.1):
+        yield f"{where}: of data with mean 0 and deviation {SPREAD} it draws mean {mean:.3f}, deviation {std:.3f}"
 
 
 def _exact(schedule: Schedule) -> Callable[..., torch.Tensor]:
     """E[x_0 | x_t] of data from N(0, SPREAD^2)."""
 
     def predict(x: torch.Tensor, t: Any, condition: Any = None) -> torch.Tensor:
-        alpha, sigma = float(schedule.alpha(t)), float(schedule.sigma(t))
-        return x * alpha * SPREAD**2 / (alpha**2 * SPREAD**2 + sigma**2)
+        alpha, sigma = schedule.alpha(t), schedule.sigma(t)
+        return x * column(alpha * SPREAD**2 / (alpha**2 * SPREAD**2 + sigma**2), x)
 
     return predict
 
@@ -109,7 +117,7 @@ def _network_problems(make: Callable[..., torch.nn.Module]) -> Iterator[str]:
         cfg.net.channels, cfg.net.blocks, cfg.net.attention = [16, 16], 1, []
         cfg.net.width, cfg.net.depth, cfg.net.heads = 32, 1, 2
         try:
-            conditioning = Conditioning({"level": Number(0, 1, cfg.net.condition)})
+            conditioning = Conditioning({"level": Scalar(0, 1, cfg.net.condition)})
             net = make(cfg=cfg, spec=spec, conditioning=conditioning)
             x = torch.linspace(-1, 1, 3 * math.prod(spec.shape)).reshape(3, *spec.shape)  # type: ignore[arg-type]
             condition: Condition = conditioning(conditioning.collate([{"level": 0.5}] * 3))
@@ -132,7 +140,8 @@ def _logger_problems(plugins: Plugins, folder: Path) -> Iterator[str]:
     cfg = RunConfig(plugin="none", task="train")
     run = Run(cfg, folder, screen=Screen(quiet=True))
     failures: list[DiffxError] = []
-    for step in (1, 2):
-        failures += plugins.notify("diffx_step", run=run, step=step, values={"loss": 1.0 / step})
+    for step, recorded in ((1, False), (2, True)):
+        values = {"loss": 1.0 / step if recorded else torch.tensor(1.0 / step)}
+        failures += plugins.notify("diffx_step", run=run, step=step, values=values, recorded=recorded)
     failures += plugins.notify("diffx_finish", run=run, error=None)
     yield from map(str, failures)

@@ -26,9 +26,9 @@ def kutta3(schedule: Schedule, times: Sequence[float]) -> Plan:
             rows.append(Row(t, s, 0.0, (1.0,)))
             continue
         h, m = s - t, (t + s) / 2
-        rows.append(Row(t, m, 1.0, (h / 2,), hold=True, keep=_velocity(schedule, t)))
-        rows.append(Row(m, s, 0.0, (2 * h, -h), d=1.0, keep=_velocity(schedule, m)))
-        rows.append(Row(s, s, 0.0, (h / 6, 4 * h / 6, h / 6), d=1.0, keep=_velocity(schedule, s)))
+        rows.append(Row(t, m, 1.0, (h / 2,), hold=True, output=_velocity(schedule, t)))
+        rows.append(Row(m, s, 0.0, (2 * h, -h), d=1.0, output=_velocity(schedule, m)))
+        rows.append(Row(s, s, 0.0, (h / 6, 4 * h / 6, h / 6), d=1.0, output=_velocity(schedule, s)))
     return Plan("kutta3", tuple(rows))
 
 

@@ -20,8 +20,8 @@ _open: dict[Any, _Open] = {}  # the runs that are going on, by their folder
 
 
 @diffx.hookimpl
-def diffx_step(run: Any, step: int, values: Mapping[str, float]) -> None:
-    if run.is_main:
+def diffx_step(run: Any, step: int, values: Mapping[str, Any], recorded: bool) -> None:
+    if run.is_main and recorded:
         ours = _run_of(run)
         for name, value in values.items():
             ours.client.log_metric(ours.id, name, value, step=step)
@@ -67,7 +67,7 @@ def _run_of(run: Any) -> _Open:
 
 def _begin(client: Any, run: Any) -> str:
     """A new MLflow run with the options of ours; its id."""
-    from diffx.build import flat
+    from diffx.pipeline import flat
 
     name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or run.cfg.plugin
     experiment = client.get_experiment_by_name(name)

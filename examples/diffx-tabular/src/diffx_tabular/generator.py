@@ -10,13 +10,11 @@ import numpy as np
 import torch
 
 import diffx
-from diffx.build import restore
 from diffx.guide import keep
-from diffx.nets.model import Model
-from diffx.plugins.weights import resolve_weights
+from diffx.pipeline import Batch, Pipeline
+from diffx.predict import Predict
 from diffx.run import Run
-from diffx.sampling import sample as run_plan
-from diffx.tasks import flag_broken, plan_of, plugins_of, predictor, ready
+from diffx.tasks import flag_broken
 from diffx_tabular.config import TabularConfig
 from diffx_tabular.data import field
 from diffx_tabular.reader import Columns
@@ -25,53 +23,58 @@ from diffx_tabular.table import Category, Table, known
 
 @dataclass(frozen=True)
 class Generator:
-    """A model with its process and the table it was trained on; ``trained`` is the configuration of training."""
+    """A trained model and the table it was trained on."""
 
-    model: Model
-    process: Any
+    pipeline: Pipeline
     table: Table
-    trained: TabularConfig
-    shape: Any
 
     @classmethod
     def of(cls, cfg: TabularConfig) -> Generator:
         """That of ``from=``. UsageError, DataError: none is named, or what is named holds none."""
         if not cfg.from_:
             raise diffx.UsageError("from= says which weights to draw from: a file or a run folder")
-        path = resolve_weights(cfg.from_, cfg.plugin)
-        model, process, trained, spec, extra, meta = restore(plugins_of(cfg), type(cfg), path)
-        return cls(model, process, Table.restore(meta["table"], extra), trained, spec.shape)
+        pipeline = Pipeline.load(cfg.from_, cfg.device, plugin=cfg.plugin, extensions=cfg.extensions)
+        return cls(pipeline, Table.from_json(pipeline.meta["table"], pipeline.extra))
+
+    @property
+    def trained(self) -> TabularConfig:
+        """The configuration of training."""
+        return self.pipeline.config
 
     def draw(self, run: Run, n: int, given: Mapping[str, str]) -> Columns:
         """Rows with seeds ``cfg.seed``, ``cfg.seed + 1``, ...; the columns of ``given`` are as given."""
         cfg = run.cfg
         mask, fixed, record = self._fixed(given)
-        plan = plan_of(plugins_of(cfg), self.process, cfg)
-        place = ready(self.model, cfg.device)
-        mask, fixed = ({k: v.to(place) for k, v in part.items()} for part in (mask, fixed))
-        parts: list[Mapping[str, torch.Tensor]] = []
-        for first in run.progress(range(0, n, cfg.sample.batch), "drawing", unit="batch"):
-            seeds = range(cfg.seed + first, cfg.seed + min(first + cfg.sample.batch, n))
-            values = self.model.conditioning.collate([record] * len(seeds))
-            predict, condition = predictor(self.model, values, cfg.sample.guidance)
+        mask, fixed = ({k: v.to(self.pipeline.device) for k, v in part.items()} for part in (mask, fixed))
+
+        def guide(predict: Predict, batch: Batch) -> Predict:
             # what is known of a category is seen by the network from the start, which makes the conditional exact;
             # what is known of a number it is told, and keeping it makes the column follow
-            predict = keep(predict, mask, fixed, reveal=["categories"])
-            parts.append(run_plan(predict, self.process, plan, self.shape, seeds, condition, device=place))
-        state = {name: torch.cat([part[name] for part in parts]).cpu() for name in self.shape}
+            return keep(predict, mask, fixed, reveal=["categories"])
+
+        rows: list[Mapping[str, torch.Tensor]] = []
+        with run.progress(n, "drawing", unit="row") as bar:
+            for row in self.pipeline.draw(record, range(cfg.seed, cfg.seed + n), cfg.sample, guide):
+                rows.append(row)
+                bar.advance()
+        state = {name: torch.stack([row[name] for row in rows]) for name in self._shape}
         flag_broken(run, state)
         broken = any(not leaf.isfinite().all() for leaf in state.values())
         if broken or ("categories" in state and (state["categories"] >= torch.tensor(self.trained.levels)).any()):
             raise diffx.DataError(f"from={cfg.from_}: the network of these weights predicts nothing finite")
         return {**self.table.decode(state), **{name: [value] * n for name, value in given.items()}}
 
+    @property
+    def _shape(self) -> Any:
+        return self.pipeline.spec.shape
+
     def _fixed(self, given: Mapping[str, str]) -> tuple[dict, dict, dict[str, float]]:
         """Mask and values of the leaves, and what the network is told."""
         told = set(self.trained.condition)
-        mask = {name: torch.zeros(shape, dtype=torch.bool) for name, shape in self.shape.items()}
+        mask = {name: torch.zeros(shape, dtype=torch.bool) for name, shape in self._shape.items()}
         values = {
             name: torch.zeros(shape, dtype=torch.float32 if name == "numbers" else torch.int64)
-            for name, shape in self.shape.items()
+            for name, shape in self._shape.items()
         }
         record: dict[str, float] = {}
 

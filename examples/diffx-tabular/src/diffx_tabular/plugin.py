@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import diffx
@@ -24,9 +24,9 @@ def diffx_data(cfg: TabularConfig, split: str) -> Any:
 @diffx.hookimpl
 def diffx_conditioning(cfg: TabularConfig, spec: Any) -> Mapping[str, Any]:
     """The numbers of ``condition=``, as scores; categories need nothing, they are on view where they are given."""
-    from diffx.condition import Number
+    from diffx.condition import Scalar
 
-    return {name: Number(-6, 6, cfg.net.condition) for name in spec.fields}
+    return {name: Scalar(-6, 6, cfg.net.condition) for name in spec.fields}
 
 
 @diffx.hookimpl
@@ -49,19 +49,14 @@ def diffx_denoiser(cfg: TabularConfig, spec: Any, conditioning: Any) -> Any:
     from diffx_tabular.net import TableNet
 
     leaves = diffx_process(cfg, spec).leaves
-    frames: dict[str, Any] = {}
+    preconditioners: dict[str, Any] = {}
     if "numbers" in leaves:
-        frames["numbers"] = Affine(cfg.process.predict, leaves["numbers"].schedule, leaves["numbers"].sigma_data)
+        preconditioners["numbers"] = Affine(
+            cfg.process.predict, leaves["numbers"].schedule, leaves["numbers"].sigma_data
+        )
     if "categories" in leaves:
-        frames["categories"] = Tokens(leaves["categories"])
+        preconditioners["categories"] = Tokens(leaves["categories"])
     (numbers,), (categories,) = (spec.shape.get(leaf, (0,)) for leaf in ("numbers", "categories"))
     most = max(cfg.levels, default=0)
     net = TableNet(numbers, categories, most + 1, most, cfg.net.width, cfg.net.depth, conditioning.vector)
-    return JointDenoiser(net, frames)
-
-
-@diffx.hookimpl
-def diffx_tasks() -> Mapping[str, Callable[[Any], None]]:
-    from diffx_tabular import tasks
-
-    return {"train": tasks.train, "sample": tasks.sample, "evaluate": tasks.evaluate}
+    return JointDenoiser(net, preconditioners)

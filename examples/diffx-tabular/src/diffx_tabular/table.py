@@ -84,7 +84,7 @@ class Table:
         return np.array(parts, dtype=np.float64).reshape(len(parts), length(columns)).T
 
     def codes(self, columns: Columns) -> np.ndarray:
-        """NoiseDistribution by their number, [n, C]."""
+        """The position of each category among the levels of its column, [n, C]."""
         parts = []
         for c in self.columns:
             if isinstance(c, Category):
@@ -121,7 +121,7 @@ class Table:
         return columns
 
     def to_json(self) -> dict[str, Any]:
-        """All but the knots, which are :meth:`tensors`; :meth:`restore` takes both."""
+        """All but the knots, which are :meth:`tensors`; :meth:`from_json` takes both."""
         said = [
             {"name": c.name, "levels": list(c.levels)}
             if isinstance(c, Category)
@@ -135,7 +135,7 @@ class Table:
         return {f"knots{i}": c.scores.tensor() for i, c in enumerate(self.numbers)}
 
     @classmethod
-    def restore(cls, said: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Table:
+    def from_json(cls, said: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Table:
         """The table that :meth:`to_json` and :meth:`tensors` describe."""
         columns: list[Number | Category] = []
         i = 0

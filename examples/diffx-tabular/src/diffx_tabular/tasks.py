@@ -44,7 +44,7 @@ def sample(run: Run) -> None:
 
 
 def evaluate(run: Run) -> None:
-    """As many rows as were trained on, compared with rows held out; beside them the floor and independent columns."""
+    """As many rows as were trained on, compared with rows held out; beside them real rows and independent columns."""
     cfg = run.cfg
     generator = Generator.of(cfg)
     data = Data.load(replace(generator.trained.data, root=cfg.data.root))
@@ -56,12 +56,14 @@ def evaluate(run: Run) -> None:
     rows = generator.draw(run, reader.length(data.train), {})
     reader.write(run.samples / "table.csv", rows)
     found = Evaluation.of(data, rows, target, cfg.seed)
-    for name, value in found.metrics.items():
+    for name, value in found.figures.items():
         run.metric(name, value)
     if found.audit.alarm:
         run.flag(f"the rows may give training rows away: {found.audit}")
     run.report.facts({"training rows": found.audit.train, "rows held out": found.audit.held_out, "target": target})
-    caption = "1 - Kolmogorov-Smirnov distance of numbers, 1 - total variation of categories, from the rows held out"
+    caption = (
+        "Worst first. Numbers: 1 - Kolmogorov-Smirnov distance from the rows held out; categories: 1 - total variation."
+    )
     run.report.table("Columns", found.columns, caption)
     run.report.picture("Columns: held-out rows and new ones", marginals(data.table, data.held_out, rows))
     if len(data.table.numbers) > 1:

@@ -11,8 +11,8 @@ _writers: dict[Any, Any] = {}  # of the runs that are going on, by their folder
 
 
 @diffx.hookimpl
-def diffx_step(run: Any, step: int, values: Mapping[str, float]) -> None:
-    if run.is_main:
+def diffx_step(run: Any, step: int, values: Mapping[str, Any], recorded: bool) -> None:
+    if run.is_main and recorded:
         for name, value in values.items():
             _writer(run, step).add_scalar(name, value, step)
 

@@ -1,4 +1,4 @@
-"""The shipped measures in one file: segmenter, encoder and age regression, and what they say of a set of brains."""
+"""The shipped measures in one file: segmenter, encoder and age regression, and what they read of a set of brains."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FORMAT = "diffx-brain-measures-2"
 
 
 @dataclass(frozen=True)
-class Measured:
+class Readings:
     """Of N brains: `features` [N, 16], uncorrelated and of spread 1 over the varied training brains (`Lessons.unit`);
     `tissues` uint8 [N, X, Y, Z]; `litres` [N, 4] of grey matter, white matter, ventricles, other brain; `years` [N],
     the age read."""
@@ -70,10 +70,10 @@ class Measures:
             raise DataError(f"the measures are for a grid of {wanted}, the codec of these weights has {list(shape)}")
 
     def features(self, images: np.ndarray) -> Tensor:
-        """Features float64 [N, 16], as in `Measured`, of brains uint8 [N, X, Y, Z]."""
+        """Features float64 [N, 16], as in `Readings`, of brains uint8 [N, X, Y, Z]."""
         return (encode(self.encoder, images) - self.mean.double()) @ self.axes.double()
 
-    def measure(self, images: np.ndarray, affine: np.ndarray, tick: Callable[[], None] = lambda: None) -> Measured:
+    def read(self, images: np.ndarray, affine: np.ndarray, tick: Callable[[], None] = lambda: None) -> Readings:
         """Of brains uint8 [N, X, Y, Z] as `scans.to_bytes` makes them; `tick` is called after each."""
         tissues = []
         for image in images:
@@ -81,7 +81,7 @@ class Measures:
             tick()
         volumes = np.stack([litres(t, affine) for t in tissues])
         every = np.stack(tissues)
-        return Measured(self.features(images), every, torch.from_numpy(volumes), self.ages(anatomy(every)))
+        return Readings(self.features(images), every, torch.from_numpy(volumes), self.ages(anatomy(every)))
 
     def save(self, path: str | Path, **meta: Any) -> None:
         """Write as safetensors, networks in fp16, whole or not at all."""

@@ -11,13 +11,15 @@ from typing import Any
 
 import numpy as np
 
+from diffx.data import cache_key
 from diffx.errors import DataError
 from diffx.io.files import atomic
 
 from ...align import Brain, prepare, read_mask
 from ...bids import Scan, find_scans
+from ...brain_extraction import extract_brain
 from ...codec import BrainCodec
-from ...mask import quick_mask
+from ...overlay import settled
 from ...volume import Volume, load, resample
 from .tissues import read_tissues, region_maps
 
@@ -65,14 +67,19 @@ def read_posed(
     cache: Path,
     fail: Callable[[str, str], None] = lambda item, reason: None,
     progress: Callable[..., Any] = lambda items, label, unit: items,
+    log: Callable[[str], None] = lambda text: None,
+    flag: Callable[[str], None] = lambda text: None,
 ) -> Posed:
     """Every T1w scan of a BIDS folder in the codec's rigid pose; about 1.5 s a scan on one core, once: kept in `cache`.
 
-    `fail(item, reason)` is told of scans that cannot be used, the rest goes on; `progress` is a bar, as `Run.progress`.
+    `fail(item, reason)` is told of scans that cannot be used, the rest goes on; `log` of what participants.tsv does not
+    tell, `flag` of masks and maps whose header disagrees with the scan's; `progress` is a bar, as `Run.progress`.
     Raises DataError where the folder holds no scan, or none that can be used.
     """
-    scans, _ = find_scans(root)
-    maps, table = region_maps(root)
+    scans, problems = find_scans(root)
+    for problem in problems:
+        log(problem)
+    maps, table = region_maps(root, scans)
     pose = hashlib.sha256(codec.template.cpu().numpy().tobytes()).hexdigest()
     files = {_name(s): cache / f"{_name(s)}-{_key(s, maps.get((s.subject, s.session)), pose)}.npz" for s in scans}
     todo = [scan for scan in scans if _read(files[_name(scan)]) is None]
@@ -81,9 +88,11 @@ def read_posed(
         brains, tissues, kept = [], [], []
         for scan in chunk:
             try:
-                brain = prepared(scan, codec)
+                brain = prepared(scan, codec, flag)
                 regions = maps.get((scan.subject, scan.session))
                 labels = read_tissues(regions, table) if regions and table is not None else None
+                if labels is not None:
+                    labels = settled(labels, load(scan.path), str(regions), flag)
             except DataError as error:
                 fail(_name(scan), str(error))
                 continue
@@ -104,10 +113,11 @@ def read_posed(
     )
 
 
-def prepared(scan: Scan, codec: BrainCodec) -> Brain:
-    """A scan masked by its mask derivative, else by the codec's atlas, and scaled. Raises DataError."""
+def prepared(scan: Scan, codec: BrainCodec, say: Callable[[str], None] = lambda text: None) -> Brain:
+    """A scan masked by its mask derivative, else by the codec's atlas, and scaled; `say` is told of a mask whose header
+    disagrees with the scan's. Raises DataError."""
     image = load(scan.path)
-    return prepare(image, read_mask(scan, image) or quick_mask(image, codec), codec.geometry)
+    return prepare(image, read_mask(scan, image, say) or extract_brain(image, codec), codec.geometry)
 
 
 def _pose(codec: BrainCodec, brains: list[Brain], tissues: list[Volume | None], files: list[Path]) -> None:
@@ -142,8 +152,4 @@ def _name(scan: Scan) -> str:
 
 def _key(scan: Scan, regions: Path | None, pose: str) -> str:
     """Changes with the files and with the pose, not with what participants.tsv says."""
-    sha = hashlib.sha256(f"{FORMAT} {pose}".encode())
-    for path in filter(None, (scan.path, scan.mask, regions)):
-        facts = path.stat()
-        sha.update(f"{path.resolve()} {facts.st_size} {facts.st_mtime_ns}".encode())
-    return sha.hexdigest()[:16]
+    return cache_key(FORMAT, pose, files=(scan.path, scan.mask, regions))

@@ -11,19 +11,18 @@ from diffx.noise import Noise, derive
 
 from .scans import STEP
 from .tissues import CLASSES
+from .unet import UNet
 
 SIDE = 64  # voxels a side of a training crop
 BATCH = 2
 
 
 def segmenter() -> nn.Module:
-    """U-Net (Ronneberger et al. 2015) of half a million weights, [B, 1, X, Y, Z] -> logits [B, 5, X, Y, Z].
+    """A U-Net of half a million weights, [B, 1, X, Y, Z] -> logits [B, 5, X, Y, Z].
 
     Its first convolution halves the grid: at 2 mm that costs a hundredth of Dice and saves three quarters of the time.
     """
-    from monai.networks.nets import UNet
-
-    return UNet(3, 1, len(CLASSES), channels=(24, 48, 64, 96), strides=(2, 2, 2), num_res_units=0, norm="instance")
+    return UNet(1, len(CLASSES), (24, 48, 64, 96))
 
 
 @torch.no_grad()

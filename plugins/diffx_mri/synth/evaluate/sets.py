@@ -3,25 +3,42 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from diffx.data import assign, is_held_out
 from diffx.errors import DataError, UsageError
-from diffx.io.cache import cache_folder
+from diffx.evaluation import LEAST as GOALS
+from diffx.io.cache import cache_path
 from diffx.noise import derive
 
-from ...bids import Scan
+from ...bids import Scan, find_scans
 from ...codec import BrainCodec
-from ...pack import HELD_OUT
 from ..config import AGES
-from ..data import hold_out
-from ..face import Person
+from ..model import Person
 from .scans import Posed, read_posed
 
 LEAST = 6  # scans on each side: fewer have no spread worth a figure
 MOST = 30  # brains drawn where nobody says how many
+
+
+def check_folder(cfg: Any) -> None:
+    """Whether ``data.root`` can be compared with, before anything is read. Raises UsageError, DataError."""
+    if not cfg.data.root:
+        raise UsageError("data.root= says which BIDS folder of T1w scans to compare with")
+    scans, _ = find_scans(cfg.data.root)
+    parts(_assigned(scans, cfg), cfg.seed)
+
+
+def _assigned(scans: list[Scan], cfg: Any) -> list[Scan]:
+    """The scans with their split, chosen here where participants.tsv has none, and only ages that are modelled."""
+    rows: list[dict[str, Any]] = [{"subject": s.subject, "split": s.split} for s in scans]
+    assign(rows, cfg.data.split, cfg.seed)
+    return [
+        replace(s, split=row["split"], age=s.age if s.age is not None and AGES[0] <= s.age <= AGES[1] else None)
+        for s, row in zip(scans, rows, strict=True)
+    ]
 
 
 def read_scans(run: Any, codec: BrainCodec) -> Posed:
@@ -31,29 +48,21 @@ def read_scans(run: Any, codec: BrainCodec) -> Posed:
     this seed holds out are held out here. Raises UsageError, DataError.
     """
     cfg = run.cfg
-    if not cfg.data.root:
-        raise UsageError("data.root= says which BIDS folder of T1w scans to compare with")
     if codec.whole_head:
         raise UsageError("these weights draw whole heads; the measures are for skull-stripped brains")
-    cache = Path(cfg.data.cache or cache_folder() / "mri_synth") / "posed"
-    posed = read_posed(cfg.data.root, codec, cache, run.fail, run.progress)
-    rows: list[dict[str, Any]] = [{"subject": s.subject, "split": s.split} for s in posed.scans]
-    hold_out(rows, cfg.data.split, cfg.seed)
-    scans = [
-        replace(s, split=row["split"], age=s.age if s.age is not None and AGES[0] <= s.age <= AGES[1] else None)
-        for s, row in zip(posed.scans, rows, strict=True)
-    ]
-    return replace(posed, scans=scans)
+    cache = cache_path(cfg.data.cache, "posed", plugin="mri_synth")
+    posed = read_posed(cfg.data.root, codec, cache, run.fail, run.progress, run.log, run.flag)
+    return replace(posed, scans=_assigned(posed.scans, cfg))
 
 
 def parts(scans: list[Scan], seed: int = 0) -> tuple[list[int], list[int], bool]:
     """Numbers of the scans that are not held out and of those that are, and whether the former may be called the
     training set.
 
-    Where nearly all is of one split, half of the subjects, chosen by seed, stand in for the other: floors are real
-    against real in any case, but what is seen in training is then not known. Raises DataError for too few scans.
+    Where nearly all is of one split, half of the subjects, chosen by seed, stand in for the other: real is compared
+    with real in any case, but what was seen in training is then not known. Raises DataError for too few scans.
     """
-    held = [i for i, s in enumerate(scans) if (s.split or "train").lower() in HELD_OUT]
+    held = [i for i, s in enumerate(scans) if is_held_out(s.split)]
     rest = [i for i in range(len(scans)) if i not in set(held)]
     known = min(len(held), len(rest)) >= LEAST
     if not known:
@@ -63,7 +72,8 @@ def parts(scans: list[Scan], seed: int = 0) -> tuple[list[int], list[int], bool]
         rest = [i for i, s in enumerate(scans) if s.subject not in half]
     if min(len(held), len(rest)) < LEAST:
         raise DataError(
-            f"{len(scans)} usable scans are too few: the comparison takes {LEAST} held out and {LEAST} more"
+            f"{len(scans)} usable scans are too few: a comparison takes at least {LEAST} that are held out and {LEAST} "
+            f"others, and {GOALS} of each to say whether goals are met"
         )
     return rest, held, known
 

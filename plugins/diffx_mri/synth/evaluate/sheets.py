@@ -10,13 +10,14 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from diffx.evaluation import typical, worst
+from diffx.run.figures import HELD_OUT, REAL, SYNTHETIC, sheet
+
 from ... import pictures
 from ...bids import Scan
-from ..face import Person
-from .figures import Brains
+from ..model import Person
+from .figures import Brains, misread
 from .scans import STEP, Posed
-
-REAL, HELD_OUT, SYNTHETIC = "#9aa7b5", "#2f6fde", "#c8553d"
 
 
 def side_by_side(
@@ -45,42 +46,52 @@ def neighbours(drawn: np.ndarray, people: Sequence[Person], train: Posed, rows: 
     return pictures.grid(volumes, [train.affine] * len(volumes), captions, columns=6)
 
 
+def worst_and_typical(
+    drawn: np.ndarray, people: Sequence[Person], brains: Brains, affine: np.ndarray, most: int = 3
+) -> Image.Image:
+    """The synthetic brains whose age is read most wrongly, and one in the middle."""
+    off = misread(brains).tolist()
+    order = range(len(people))
+    chosen = [*worst(order, lambda i: off[i], most), typical(order, lambda i: off[i])]
+    captions = [
+        f"asked {_who(people[i].age, people[i].sex)}"
+        + (f", read {brains.readings.years[i]:.0f} y" if off[i] >= 0 else "")
+        for i in chosen
+    ]
+    captions[-1] = f"typical: {captions[-1]}"
+    return pictures.grid([drawn[i] * STEP for i in chosen], [affine] * len(chosen), captions, columns=4)
+
+
 def scatter(train: Brains, held_out: Brains, synthetic: Brains) -> Any:
     """Ventricle volume over age, and the age read from the brain over the age it has: real and synthetic."""
-    from matplotlib.figure import Figure
-
-    sheet = Figure(figsize=(9.6, 4.0), layout="constrained")
-    left, right = sheet.subplots(1, 2)
-    sets = (("real, training", train, REAL, 12), ("real, held out", held_out, HELD_OUT, 26))
-    for name, brains, ink, size in (*sets, ("synthetic", synthetic, SYNTHETIC, 26)):
-        left.scatter(brains.ages, brains.measured.ventricles, size, ink, label=name, linewidths=0, alpha=0.85)
-        if brains is not train:
-            right.scatter(brains.ages, brains.measured.years, size, ink, label=name, linewidths=0, alpha=0.85)
-    left.set(xlabel="age (years); of synthetic brains the age asked for", ylabel="ventricles (ml)")
-    ends = np.array([15.0, 85.0])
-    right.plot(ends, ends, color=REAL, linewidth=1, zorder=0)
-    right.set(xlabel="age (years); of synthetic brains the age asked for", ylabel="age read from the brain (years)")
-    for axes in (left, right):
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(frameon=False, loc="upper left")
-    return sheet
+    with sheet(9.6, 4.0) as page:
+        left, right = page.subplots(1, 2)
+        sets = (("real, training", train, REAL, 12), ("real, held out", held_out, HELD_OUT, 26))
+        for name, brains, ink, size in (*sets, ("synthetic", synthetic, SYNTHETIC, 26)):
+            left.scatter(brains.ages, brains.readings.ventricles, size, ink, label=name, linewidths=0, alpha=0.85)
+            if brains is not train:
+                right.scatter(brains.ages, brains.readings.years, size, ink, label=name, linewidths=0, alpha=0.85)
+        ends = np.array([15.0, 85.0])
+        right.plot(ends, ends, color=REAL, linewidth=1, zorder=0)
+        left.set(xlabel="age, or age asked for (years)", ylabel="ventricles (ml)")
+        right.set(xlabel="age, or age asked for (years)", ylabel="age read from the brain (years)")
+        for axes in (left, right):
+            axes.legend(loc="upper left")
+    return page
 
 
 def spectra(held_out: Brains, synthetic: Brains) -> Any:
     """Power over spatial frequency: mean over brains, and the range of the held-out ones."""
-    from matplotlib.figure import Figure
-
-    sheet = Figure(figsize=(5.6, 3.4), layout="constrained")
-    axes = sheet.subplots()
-    frequency = (np.arange(held_out.spectra.shape[1]) + 0.5) / held_out.spectra.shape[1] * 0.25
-    low, high = held_out.spectra.amin(0), held_out.spectra.amax(0)
-    axes.fill_between(frequency, low, high, color=HELD_OUT, alpha=0.25, linewidth=0, label="real, held out: range")
-    axes.plot(frequency, held_out.spectra.mean(0), color=HELD_OUT, label="real, held out: mean")
-    axes.plot(frequency, synthetic.spectra.mean(0), color=SYNTHETIC, label="synthetic: mean")
-    axes.set(xlabel="spatial frequency (cycles/mm)", ylabel="log10 power")
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False)
-    return sheet
+    with sheet(5.6, 3.4) as page:
+        axes = page.subplots()
+        frequency = (np.arange(held_out.spectra.shape[1]) + 0.5) / held_out.spectra.shape[1] * 0.25
+        low, high = held_out.spectra.amin(0), held_out.spectra.amax(0)
+        axes.fill_between(frequency, low, high, color=HELD_OUT, alpha=0.25, linewidth=0, label="real, held out: range")
+        axes.plot(frequency, held_out.spectra.mean(0), color=HELD_OUT, label="real, held out: mean")
+        axes.plot(frequency, synthetic.spectra.mean(0), color=SYNTHETIC, label="synthetic: mean")
+        axes.set(xlabel="spatial frequency (cycles/mm)", ylabel="log10 power")
+        axes.legend()
+    return page
 
 
 def _who(age: float | None, sex: str | None) -> str:

@@ -41,13 +41,16 @@ def pairs(n: int, most: int, seed: int) -> list[tuple[int, int]]:
     return [every[k] for k in permutation(len(every), seed)[:most].tolist()]
 
 
-def pair_similarities(images: np.ndarray, most: int, seed: int, tick: Callable[[], None] = lambda: None) -> Tensor:
-    """MS-SSIM of at most `most` pairs of brains of a set: how much alike they are."""
+def pair_similarities(
+    images: np.ndarray, most: int, seed: int, tick: Callable[[], None] = lambda: None
+) -> tuple[Tensor, list[int]]:
+    """MS-SSIM of at most `most` pairs of brains of a set, how much alike they are; and the first brain of each pair."""
+    chosen = pairs(len(images), most, seed)
     found = []
-    for i, j in pairs(len(images), most, seed):
+    for i, j in chosen:
         found.append(ms_ssim(images[i], images[j]))
         tick()
-    return torch.tensor(found, dtype=torch.float64)
+    return torch.tensor(found, dtype=torch.float64), [i for i, _ in chosen]
 
 
 def histograms(images: np.ndarray) -> Tensor:

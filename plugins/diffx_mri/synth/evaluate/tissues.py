@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import csv
-import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
 from diffx.errors import DataError
 
+from ...bids import Scan, Session, find_segmentations
 from ...volume import Volume, load
 
 CLASSES = ("background", "grey matter", "white matter", "ventricles", "other brain")
@@ -37,17 +38,12 @@ def lookup(mapping: str | Path) -> np.ndarray:
     return table
 
 
-def region_maps(root: str | Path) -> tuple[dict[tuple[str, str | None], Path], np.ndarray | None]:
-    """Region maps by (subject, session) of the derivatives that have a table of derived regions, and that table."""
+def region_maps(root: str | Path, scans: Iterable[Scan]) -> tuple[dict[Session, Path], np.ndarray | None]:
+    """The region map of each scan, of the derivatives that have a table of derived regions, and that table."""
     tables = sorted(Path(root).glob(f"derivatives/*/{MAPPING}"))
     if not tables:
         return {}, None
-    found: dict[tuple[str, str | None], Path] = {}
-    for path in sorted(tables[0].parent.rglob("sub-*_dseg.nii*")):
-        name = re.match(r"(sub-[A-Za-z0-9]+)_(?:(ses-[A-Za-z0-9]+)_)?", path.name)
-        if name:
-            found[name[1], name[2]] = path
-    return found, lookup(tables[0])
+    return find_segmentations(root, scans, tables[0].parent), lookup(tables[0])
 
 
 def read_tissues(path: Path, table: np.ndarray) -> Volume:

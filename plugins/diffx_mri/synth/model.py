@@ -1,0 +1,203 @@
+"""A trained model of brains: people in, decoded brains out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Self
+
+import nibabel as nib
+import numpy as np
+from scipy import ndimage
+from torch import Tensor
+
+from diffx.errors import DataError, UsageError
+from diffx.noise import Noise
+from diffx.pipeline import Batch, Pipeline
+from diffx.predict import Predict
+
+from ..codec import BrainCodec
+from ..modes import with_modes
+from ..normative import somebody
+from ..ventricles import millilitres, to_tell
+from .config import PLUGIN, WEIGHTS, WIDEST, BrainSampling
+from .guidance import guided_appearance, weak_pipeline
+
+
+@dataclass(frozen=True)
+class Person:
+    """Whose brain to draw: age in years and sex "F" or "M", None for any; the seed makes it this one and no other.
+
+    `ventricles`: how large, in standard deviations of the logarithm of their volume from what is usual for the age and
+    the sex, -3 to 3; None for any.
+    """
+
+    age: float | None = None
+    sex: str | None = None
+    seed: int = 0
+    ventricles: float | None = None
+
+
+@dataclass(frozen=True)
+class Brain:
+    """A drawn brain: ``data`` float32 [X, Y, Z], 1.0 near its 99th percentile; ``affine`` index to RAS+ mm; seconds.
+
+    ``person`` has the age, the sex and the size of the ventricles that were drawn where any was asked for.
+    """
+
+    person: Person
+    data: np.ndarray
+    affine: np.ndarray
+    seconds: float
+
+    @property
+    def litres(self) -> float:
+        """Volume of the voxels that are not background."""
+        return float((self.data > 0).sum() * abs(np.linalg.det(self.affine[:3, :3])) / 1e6)
+
+    def image(self) -> nib.Nifti1Image:
+        """As NIfTI in memory: float32, sform and qform coded 2 (aligned), mm."""
+        image = nib.Nifti1Image(self.data, self.affine)
+        image.set_sform(self.affine, code=2)
+        image.set_qform(self.affine, code=2)
+        image.header.set_xyzt_units("mm")
+        return image
+
+
+def one_piece(data: np.ndarray) -> np.ndarray:
+    """The volume with nothing but its largest connected part: specks beside a brain are made of noise."""
+    parts, _ = ndimage.label(data > 0)
+    sizes = np.bincount(parts.ravel())
+    sizes[0] = 0
+    return np.where(parts == sizes.argmax(), data, 0) if sizes.any() else data
+
+
+class BrainModel:
+    """A trained model of brains; made by :meth:`load`.
+
+    Args:
+        pipeline: draws latents less their expectation.
+        codec: from latents to volumes.
+        meta: facts of the weights; None: those of the pipeline.
+    """
+
+    def __init__(self, pipeline: Pipeline, codec: BrainCodec, meta: Mapping[str, Any] | None = None):
+        self.pipeline, self.codec = pipeline, codec
+        self.meta = dict(pipeline.meta if meta is None else meta)
+        self._weaker: dict[str, Pipeline] = {}
+
+    @classmethod
+    def load(cls, source: str | Path | None = None, device: str = "auto", extensions: Sequence[str] = ()) -> Self:
+        """Shipped weights, or those of an id, a file or a run folder.
+
+        Args:
+            source: id, file or run folder; None: the shipped ones.
+            device: "auto", "cpu" or "cuda".
+            extensions: plugins that bring further samplers and networks.
+
+        Raises:
+            DataError: missing, damaged or foreign weights.
+        """
+        pipeline = Pipeline.load(source or WEIGHTS, device, plugin=PLUGIN, extensions=extensions)
+        if "codec" not in pipeline.meta:
+            raise DataError(f"{pipeline.path} has no brain codec; train with task=train of {PLUGIN}")
+        codec = BrainCodec.from_tensors(pipeline.extra, pipeline.meta["codec"]).to(pipeline.device)
+        return cls(pipeline, codec, {**pipeline.meta, "path": str(pipeline.path)})
+
+    def somebody(self, person: Person) -> Person:
+        """The person with what is left open drawn from the training population, by the seed.
+
+        Weights without a trend know no population: there what is open stays open.
+
+        Raises:
+            UsageError: ventricles asked for that these weights know nothing of, or beyond 3 standard deviations.
+        """
+        people, noise = self.codec.people, Noise([person.seed])
+        if person.ventricles is not None and not self.codec.sized:
+            raise UsageError("these weights were not told of ventricles: their size cannot be asked for")
+        if person.ventricles is not None and not abs(person.ventricles) <= WIDEST:
+            raise UsageError(f"ventricles: {person.ventricles:g} is outside -{WIDEST:g} to {WIDEST:g}")
+        if people is None:
+            return person
+        age, sex = somebody(people, noise["person"].uniform(2)[0].tolist())
+        age, sex = age if person.age is None else person.age, person.sex or sex
+        size = person.ventricles
+        if size is None and self.codec.sized:
+            size = round(float(noise["ventricles"].normal(1)[0, 0].clamp(-WIDEST, WIDEST)), 3)
+        return replace(person, age=age, sex=sex, ventricles=size)
+
+    def weak(self, options: BrainSampling) -> Pipeline | None:
+        """The weaker model that these options guide away from: theirs, or what the weights name; else None.
+
+        Raises:
+            UsageError: it was trained on other latents. DataError: it is missing or damaged.
+        """
+        source = options.weak or self.meta.get("weak")
+        if options.autoguidance == 1 or source is None:
+            return None
+        if source not in self._weaker:
+            self._weaker[source] = weak_pipeline(source, self.codec, str(self.pipeline.device))
+        return self._weaker[source]
+
+    def expected(self, people: Sequence[Person]) -> Tensor:
+        """Mean latents [N, 3+K, *grid] of people, those whose decoded ventricles have the sizes asked for."""
+        ages, sexes = [p.age for p in people], [p.sex for p in people]
+        facts, sizes = self.codec.people, None
+        if facts and self.codec.sized:
+            sizes = to_tell(ages, sexes, [p.ventricles or 0.0 for p in people], facts)
+        return self.codec.expected(ages, sexes, sizes)
+
+    def millilitres(self, person: Person) -> float | None:
+        """The volume of ventricle that a person described in full is asked to have; None for weights told of none."""
+        people = self.codec.people
+        if people is None or not self.codec.sized or person.ventricles is None:
+            return None
+        return millilitres([person.age], [person.sex], [person.ventricles], people)[0]
+
+    def brains(
+        self,
+        people: Sequence[Person],
+        options: BrainSampling | None = None,
+        on_prediction: Callable[[int, Tensor], None] | None = None,
+    ) -> Iterator[Brain]:
+        """Draw one brain a person, in order; each depends on its own person alone.
+
+        Args:
+            people: whom to draw; what is left open is drawn by their seed.
+            options: sampler, steps, guidance and how many to draw together.
+            on_prediction: called with (step, predicted clean latents [B, C, *grid]) of the first batch.
+
+        Raises:
+            UsageError: an age, a sex or ventricles the weights do not know, an unknown sampler.
+        """
+        options, pipeline = options or BrainSampling(), self.pipeline
+        people = [self.somebody(person) for person in people]
+        records = [{"age": person.age, "sex": person.sex} for person in people]
+        pipeline.check(records)
+        weak, modes = self.weak(options), self.codec.modes
+
+        def expected(batch: Batch) -> Tensor:
+            return self.expected(people[batch.first : batch.first + len(batch)])
+
+        def guide(predict: Predict, batch: Batch) -> Predict:
+            if weak is not None:
+                told = weak.condition(batch.records, batch.seeds)
+                predict = guided_appearance(predict, weak.model.denoiser, told, options.autoguidance)
+            if len(modes):
+                predict = with_modes(predict, modes, batch.noise["modes"].normal(len(modes)))
+            return predict
+
+        def tell(batch: Batch, step: int, x: Tensor, prediction: Tensor) -> None:
+            if on_prediction is not None and batch.first == 0:
+                on_prediction(step, prediction + expected(batch))
+
+        began = time.perf_counter()
+        seeds = [person.seed for person in people]
+        for batch, z in pipeline.batches(records, seeds, options, guide, shape=self.codec.shape, callback=tell):
+            decoded = self.codec.decode(z + expected(batch)).float().cpu().numpy()
+            seconds = (time.perf_counter() - began) / len(batch)
+            for number, data in enumerate(decoded, batch.first):
+                yield Brain(people[number], one_piece(data), self.codec.affine, seconds)
+            began = time.perf_counter()

@@ -1,0 +1,1 @@
+"""What `diffx run plugin=mri_synth task=` can be: one file a task, but for the two inverse problems."""

@@ -1,0 +1,1 @@
+"""Translations against the truth: scores and figures."""

@@ -1,0 +1,1 @@
+"""What `diffx run plugin=mri_translate task=` can be: one file a task."""

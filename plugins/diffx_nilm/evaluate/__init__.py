@@ -1,0 +1,1 @@
+"""Households whose meters are known: scores, figures and the report."""
