@@ -106,12 +106,14 @@ def prepare(mol: Chem.Mol, name: str, seed: int = 0) -> Ligand:
     metals = sorted({a.GetSymbol() for a in mol.GetAtoms()} & {*METALS, "Pt", "Pd", "Ru", "Rh", "Ir", "Au", "Ag"})
     if metals:
         raise DataError(f"{name}: it holds {', '.join(metals)}; molecules with metals cannot be docked")
+    if not heavy:
+        raise DataError(f"{name}: no heavy atom in it")
     if heavy > MOST_ATOMS:
         raise DataError(f"{name}: {heavy} heavy atoms; at most {MOST_ATOMS} can be docked")
     if any(len(ring) > 9 for ring in mol.GetRingInfo().AtomRings()):
         notes.append("a macrocycle: its ring keeps the form of the conformer")
     full = _embedded(Chem.AddHs(mol), name, seed)
-    bare = Chem.RemoveHs(full, sanitize=True)
+    bare = Chem.RemoveAllHs(full)
     positions = bare.GetConformer().GetPositions()
     positions = positions - positions.mean(0)
     torsions = _torsions(bare, positions)
@@ -124,9 +126,9 @@ def prepare(mol: Chem.Mol, name: str, seed: int = 0) -> Ligand:
 def _largest(mol: Chem.Mol, name: str) -> tuple[Chem.Mol, list[str]]:
     parts = Chem.GetMolFrags(mol, asMols=True)
     if len(parts) == 1:
-        return Chem.RemoveHs(mol), []
+        return Chem.RemoveAllHs(mol), []
     largest = max(parts, key=lambda part: part.GetNumHeavyAtoms())
-    return Chem.RemoveHs(largest), [f"{len(parts)} parts: the largest, {Chem.MolToSmiles(largest)}, is docked"]
+    return Chem.RemoveAllHs(largest), [f"{len(parts)} parts: the largest, {Chem.MolToSmiles(Chem.RemoveAllHs(largest))}, is docked"]
 
 
 def _embedded(mol: Chem.Mol, name: str, seed: int) -> Chem.Mol:

@@ -26,7 +26,7 @@ def numberings(ligand: Ligand, reference: Chem.Mol) -> np.ndarray:
     Raises:
         DataError: the two are not the same molecule.
     """
-    bare = Chem.RemoveHs(reference)
+    bare = Chem.RemoveAllHs(reference)
     found = bare.GetSubstructMatches(ligand.mol, uniquify=False, useChirality=False, maxMatches=_MOST)
     if not found:
         # bond orders and charges of a file may differ from those of the SMILES; the skeleton does not

@@ -28,58 +28,70 @@ class Radial(nn.Module):
         return (-((distance[..., None] - self.centres) / self.width).square()).exp() * fade[..., None]
 
 
+class Attention(nn.Module):
+    """A layer over a ligand's atoms: attention biased by bonds and by the number of bonds between, then an MLP."""
+
+    def __init__(self, width: int, heads: int):
+        super().__init__()
+        self.heads = heads
+        self.norm = nn.LayerNorm(width)
+        self.qkv = nn.Linear(width, 3 * width)
+        self.bond = nn.Embedding(BOND_KINDS, heads)
+        self.apart = nn.Embedding(FARTHEST + 1, heads)
+        self.out = nn.Linear(width, width)
+        hidden = 2 * width
+        self.mlp = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, hidden), nn.SiLU(), nn.Linear(hidden, width))
+
+    def forward(self, h: Tensor, ligand: LigandFeatures) -> Tensor:
+        bias = (self.bond(ligand.bond) + self.apart(ligand.apart)).permute(2, 0, 1)
+        q, k, v = self.qkv(self.norm(h)).view(len(h), 3, self.heads, -1).permute(1, 2, 0, 3)
+        mixed = nn.functional.scaled_dot_product_attention(q[None], k[None], v[None], attn_mask=bias[None])[0]
+        h = h + self.out(mixed.transpose(0, 1).flatten(1))
+        return h + self.mlp(h)
+
+
 class LigandEncoder(nn.Module):
-    """A ligand's graph -> [n, width]: attention over all atoms, told of bonds and of the number of bonds between."""
+    """A ligand's graph -> [n, width]."""
 
     def __init__(self, width: int, layers: int, heads: int = 4):
         super().__init__()
-        self.heads = heads
         self.enter = nn.Linear(LIGAND_FEATURES, width)
-        self.layers = nn.ModuleList()
-        for _ in range(layers):
-            parts = {
-                "norm": nn.LayerNorm(width),
-                "qkv": nn.Linear(width, 3 * width),
-                "bond": nn.Embedding(BOND_KINDS, heads),
-                "apart": nn.Embedding(FARTHEST + 1, heads),
-                "out": nn.Linear(width, width),
-                "mlp": nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.SiLU(), nn.Linear(2 * width, width)),
-            }
-            self.layers.append(nn.ModuleDict(parts))
+        self.layers = nn.ModuleList(Attention(width, heads) for _ in range(layers))
 
     def forward(self, ligand: LigandFeatures) -> Tensor:
         h = self.enter(ligand.atoms)
         for layer in self.layers:
-            bias = (layer["bond"](ligand.bond) + layer["apart"](ligand.apart)).permute(2, 0, 1)
-            q, k, v = layer["qkv"](layer["norm"](h)).view(len(h), 3, self.heads, -1).permute(1, 2, 0, 3)
-            mixed = nn.functional.scaled_dot_product_attention(q[None], k[None], v[None], attn_mask=bias[None])[0]
-            h = h + layer["out"](mixed.transpose(0, 1).flatten(1))
-            h = h + layer["mlp"](h)
+            h = layer(h, ligand)
         return h
 
 
+class Messages(nn.Module):
+    """A layer over a pocket's atoms: messages from nearest neighbours, filtered by distance (SchNet's form)."""
+
+    def __init__(self, width: int, radial: int):
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.source = nn.Linear(width, width)
+        self.filter = nn.Linear(radial, width)
+        self.out = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
+
+    def forward(self, h: Tensor, neighbour: Tensor, near: Tensor) -> Tensor:
+        return h + self.out((self.source(self.norm(h))[neighbour] * self.filter(near)).sum(1))
+
+
 class PocketEncoder(nn.Module):
-    """A pocket -> [m, width]: messages from each atom's nearest neighbours, filtered by distance (SchNet's form)."""
+    """A pocket -> [m, width]."""
 
     def __init__(self, width: int, layers: int, radial: int = 24):
         super().__init__()
         self.radial = Radial(radial, 8.0)
         self.enter = nn.Linear(POCKET_FEATURES, width)
-        self.layers = nn.ModuleList()
-        for _ in range(layers):
-            parts = {
-                "norm": nn.LayerNorm(width),
-                "source": nn.Linear(width, width),
-                "filter": nn.Linear(radial, width),
-                "out": nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width)),
-            }
-            self.layers.append(nn.ModuleDict(parts))
+        self.layers = nn.ModuleList(Messages(width, radial) for _ in range(layers))
 
     def forward(self, pocket: PocketFeatures) -> Tensor:
         h, near = self.enter(pocket.atoms), self.radial(pocket.distance)
         for layer in self.layers:
-            source = layer["source"](layer["norm"](h))
-            h = h + layer["out"]((source[pocket.neighbour] * layer["filter"](near)).sum(1))
+            h = layer(h, pocket.neighbour, near)
         return h
 
 

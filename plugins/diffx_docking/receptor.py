@@ -21,14 +21,15 @@ _CARBONYL = 1.30  # Å: a shorter C-O is a double bond and has no hydrogen
 class Receptor:
     """Heavy atoms of a receptor.
 
-    positions float64 [n, 3] in Å; types; names, such as "CA", and residues, such as "A:HIS45", of each atom [n];
-    notes: what was left out or chosen, in words.
+    positions float64 [n, 3] in Å; types; of each atom [n] its name, such as "CA", its residue, such as "A:HIS45", and
+    the number of that, "A:45"; notes: what was left out or chosen, in words.
     """
 
     positions: np.ndarray
     types: Types
     names: tuple[str, ...]
     residues: tuple[str, ...]
+    numbers: tuple[str, ...]
     notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
@@ -37,8 +38,8 @@ class Receptor:
     def select(self, chosen: np.ndarray) -> Receptor:
         """The atoms at the indices, or where the mask is true."""
         kept = np.arange(len(self))[chosen]
-        names, residues = (tuple(of[i] for i in kept) for of in (self.names, self.residues))
-        return Receptor(self.positions[kept], self.types.select(kept), names, residues, self.notes)
+        words = (tuple(of[i] for i in kept) for of in (self.names, self.residues, self.numbers))
+        return Receptor(self.positions[kept], self.types.select(kept), *words, self.notes)
 
     def near(self, points: np.ndarray, within: float) -> np.ndarray:
         """Mask [n] of the atoms at most `within` Å from any of the points [m, 3]."""
@@ -73,22 +74,43 @@ def read_receptor(path: str | Path, waters: bool = False) -> Receptor:
     if len(structure) > 1:
         notes.append(f"{path.name} holds {len(structure)} models: the first is used")
     structure.remove_hydrogens()
-    kept: list[tuple[str, str, gemmi.Residue, list[gemmi.Atom]]] = []
+    kept: list[_Residue] = []
     for chain in structure[0]:
-        for residue in chain:
-            name = ALIASES.get(residue.name, residue.name)
-            if residue.name in WATERS and not waters:
+        for residue in _one_each(chain):
+            water = residue.name in WATERS
+            if water and not waters:
                 continue
-            label = f"{chain.name}:{residue.name}{residue.seqid}"
-            kept.append((label, "HOH" if residue.name in WATERS else name, residue, _occupied(residue)))
-    if not any(atoms for *_, atoms in kept):
+            kind = "HOH" if water else ALIASES.get(residue.name, residue.name)
+            number = f"{chain.name}:{residue.seqid}"
+            kept.append(_Residue(f"{chain.name}:{residue.name}{residue.seqid}", number, kind, _occupied(residue)))
+    if not any(residue.atoms for residue in kept):
         raise DataError(f"{path}: no atoms of a receptor in it")
-    protein = [atoms for _, name, _, atoms in kept if name in STANDARD]
+    protein = [residue.atoms for residue in kept if residue.kind in STANDARD]
     if protein and all({a.name for a in atoms} <= {"N", "CA", "C", "O"} for atoms in protein) and len(protein) > 3:
         if all(len(atoms) == 1 for atoms in protein):
             raise DataError(f"{path}: only CA atoms; docking needs all heavy atoms")
         raise DataError(f"{path}: only backbone atoms; docking needs the side chains too")
     return _typed(kept, tuple(notes))
+
+
+@dataclass(frozen=True)
+class _Residue:
+    label: str
+    number: str
+    kind: str
+    atoms: list[gemmi.Atom]
+
+
+def _one_each(chain: gemmi.Chain) -> list[gemmi.Residue]:
+    """One residue a number: where two kinds share one (a point mutation in part of the crystal), the most occupied."""
+    groups: dict[str, list[gemmi.Residue]] = {}
+    for residue in chain:
+        groups.setdefault(str(residue.seqid), []).append(residue)
+    alternate = {n: all(a.altloc != "\0" for r in group for a in r) for n, group in groups.items() if len(group) > 1}
+    chosen = []
+    for number, group in groups.items():
+        chosen += [max(group, key=lambda r: sum(a.occ for a in r) / len(r))] if alternate.get(number) else group
+    return chosen
 
 
 def _parsed(path: Path) -> gemmi.Structure:
@@ -117,34 +139,31 @@ def _occupied(residue: gemmi.Residue) -> list[gemmi.Atom]:
     return list(chosen.values())
 
 
-def _typed(kept: list[tuple[str, str, gemmi.Residue, list[gemmi.Atom]]], notes: tuple[str, ...]) -> Receptor:
-    positions, names, residues, elements, hetero, donor, acceptor = [], [], [], [], [], [], []
-    for label, name, _, atoms in kept:
-        points = np.array([atom.pos.tolist() for atom in atoms]).reshape(-1, 3)
-        symbols = [atom.element.name for atom in atoms]
-        if name in STANDARD or name == "HOH":
-            facts = [(polar(name, a.name), gives(name, a.name), takes(name, a.name)) for a in atoms]
+def _typed(kept: list[_Residue], notes: tuple[str, ...]) -> Receptor:
+    positions, names, residues, numbers, elements, facts = [], [], [], [], [], []
+    for residue in kept:
+        points = np.array([atom.pos.tolist() for atom in residue.atoms]).reshape(-1, 3)
+        symbols = [atom.element.name for atom in residue.atoms]
+        if residue.kind in STANDARD or residue.kind == "HOH":
+            own = [tuple(rule(residue.kind, a.name) for rule in (polar, gives, takes)) for a in residue.atoms]
         else:
-            facts = _perceived(symbols, points)
-        for atom, point, symbol, (is_polar, is_donor, is_acceptor) in zip(atoms, points, symbols, facts, strict=True):
-            positions.append(point)
-            names.append(atom.name)
-            residues.append(label)
-            elements.append("Se" if symbol == "Se" else symbol)
-            hetero.append(is_polar)
-            donor.append(is_donor)
-            acceptor.append(is_acceptor)
-    elements = ["S" if e == "Se" else e for e in elements]  # selenomethionine is methionine
-    types = typed(elements, hetero, donor, acceptor)
-    return Receptor(np.array(positions), types, tuple(names), tuple(residues), notes)
+            own = _perceived(symbols, points)
+        positions.append(points)
+        facts += own
+        elements += ["S" if symbol == "Se" else symbol for symbol in symbols]  # selenomethionine is methionine
+        names += [atom.name for atom in residue.atoms]
+        residues += [residue.label] * len(symbols)
+        numbers += [residue.number] * len(symbols)
+    types = typed(elements, *([fact[i] for fact in facts] for i in range(3)))
+    return Receptor(np.concatenate(positions), types, tuple(names), tuple(residues), tuple(numbers), notes)
 
 
-def _perceived(symbols: list[str], points: np.ndarray) -> list[tuple[bool, bool, bool]]:
+def _perceived(symbols: list[str], points: np.ndarray) -> list[tuple[bool, ...]]:
     """(polar, donor, acceptor) of the atoms of a cofactor or modified residue, by distances within it."""
     radii = np.array([gemmi.Element(s).covalent_r for s in symbols])
     gaps = np.linalg.norm(points[:, None] - points[None], axis=-1)
     bonded = (gaps < radii[:, None] + radii[None] + _BOND) & (gaps > 0.1)
-    facts = []
+    facts: list[tuple[bool, ...]] = []
     for i, symbol in enumerate(symbols):
         near = np.flatnonzero(bonded[i])
         hetero = any(symbols[j] != "C" for j in near)

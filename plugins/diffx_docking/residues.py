@@ -15,9 +15,10 @@ POLAR_CARBONS = {  # beside a hetero atom, CA and C of the backbone apart
     "HIS": {"CG", "CD2", "CE1"}, "LYS": {"CE"}, "MET": {"CG", "CE"}, "PRO": {"CD"}, "SER": {"CB"}, "THR": {"CB"},
     "TRP": {"CD1", "CE2"}, "TYR": {"CZ"},
 }  # fmt: skip
-STANDARD = frozenset(
-    "ALA ARG ASN ASP CYS GLN GLU GLY HIS ILE LEU LYS MET PHE PRO SER THR TRP TYR VAL".split()
-)
+STANDARD = frozenset((
+    "ALA", "ARG", "ASN", "ASP", "CYS", "GLN", "GLU", "GLY", "HIS", "ILE", "LEU", "LYS", "MET", "PHE", "PRO", "SER",
+    "THR", "TRP", "TYR", "VAL",
+))  # fmt: skip
 ALIASES = {  # names that force fields and other programs give the same residues
     "HID": "HIS", "HIE": "HIS", "HIP": "HIS", "HSD": "HIS", "HSE": "HIS", "HSP": "HIS", "CYX": "CYS", "CYM": "CYS",
     "ASH": "ASP", "GLH": "GLU", "LYN": "LYS", "MSE": "MET",

@@ -36,7 +36,7 @@ class Pairing:
 
 
 def pair_energy(distance: Tensor, radii: Tensor, hydrophobic: Tensor, hydrogen: Tensor) -> Tensor:
-    """Vina's five terms: distances in Å, sums of radii, and 1 where a pair is hydrophobic or may form a hydrogen bond."""
+    """Vina's five terms: distances and sums of radii in Å, and 1 where a pair is hydrophobic or may form an H-bond."""
     surface = distance - radii
     steric = GAUSS1 * (-(surface / 0.5).square()).exp() + GAUSS2 * (-((surface - 3) / 2).square()).exp()
     energy = steric + REPULSION * surface.clamp(max=0).square()

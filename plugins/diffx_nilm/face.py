@@ -39,7 +39,7 @@ Source: TypeAlias = str | Path | pd.DataFrame | pd.Series | Household
 
 @dataclass(frozen=True)
 class Opened:
-    """A household that was looked over: ``usage`` in activations a day, stretches as often as they are wanted, ``days``."""
+    """A household looked over: ``usage`` in activations a day, stretches as often as they are wanted, ``days``."""
 
     usage: Mapping[str, float]
     households: Callable[[], Iterator[Household]]
