@@ -51,9 +51,7 @@ class Types:
         return np.unique(rows, axis=0, return_inverse=True)[1].ravel()
 
 
-def typed(
-    elements: Sequence[str], hetero: Sequence[bool], donor: Sequence[bool], acceptor: Sequence[bool]
-) -> Types:
+def typed(elements: Sequence[str], hetero: Sequence[bool], donor: Sequence[bool], acceptor: Sequence[bool]) -> Types:
     """Types from elements, whether a carbon is bonded to a hetero atom, and what N and O may do."""
     radius, hydrophobic, gives = [], [], []
     for element, polar, has_hydrogen in zip(elements, hetero, donor, strict=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -37,8 +37,8 @@ class Torsion:
 class Ligand:
     """A molecule of n heavy atoms ready to be docked.
 
-    mol: RDKit molecule without hydrogens, with stereochemistry; its one conformer is `positions` float64 [n, 3] in Å,
-    centred. types: Vina's. torsions: from the centre of the molecule outwards, so that each moves what hangs on it.
+    mol: RDKit molecule without hydrogens, with stereochemistry; its one conformer is `positions` float64 [n, 3] in Å.
+    types: Vina's. torsions: from the centre of the molecule outwards, so that each moves what hangs on it.
     pairs: int [p, 2], atoms over three bonds apart whose distance some torsion changes.
     rotors: Vina's count of rotors, in which a terminal OH or NH2 counts one half. notes: what was changed, in words.
     """
@@ -113,22 +113,34 @@ def prepare(mol: Chem.Mol, name: str, seed: int = 0) -> Ligand:
     if any(len(ring) > 9 for ring in mol.GetRingInfo().AtomRings()):
         notes.append("a macrocycle: its ring keeps the form of the conformer")
     full = _embedded(Chem.AddHs(mol), name, seed)
-    bare = Chem.RemoveAllHs(full)
+    return as_posed(full, name, tuple(notes), centred=True)
+
+
+def as_posed(mol: Chem.Mol, name: str, notes: tuple[str, ...] = (), centred: bool = False) -> Ligand:
+    """A ligand whose conformer is the molecule's own: to score a pose that is known, or to move on from it.
+
+    Docking begins with :func:`prepare` instead, which looks at no coordinates.
+
+    Args:
+        mol: of one part, with a conformer; hydrogens explicit or not.
+        centred: moved so that its middle is the origin.
+    """
+    bare = Chem.RemoveAllHs(mol)
     positions = bare.GetConformer().GetPositions()
-    positions = positions - positions.mean(0)
+    if centred:
+        positions = positions - positions.mean(0)
     torsions = _torsions(bare, positions)
-    ligand = Ligand(
-        name, bare, positions, ligand_types(full), torsions, _pairs(bare, torsions), _rotors(full), tuple(notes)
-    )
-    return Ligand(**{**vars(ligand), "mol": ligand.posed(positions)})
+    types, pairs, rotors = ligand_types(mol), _pairs(bare, torsions), _rotors(mol)
+    ligand = Ligand(name, bare, positions, types, torsions, pairs, rotors, notes)
+    return replace(ligand, mol=ligand.posed(positions))
 
 
 def _largest(mol: Chem.Mol, name: str) -> tuple[Chem.Mol, list[str]]:
     parts = Chem.GetMolFrags(mol, asMols=True)
     if len(parts) == 1:
         return Chem.RemoveAllHs(mol), []
-    largest = max(parts, key=lambda part: part.GetNumHeavyAtoms())
-    return Chem.RemoveAllHs(largest), [f"{len(parts)} parts: the largest, {Chem.MolToSmiles(Chem.RemoveAllHs(largest))}, is docked"]
+    largest = Chem.RemoveAllHs(max(parts, key=lambda part: part.GetNumHeavyAtoms()))
+    return largest, [f"{len(parts)} parts: the largest, {Chem.MolToSmiles(largest)}, is docked"]
 
 
 def _embedded(mol: Chem.Mol, name: str, seed: int) -> Chem.Mol:

@@ -120,7 +120,7 @@ def _of_residues(text: str, receptor: Receptor) -> Box:
         if not number.strip("-")[:1].isdigit():
             raise UsageError(f"pocket={text}: {_FORMS}")
         if not colon and len(chains) > 1:
-            raise UsageError(f"pocket={text}: {word} of which chain? There are {', '.join(chains)}: write {chains[0]}:{word}")
+            raise UsageError(f"pocket={text}: {word} of which chain ({', '.join(chains)})? Write {chains[0]}:{word}")
         wanted = f"{chain if colon else chains[0]}:{number}"
         if wanted not in known:
             raise UsageError(f"pocket={text}: the receptor has no residue {wanted}; {_spans(receptor)}")

@@ -38,8 +38,8 @@ class Receptor:
     def select(self, chosen: np.ndarray) -> Receptor:
         """The atoms at the indices, or where the mask is true."""
         kept = np.arange(len(self))[chosen]
-        words = (tuple(of[i] for i in kept) for of in (self.names, self.residues, self.numbers))
-        return Receptor(self.positions[kept], self.types.select(kept), *words, self.notes)
+        names, residues, numbers = (tuple(of[i] for i in kept) for of in (self.names, self.residues, self.numbers))
+        return Receptor(self.positions[kept], self.types.select(kept), names, residues, numbers, self.notes)
 
     def near(self, points: np.ndarray, within: float) -> np.ndarray:
         """Mask [n] of the atoms at most `within` Å from any of the points [m, 3]."""

@@ -33,6 +33,7 @@ def minimise(energy: Energy, pose: Pose, steps: int = 20) -> tuple[dict[str, Ten
     unit = torch.eye(size, dtype=gradient.dtype)
     inverse = unit.expand(batch, size, size).clone()
     length = torch.ones(batch, 1, dtype=gradient.dtype)
+    fresh = torch.ones(batch, dtype=torch.bool)
     for _ in range(steps):
         direction = -(inverse @ gradient[..., None])[..., 0]
         slope = (direction * gradient).sum(-1, keepdim=True)
@@ -43,17 +44,21 @@ def minimise(energy: Energy, pose: Pose, steps: int = 20) -> tuple[dict[str, Ten
         there = moved(here, step)
         new_value, new_gradient = energy(there)
         better = (new_value[:, None] <= value[:, None] + _ARMIJO * length * slope)[:, 0]
-        inverse = _updated(inverse, step, new_gradient - gradient, better, unit)
+        change = new_gradient - gradient
+        curvature = (step * change).sum(-1)
+        usable = better & (curvature > 1e-8)
+        # the first curvature that is seen sets the scale (equation 6.20)
+        scale = (curvature / change.square().sum(-1)).where(usable & fresh, 1.0)
+        inverse = _updated(inverse * scale[:, None, None], step, change, curvature, usable, unit)
+        fresh = fresh & ~usable
         here = {k: there[k].where(better.view(-1, *(1,) * (there[k].ndim - 1)), here[k]) for k in here}
         value, gradient = new_value.where(better, value), new_gradient.where(better[:, None], gradient)
         length = torch.ones_like(length).where(better[:, None], length * _SHRINK)
     return here, value
 
 
-def _updated(inverse: Tensor, step: Tensor, change: Tensor, better: Tensor, unit: Tensor) -> Tensor:
-    """The inverse Hessian after a step, where the curvature along it is positive."""
-    curvature = (step * change).sum(-1)
-    usable = better & (curvature > 1e-8)
+def _updated(inverse: Tensor, step: Tensor, change: Tensor, curvature: Tensor, usable: Tensor, unit: Tensor) -> Tensor:
+    """The inverse Hessian after a step, where the curvature along it is positive (equation 6.17)."""
     rho = (1 / curvature.where(usable, 1.0))[:, None, None]
     left = unit - rho * step[:, :, None] * change[:, None]
     new = left @ inverse @ left.transpose(-1, -2) + rho * step[:, :, None] * step[:, None]
