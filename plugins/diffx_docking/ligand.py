@@ -144,20 +144,33 @@ def _largest(mol: Chem.Mol, name: str) -> tuple[Chem.Mol, list[str]]:
 
 
 def _embedded(mol: Chem.Mol, name: str, seed: int) -> Chem.Mol:
-    options = rdDistGeom.ETKDGv3()
-    options.randomSeed = derive(seed, "conformer") % 2**31
-    options.useSmallRingTorsions = True
-    with _quiet():
-        done = rdDistGeom.EmbedMolecule(mol, options)
-        if done < 0:
-            options.useRandomCoords = True
-            options.maxIterations = 1000
-            done = rdDistGeom.EmbedMolecule(mol, options)
-        if done < 0:
-            raise DataError(f"{name}: RDKit finds no conformer of it")
-        if AllChem.MMFFHasAllMoleculeParams(mol):
-            AllChem.MMFFOptimizeMolecule(mol, maxIters=500)
-    return mol
+    """With the first conformer that is found, in ways that are slower and surer by turns."""
+    for attempt, (scattered, small_rings) in enumerate(((False, True), (True, True), (True, False))):
+        options = rdDistGeom.ETKDGv3()
+        options.randomSeed = derive(seed, "conformer", attempt) % 2**31
+        options.useSmallRingTorsions = small_rings
+        options.useRandomCoords = scattered
+        options.maxIterations = 1000 if scattered else 0
+        with _quiet():
+            try:
+                found = rdDistGeom.EmbedMolecule(mol, options) >= 0
+            except RuntimeError:  # RDKit's minimiser gives up with an invariant violation
+                found = False
+            if found:
+                return _relaxed(mol)
+    raise DataError(f"{name}: RDKit finds no conformer of it")
+
+
+def _relaxed(mol: Chem.Mol) -> Chem.Mol:
+    """By MMFF94 where that knows the atoms and comes to an end."""
+    if not AllChem.MMFFHasAllMoleculeParams(mol):
+        return mol
+    relaxed = Chem.Mol(mol)
+    try:
+        AllChem.MMFFOptimizeMolecule(relaxed, maxIters=500)
+    except RuntimeError:
+        return mol
+    return relaxed
 
 
 def _torsions(mol: Chem.Mol, positions: np.ndarray) -> tuple[Torsion, ...]:

@@ -17,21 +17,22 @@ from .ligand import Ligand
 from .pose import Body
 from .relax import minimise
 
-_MOST = 512  # symmetry equivalent numberings that are tried
+_MOST = 10_000  # symmetry equivalent numberings that are tried
 
 
 def numberings(ligand: Ligand, reference: Chem.Mol) -> np.ndarray:
     """For each symmetry of the molecule, which atom of the reference is which of the ligand: int [s, n].
 
+    By elements and bonds alone, as spyrmsd has it (Meli and Biggin 2020): the two oxygens of an acid are equal, and a
+    file may have other bond orders and charges than a SMILES.
+
     Raises:
         DataError: the two are not the same molecule.
     """
-    bare = Chem.RemoveAllHs(reference)
-    found = bare.GetSubstructMatches(ligand.mol, uniquify=False, useChirality=False, maxMatches=_MOST)
-    if not found:
-        # bond orders and charges of a file may differ from those of the SMILES; the skeleton does not
-        found = _skeleton(bare).GetSubstructMatches(_skeleton(ligand.mol), uniquify=False, maxMatches=_MOST)
-    if not found or bare.GetNumAtoms() != len(ligand):
+    found = _skeleton(Chem.RemoveAllHs(reference)).GetSubstructMatches(
+        _skeleton(ligand.mol), uniquify=False, maxMatches=_MOST
+    )
+    if not found or reference.GetNumHeavyAtoms() != len(ligand):
         raise DataError(f"{ligand.name}: the reference is another molecule than the ligand")
     return np.array(found)
 

@@ -118,7 +118,7 @@ def _parsed(path: Path) -> gemmi.Structure:
         raise DataError(f"{path}: there is no such file")
     try:
         structure = gemmi.read_structure(str(path))
-    except (RuntimeError, ValueError, OSError) as error:
+    except (RuntimeError, ValueError, OSError, IndexError) as error:
         raise DataError(f"{path}: not a PDB or mmCIF file ({str(error).splitlines()[0]})") from None
     if not len(structure):
         raise DataError(f"{path}: no atoms in it")
