@@ -17,11 +17,11 @@ SMALL
 NO_CHARGES
 
 @<TRIPOS>ATOM
-1 C1 0.000 0.000 0.000 C.3 1 LIG 0.0
-2 F1 0.790 0.790 0.790 F 1 LIG 0.0
-3 CL1 1.020 -1.020 -1.020 Cl 1 LIG 0.0
-4 BR1 {sign}1.120 1.120 {back}1.120 Br 1 LIG 0.0
-5 N1 {back}0.850 -0.850 {sign}0.850 N.3 1 LIG 0.0
+1 C1 0.000 0.000 0.000 {carbon} 1 LIG 0.0
+2 F1 {one} F 1 LIG 0.0
+3 CL1 {other} Cl 1 LIG 0.0
+4 BR1 -1.120 1.120 -1.120 Br 1 LIG 0.0
+5 I1 -1.250 -1.250 1.250 I 1 LIG 0.0
 @<TRIPOS>BOND
 1 1 2 1
 2 1 3 1
@@ -53,17 +53,15 @@ def test_a_molfile_and_an_sdf_say_the_same(tmp_path) -> None:
 
 
 def test_mol2_with_several_molecules_and_their_stereo(tmp_path) -> None:
-    file = tmp_path / "two.mol2"
-    text = CHIRAL_MOL2.format(name="left", sign="-", back="-") + CHIRAL_MOL2.format(name="bad", sign="-", back="-").replace(
-        "C.3", "Qq"
-    ) + CHIRAL_MOL2.format(name="right", sign="-", back="-").replace("F1 0.790 0.790 0.790 F", "F1 1.02 -1.02 -1.02 F").replace(
-        "CL1 1.020 -1.020 -1.020", "CL1 0.79 0.79 0.79"
-    )  # fmt: skip
-    text = text.replace("BR1 -1.120 1.120 -1.120", "BR1 -1.120 1.120 -1.120").replace("N1 -0.850 -0.850 -0.850", "N1 -0.85 -0.85 0.85")
-    file.write_text(text)
+    file = tmp_path / "three.mol2"
+    here, there = "0.900 0.900 0.900", "0.900 -0.900 -0.900"
+    left = CHIRAL_MOL2.format(name="left", carbon="C.3", one=here, other=there)
+    bad = CHIRAL_MOL2.format(name="bad", carbon="Qq", one=here, other=there)
+    right = CHIRAL_MOL2.format(name="right", carbon="C.3", one=there, other=here)
+    file.write_text(left + bad + right)
     assert entries(file) == [("left", True), ("bad", False), ("right", True)]
-    left, right = (Chem.MolToSmiles(read_ligands(file)[i][1]) for i in (0, 2))
-    assert {left, right} == {"N[C@](F)(Cl)Br", "N[C@@](F)(Cl)Br"}
+    found = [prepare(read_ligands(file)[i][1], "x").mol for i in (0, 2)]
+    assert {Chem.MolToSmiles(mol) for mol in found} == {"F[C@](Cl)(Br)I", "F[C@@](Cl)(Br)I"}
 
 
 def test_smi_with_names_comments_and_errors(tmp_path) -> None:
@@ -159,6 +157,13 @@ def test_stereo_of_a_file_is_kept(tmp_path) -> None:
     Chem.MolToMolFile(ligand.mol, str(tmp_path / "drug.sdf"))
     again = prepare(read_ligands(tmp_path / "drug.sdf")[0][1], "again", 5)
     assert Chem.MolToSmiles(again.mol) == Chem.CanonSmiles(DRUG)
+
+
+def test_what_vina_does_not_know_is_no_metal() -> None:
+    for smiles, element in (("OB(O)c1ccccc1", "B"), ("C[Se]CCC(N)C(=O)O", "Se"), ("C[Si](C)(C)CCO", "Si")):
+        types = drug(smiles).types
+        i = types.elements.index(element)
+        assert types.radius[i] >= 1.9 and not types.donor[i] and not types.acceptor[i]
 
 
 def test_types_and_rotors() -> None:

@@ -45,7 +45,7 @@ def test_guided_poses_of_a_harmonic_energy_have_its_covariance() -> None:
     for name in ("translation", "torsion"):
         sigma, data = PROCESS.leaves[name].schedule.sigma, KT / STIFF[name]
         variance = float(sigma(1.0)) ** 2
-        for row in plan(steps).leaves[name].rows:
+        for row in plan(steps).plans[name].rows:
             variance = (1 - row.b[0] / (data + float(sigma(row.t)) ** 2)) ** 2 * variance + row.c**2
         assert variance == pytest.approx(data + float(sigma(0)) ** 2, rel=0.1)  # what it should be
         slack = 5 * math.sqrt(2 / x[name].numel())

@@ -15,10 +15,10 @@ from rdkit import Chem
 # Radii in Å, as Vina 1.2 has them.
 _RADII = {
     "C": 1.9, "N": 1.8, "O": 1.7, "S": 2.0, "P": 2.1, "F": 1.5, "Cl": 1.8, "Br": 2.0, "I": 2.2, "Si": 2.2, "At": 2.3,
+    "B": 1.9, "Se": 2.0, "As": 2.1,  # unknown to Vina: as their neighbours C, S and P
 }  # fmt: skip
 _METAL = 1.2
 _HALOGENS = ("F", "Cl", "Br", "I")
-METALS = ("Mg", "Mn", "Zn", "Ca", "Fe", "Cu", "Na", "K", "Co", "Ni", "Cd", "Hg")
 
 # Nitrogen that cannot accept, by AutoDock's rules: charged (ammonium, pyridinium), in or at an aromatic ring with three
 # neighbours (pyrrole, aniline), in an amide, in a triazene.
@@ -51,14 +51,18 @@ class Types:
         return np.unique(rows, axis=0, return_inverse=True)[1].ravel()
 
 
+def metal(element: str) -> bool:
+    """Whether an element is a metal, to Vina: whatever has no radius of its own. It gives to hydrogen bonds."""
+    return element not in _RADII and element not in ("H", "D")
+
+
 def typed(elements: Sequence[str], hetero: Sequence[bool], donor: Sequence[bool], acceptor: Sequence[bool]) -> Types:
     """Types from elements, whether a carbon is bonded to a hetero atom, and what N and O may do."""
     radius, hydrophobic, gives = [], [], []
     for element, polar, has_hydrogen in zip(elements, hetero, donor, strict=True):
-        metal = element not in _RADII
         radius.append(_RADII.get(element, _METAL))
         hydrophobic.append(element in _HALOGENS or (element == "C" and not polar))
-        gives.append(metal or (has_hydrogen and element in ("N", "O")))
+        gives.append(metal(element) or (has_hydrogen and element in ("N", "O")))
     takes = [a and e in ("N", "O") for a, e in zip(acceptor, elements, strict=True)]
     return Types(tuple(elements), np.array(radius), np.array(hydrophobic), np.array(gives), np.array(takes))
 

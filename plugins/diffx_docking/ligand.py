@@ -13,7 +13,7 @@ from rdkit.Chem import AllChem, rdDistGeom
 from diffx.errors import DataError
 from diffx.noise import derive
 
-from .atoms import METALS, Types, ligand_types
+from .atoms import Types, ligand_types, metal
 
 MOST_ATOMS = 150  # heavy ones; what is larger is a peptide or a polymer, which torsions alone do not fold
 # Single bonds outside rings, between two atoms that each have another heavy neighbour and no triple bond.
@@ -103,8 +103,7 @@ def prepare(mol: Chem.Mol, name: str, seed: int = 0) -> Ligand:
     """
     mol, notes = _largest(mol, name)
     heavy = mol.GetNumHeavyAtoms()
-    metals = sorted({a.GetSymbol() for a in mol.GetAtoms()} & {*METALS, "Pt", "Pd", "Ru", "Rh", "Ir", "Au", "Ag"})
-    if metals:
+    if metals := sorted({a.GetSymbol() for a in mol.GetAtoms() if metal(a.GetSymbol())}):
         raise DataError(f"{name}: it holds {', '.join(metals)}; molecules with metals cannot be docked")
     if not heavy:
         raise DataError(f"{name}: no heavy atom in it")
@@ -248,6 +247,8 @@ def _bare_degree(atom: Chem.Atom) -> int:
 
 def _sdf(path: Path) -> list[tuple[str, Chem.Mol | DataError]]:
     found: list[tuple[str, Chem.Mol | DataError]] = []
+    if not path.read_bytes().strip():
+        return found
     for number, mol in enumerate(Chem.SDMolSupplier(str(path), removeHs=False), start=1):
         entry = path.stem if number == 1 else f"{path.stem}-{number}"
         if mol is None or not mol.GetNumAtoms():
