@@ -17,6 +17,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from rdkit import Chem
+
+from diffx.errors import DataError
+from diffx.noise import Noise
+from diffx.plan import JointPlan, geodesic_random_walk
+from diffx.sampling import sample
 from diffx_docking.guidance import LIMIT, energy_guidance
 from diffx_docking.ligand import Ligand, from_smiles, prepare, read_ligands
 from diffx_docking.match import numberings, rmsd
@@ -26,12 +32,6 @@ from diffx_docking.process import pose_process, pose_shape, shifted
 from diffx_docking.receptor import read_receptor
 from diffx_docking.relax import Energy, Pose, minimise
 from diffx_docking.search import basin_hopping, distinct, pose_energy, scattered
-from rdkit import Chem
-
-from diffx.errors import DataError
-from diffx.noise import Noise
-from diffx.plan import JointPlan, geodesic_random_walk
-from diffx.sampling import sample
 
 POLISH = 30  # steps of the last minimisation
 SUCCESS = 2.0  # Å

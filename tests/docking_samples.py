@@ -12,12 +12,12 @@ from torch import Tensor
 pytest.importorskip("rdkit")
 pytest.importorskip("gemmi")
 
-from diffx_docking.ligand import Ligand, as_posed, from_smiles, prepare, read_ligands  # noqa: E402
-from diffx_docking.receptor import Receptor, read_receptor  # noqa: E402
-from rdkit import Chem  # noqa: E402
+from rdkit import Chem
 
-from diffx.noise import Noise  # noqa: E402
-from diffx.process.rotation import from_quaternion  # noqa: E402
+from diffx.noise import Noise
+from diffx.process.rotation import from_quaternion
+from diffx_docking.ligand import Ligand, as_posed, from_smiles, prepare, read_ligands
+from diffx_docking.receptor import Receptor, read_receptor
 
 DATA = Path(__file__).parent / "docking_data"
 DRUG = "CC(C)Oc1ccc(cc1)C(=O)NC[C@H](O)CN1CCC[C@@H]1c1ccncc1"  # two stereocentres, an amide, two kinds of ring

@@ -48,7 +48,7 @@ def test_an_sdf_with_a_bad_entry_keeps_the_others(tmp_path) -> None:
 def test_a_molfile_and_an_sdf_say_the_same(tmp_path) -> None:
     file = tmp_path / "one.mol"
     file.write_text((DATA / "serotonin.sdf").read_text().replace("$$$$\n", ""))
-    (name, mol), = read_ligands(file)
+    ((name, mol),) = read_ligands(file)
     assert name == "serotonin" and Chem.MolToSmiles(mol) == Chem.MolToSmiles(molecule("serotonin"))
 
 
@@ -108,7 +108,8 @@ def test_salts_are_docked_by_their_largest_part() -> None:
 @pytest.mark.parametrize(
     "smiles, reason",
     [
-        ("C[Hg]CCO", "Hg"), ("CC[Zn]CC", "Zn"), ("N[Pt](N)(Cl)Cl", "Pt"), ("CC[Ti](C)(C)C", "Ti"), ("CC[Al](CC)CC", "Al"),
+        ("C[Hg]CCO", "Hg"), ("CC[Zn]CC", "Zn"), ("N[Pt](N)(Cl)Cl", "Pt"), ("CC[Ti](C)(C)C", "Ti"),
+        ("CC[Al](CC)CC", "Al"),
         ("C" * 200, "200 heavy atoms; at most 150"), ("[H][H]", "no heavy atom"),
     ],
 )  # fmt: skip

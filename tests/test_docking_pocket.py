@@ -8,8 +8,7 @@ from docking_samples import DATA, from_smiles, molecule, peptide
 from rdkit import Chem
 
 from diffx.errors import DataError, UsageError
-
-from diffx_docking.pocket import pocket_box  # isort: skip
+from diffx_docking.pocket import pocket_box
 
 
 def test_from_numbers() -> None:

@@ -8,19 +8,18 @@ import numpy as np
 import pytest
 import torch
 from docking_samples import DRUG, drug, peptide, poses
+from rdkit import Chem
 
 from diffx.errors import DataError
 from diffx.noise import Noise
 from diffx.process.rotation import exp
-
-from diffx_docking.ligand import from_smiles, prepare  # isort: skip
-from diffx_docking.match import match, numberings, rmsd  # isort: skip
-from diffx_docking.pose import Body  # isort: skip
-from diffx_docking.relax import minimise  # isort: skip
-from diffx_docking.search import pose_energy, scattered  # isort: skip
-from diffx_docking.pocket import Box  # isort: skip
-from diffx_docking.vina import Vina  # isort: skip
-from rdkit import Chem  # isort: skip
+from diffx_docking.ligand import from_smiles, prepare
+from diffx_docking.match import match, numberings, rmsd
+from diffx_docking.pocket import Box
+from diffx_docking.pose import Body
+from diffx_docking.relax import minimise
+from diffx_docking.search import pose_energy, scattered
+from diffx_docking.vina import Vina
 
 
 def test_forces_are_the_gradients_of_the_energy() -> None:
@@ -53,7 +52,9 @@ def test_a_pose_without_torsions_is_a_rigid_body() -> None:
     assert body.forces(x, torch.ones_like(x))["torsion"].shape == (4, 0)
 
 
-@pytest.mark.parametrize("smiles", [DRUG, "C[C@@H](N)C(=O)N[C@H](C(=O)O)C(C)C", r"CC/C=C/C1CCC(CC1)S(=O)(=O)NCC", "OC1CCCC1CCF"])
+@pytest.mark.parametrize(
+    "smiles", [DRUG, "C[C@@H](N)C(=O)N[C@H](C(=O)O)C(C)C", r"CC/C=C/C1CCC(CC1)S(=O)(=O)NCC", "OC1CCCC1CCF"]
+)
 def test_torsions_change_no_bond_angle_ring_or_stereo(smiles) -> None:
     ligand = drug(smiles)
     x = Body(ligand, torch.float64).positions(poses(ligand, 6))
@@ -121,7 +122,9 @@ def test_the_minimum_of_a_quadratic_is_found() -> None:
     energy, low = quadratic(m)
     pose, value = minimise(energy, poses(ligand, 7, spread=2.0), steps=80)
     assert value.max() < 1e-8
-    torch.testing.assert_close(torch.cat([pose["translation"], pose["torsion"]], -1), low.expand(7, -1), atol=1e-4, rtol=0)
+    torch.testing.assert_close(
+        torch.cat([pose["translation"], pose["torsion"]], -1), low.expand(7, -1), atol=1e-4, rtol=0
+    )
 
 
 def test_minimisation_raises_no_pose_and_keeps_rotations() -> None:

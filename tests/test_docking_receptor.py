@@ -9,9 +9,7 @@ import pytest
 from docking_samples import DATA, atom, peptide
 
 from diffx.errors import DataError
-
-import gemmi  # isort: skip
-from diffx_docking.receptor import Receptor, read_receptor  # isort: skip
+from diffx_docking.receptor import Receptor, read_receptor
 
 SERINE = [("N", "N", (0, 0, 0)), ("CA", "C", (1.46, 0, 0)), ("C", "C", (2, 1.42, 0)), ("O", "O", (1.25, 2.39, 0)),
           ("CB", "C", (2, -0.77, -1.2)), ("OG", "O", (1.5, -2.1, -1.2))]  # fmt: skip
@@ -87,7 +85,9 @@ def test_histidine_by_any_name(tmp_path, name) -> None:
 
 def test_selenomethionine_is_methionine(tmp_path) -> None:
     text = "".join(
-        line.replace("MET", "MSE").replace(" SD ", "SE  ")[:76] + "SE\n" if " SD  MET" in line else line.replace("MET", "MSE")
+        line.replace("MET", "MSE").replace(" SD ", "SE  ")[:76] + "SE\n"
+        if " SD  MET" in line
+        else line.replace("MET", "MSE")
         for line in (DATA / "peptide.pdb").read_text().splitlines(keepends=True)
     )
     receptor = read(tmp_path, text)
@@ -98,7 +98,12 @@ def test_selenomethionine_is_methionine(tmp_path) -> None:
 def test_metals_give_and_cofactors_are_perceived(tmp_path) -> None:
     text = serine() + atom(7, "ZN", "ZN", "A", 300, (5, 5, 5), "ZN", record="HETATM")
     # acetate and methanol, as a stranger might name them
-    ligand = [("C1", "C", (20, 0, 0)), ("C2", "C", (21.5, 0, 0)), ("O1", "O", (22.1, 1.1, 0)), ("O2", "O", (22.1, -1.1, 0))]
+    ligand = [
+        ("C1", "C", (20, 0, 0)),
+        ("C2", "C", (21.5, 0, 0)),
+        ("O1", "O", (22.1, 1.1, 0)),
+        ("O2", "O", (22.1, -1.1, 0)),
+    ]
     alcohol = [("C9", "C", (30, 0, 0)), ("O9", "O", (31.43, 0, 0))]
     for k, (n, e, xyz) in enumerate(ligand + alcohol):
         text += atom(10 + k, n, "XYZ" if k < 4 else "MOH", "A", 301 if k < 4 else 302, xyz, e, record="HETATM")
@@ -111,6 +116,7 @@ def test_metals_give_and_cofactors_are_perceived(tmp_path) -> None:
 
 
 def test_mmcif_and_gzip_say_the_same_as_pdb(tmp_path) -> None:
+    gemmi = pytest.importorskip("gemmi")
     structure = gemmi.read_structure(str(DATA / "peptide.pdb"))
     structure.setup_entities()
     structure.make_mmcif_document().write_file(str(tmp_path / "p.cif"))
@@ -129,7 +135,9 @@ def test_mmcif_and_gzip_say_the_same_as_pdb(tmp_path) -> None:
 def alpha(count: int, names: tuple[str, ...]) -> str:
     rows = [(n, e, xyz) for n, e, xyz in SERINE if n in names]
     return "".join(
-        atom(4 * k + i, n, "ALA", "A", k, (x + 4 * k, y, z), e) for k in range(count) for i, (n, e, (x, y, z)) in enumerate(rows)
+        atom(4 * k + i, n, "ALA", "A", k, (x + 4 * k, y, z), e)
+        for k in range(count)
+        for i, (n, e, (x, y, z)) in enumerate(rows)
     )
 
 

@@ -13,12 +13,11 @@ from diffx.noise import Noise
 from diffx.plan import JointPlan, geodesic_random_walk
 from diffx.process import rotation
 from diffx.sampling import sample
-
-from diffx_docking.guidance import energy_guidance  # isort: skip
-from diffx_docking.pocket import Box  # isort: skip
-from diffx_docking.pose import Body  # isort: skip
-from diffx_docking.process import pose_process, pose_shape, shifted  # isort: skip
-from diffx_docking.search import basin_hopping, distinct, pose_energy, scattered  # isort: skip
+from diffx_docking.guidance import energy_guidance
+from diffx_docking.pocket import Box
+from diffx_docking.pose import Body
+from diffx_docking.process import pose_process, pose_shape, shifted
+from diffx_docking.search import basin_hopping, distinct, pose_energy, scattered
 
 PROCESS = pose_process()
 STIFF = {"translation": 4.0, "rotation": 60.0, "torsion": 30.0}
@@ -38,7 +37,7 @@ def springs(pose):
 
 
 def test_guided_poses_of_a_harmonic_energy_have_its_covariance() -> None:
-    """Variance kT / k, and the process's own smallest; in the plane's leaves, as the walk's recursion has it exactly."""
+    """Variance kT / k and the process's own smallest; on R^3 as the recursion of the walk has it exactly."""
     count, steps = 3000, 60
     guide = energy_guidance(springs, PROCESS, KT, STIFF, limit=None)
     x = sample(guide, PROCESS, plan(steps), {"translation": (3,), "rotation": (3, 3), "torsion": (2,)}, range(count))

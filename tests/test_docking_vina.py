@@ -13,13 +13,13 @@ import torch
 from docking_samples import DATA, drug, molecule, peptide, posed, poses
 from rdkit import Chem
 
-from diffx_docking.ligand import as_posed, read_ligands  # isort: skip
-from diffx_docking.maps import Maps  # isort: skip
-from diffx_docking.pdbqt import receptor_pdbqt  # isort: skip
-from diffx_docking.pocket import Box  # isort: skip
-from diffx_docking.pose import Body  # isort: skip
-from diffx_docking.receptor import read_receptor  # isort: skip
-from diffx_docking.vina import CUTOFF, Vina, pair_energy, pair_slope  # isort: skip
+from diffx_docking.ligand import as_posed, read_ligands
+from diffx_docking.maps import Maps
+from diffx_docking.pdbqt import receptor_pdbqt
+from diffx_docking.pocket import Box
+from diffx_docking.pose import Body
+from diffx_docking.receptor import read_receptor
+from diffx_docking.vina import CUTOFF, Vina, pair_energy, pair_slope
 
 # name: (affinity, energy within the ligand) by vina 1.2.7; docking_data/README.md says how
 PROGRAM = {"benzamidine": (-1.173, -0.038), "serotonin": (0.474, -0.059), "chlorocarb": (-1.505, -0.309)}
@@ -61,7 +61,8 @@ def test_maps_are_the_sum_over_atoms(name) -> None:
     """Trilinear interpolation errs by h^2 / 8 of the curvature: finer maps are nearer in proportion."""
     ligand, receptor = posed(name), peptide()
     vina = Vina(receptor, ligand)
-    x = torch.as_tensor(ligand.positions, dtype=torch.float32) + 0.3 * poses(ligand, 12, 1.0)["translation"][:, None].float()
+    shifts = 0.3 * poses(ligand, 12, 1.0)["translation"][:, None]
+    x = (torch.as_tensor(ligand.positions) + shifts).float()
     truth = vina.between(x)
     near = truth < 5  # without overlaps, where the energy is steep
     assert near.sum() >= 4
