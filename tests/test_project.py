@@ -58,7 +58,8 @@ def test_all_is_what_the_shipped_plugins_use() -> None:
     used = {row["extra"] for row in rows().values()}
     (everything,) = extras["all"]
     assert set(re.fullmatch(r"diffx-suite\[(.*)\]", everything)[1].split(",")) == used
-    assert set(extras) - used == {"all", "dev", "bench", "research"}
+    coming = {"docking", "docking-bench"}  # the package is there, the plugin is not registered yet
+    assert set(extras) - used == {"all", "dev", "bench", "research"} | coming
 
 
 def test_the_citation_is_valid_and_of_this_version() -> None:

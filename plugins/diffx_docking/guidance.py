@@ -10,7 +10,6 @@ from torch import Tensor
 
 from diffx.condition import Condition
 from diffx.process import Product
-from diffx.state import column
 
 from .relax import Energy, Pose
 
@@ -50,12 +49,17 @@ def energy_guidance(
             leaf: Any = process.leaves[name]
             time = t[name] if isinstance(t, Mapping) else t
             beta = 1 / (kt + stiffness[name] * leaf.schedule.sigma(time) ** 2)
-            score = -column(beta, part) * part
+            score = -_column(beta, part) * part
             if limit is not None and part.shape[1]:
-                longest = column(limit * leaf.score_scale(time) * part.shape[1] ** 0.5, part)
+                longest = _column(limit * leaf.score_scale(time) * part.shape[1] ** 0.5, part)
                 length = torch.linalg.vector_norm(score, dim=-1, keepdim=True)
                 score = score * (longest / length.clamp_min(1e-12)).clamp(max=1.0)
             scores[name] = score
         return scores
 
     return predict
+
+
+def _column(value: Any, like: Tensor) -> Tensor:
+    """One number for all poses, or one each, as it multiplies [B, k]."""
+    return torch.as_tensor(value, dtype=like.dtype, device=like.device).reshape(-1, 1)

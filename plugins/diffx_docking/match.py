@@ -10,8 +10,8 @@ from rdkit import Chem
 from torch import Tensor
 
 from diffx.errors import DataError
-from diffx.noise import Noise
-from diffx.process.rotation import from_quaternion
+from diffx.noise import Noise, derive
+from diffx.process import SO3
 
 from .ligand import Ligand
 from .pose import Body
@@ -50,11 +50,11 @@ def match(ligand: Ligand, target: np.ndarray, seed: int = 0, starts: int = 64) -
     """
     body, m = Body(ligand, torch.float64), len(ligand.torsions)
     goal = torch.as_tensor(target, dtype=torch.float64)
-    noise = Noise([seed])["match"]
+    noise = Noise([derive(seed, "match", start) for start in range(starts)])
     pose = {
         "translation": goal.mean(0).expand(starts, 3).clone(),
-        "rotation": from_quaternion(noise["turn"].normal(starts, 4)[0].double()),
-        "torsion": np.pi * (2 * noise["twist"].uniform(starts, m)[0].double() - 1),
+        "rotation": SO3().prior((3, 3), 1.0, noise["turn"]).double(),
+        "torsion": np.pi * (2 * noise["twist"].uniform(m).double() - 1),
     }
 
     def energy(pose: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:

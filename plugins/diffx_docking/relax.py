@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-from diffx.process.rotation import exp, orthogonal
+from diffx.process import SO3
 
 Pose = Mapping[str, Tensor]
 Energy = Callable[[Pose], tuple[Tensor, Tensor]]  # pose -> energies [B], gradients [B, 6 + m]
@@ -17,7 +17,7 @@ _ARMIJO, _SHRINK, _MOST = 1e-4, 0.35, 0.5  # least decrease, step if it fails, l
 def moved(pose: Pose, step: Tensor) -> dict[str, Tensor]:
     """The pose after a tangent step [B, 6 + m]: translation, rotation vector in the world's frame, torsions."""
     shift, turn, twist = step[:, :3], step[:, 3:6], step[:, 6:]
-    rotation = orthogonal(exp(turn) @ pose["rotation"])
+    rotation = SO3().exp(pose["rotation"], turn)
     return {"translation": pose["translation"] + shift, "rotation": rotation, "torsion": pose["torsion"] + twist}
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from diffx.noise import Noise
-from diffx.process.rotation import from_quaternion
+from diffx.process import SO3
 
 from .ligand import Ligand
 from .maps import Maps
@@ -46,7 +46,7 @@ def scattered(box: Box, torsions: int, noise: Noise) -> dict[str, Tensor]:
     centre = torch.as_tensor(box.centre, dtype=torch.float32)
     return {
         "translation": centre + (2 * noise["place"].uniform(3) - 1) * half,
-        "rotation": from_quaternion(noise["turn"].normal(4)),
+        "rotation": SO3().prior((3, 3), 1.0, noise["turn"]),
         "torsion": math.pi * (2 * noise["twist"].uniform(torsions) - 1),
     }
 
