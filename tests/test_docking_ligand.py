@@ -68,6 +68,8 @@ def test_smi_with_names_comments_and_errors(tmp_path) -> None:
     file = tmp_path / "library.smi"
     file.write_text("# a comment\nCCO ethanol\n\nc1ccccc1\nC1CC not closed\nCC(=O)O acetic acid\n")
     assert entries(file) == [("ethanol", True), ("library-4", True), ("not closed", False), ("acetic acid", True)]
+    (tmp_path / "latin.smi").write_bytes(b"\xef\xbb\xbfCCO caf\xe9\n")  # a byte-order mark, and a name that is no UTF-8
+    assert [fine for _, fine in entries(tmp_path / "latin.smi")] == [True]
     assert str(read_ligands(file)[2][1]) == f"{file}, line 5: RDKit cannot read 'C1CC'"
 
 
@@ -110,7 +112,7 @@ def test_salts_are_docked_by_their_largest_part() -> None:
     [
         ("C[Hg]CCO", "Hg"), ("CC[Zn]CC", "Zn"), ("N[Pt](N)(Cl)Cl", "Pt"), ("CC[Ti](C)(C)C", "Ti"),
         ("CC[Al](CC)CC", "Al"),
-        ("C" * 200, "200 heavy atoms; at most 150"), ("[H][H]", "no heavy atom"),
+        ("C" * 200, "200 heavy atoms; at most 150"), ("[H][H]", "no heavy atom"), ("*CCO", "without an element"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_docked_is_refused(smiles, reason) -> None:

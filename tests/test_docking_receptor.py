@@ -69,6 +69,7 @@ def test_hydrogens_and_waters_are_left_out(tmp_path) -> None:
     text = serine() + atom(7, "HG", "SER", "A", 1, (1, -3, -1), "H") + atom(8, "D", "SER", "A", 1, (0, -1, 0), "D")
     for k, name in enumerate(("HOH", "WAT", "DOD")):
         text += atom(20 + k, "O", name, "A", 100 + k, (9, 9.0 * k, 9), "O", record="HETATM")
+    text += atom(40, "X1", "UNX", "A", 200, (12, 12, 12), "X", record="HETATM")  # nor what is of no element
     assert len(read(tmp_path, text)) == 6
     kept = read(tmp_path, text, waters=True)
     assert len(kept) == 9 and kept.types.donor[6:].all() and kept.types.acceptor[6:].all()

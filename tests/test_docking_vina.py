@@ -96,7 +96,9 @@ def live(folder: Path, receptor_file: Path, mol: Chem.Mol) -> tuple[float, float
     file.write_text(receptor_pdbqt(receptor))
     program = peer.Vina(sf_name="vina", verbosity=0, cpu=1)
     program.set_receptor(str(file))
-    program.compute_vina_maps(center=positions.mean(0).tolist(), box_size=(np.ptp(positions, axis=0) + 8).tolist())
+    size = (np.ptp(positions, axis=0) + 8).tolist()
+    # the score is of the atoms themselves: maps must be there, however coarse
+    program.compute_vina_maps(center=positions.mean(0).tolist(), box_size=size, spacing=1.0)
     hydrogens = Chem.AddHs(Chem.RemoveHs(mol), addCoords=True)
     text, fine, why = meeko.PDBQTWriterLegacy.write_string(meeko.MoleculePreparation().prepare(hydrogens)[0])
     assert fine, why

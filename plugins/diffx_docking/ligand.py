@@ -103,6 +103,8 @@ def prepare(mol: Chem.Mol, name: str, seed: int = 0) -> Ligand:
     """
     mol, notes = _largest(mol, name)
     heavy = mol.GetNumHeavyAtoms()
+    if any(a.GetAtomicNum() == 0 for a in mol.GetAtoms()):
+        raise DataError(f"{name}: it has an atom without an element (*), an open end or a query; only molecules dock")
     if metals := sorted({a.GetSymbol() for a in mol.GetAtoms() if metal(a.GetSymbol())}):
         raise DataError(f"{name}: it holds {', '.join(metals)}; molecules with metals cannot be docked")
     if not heavy:
@@ -272,7 +274,7 @@ def _mol2(path: Path) -> list[tuple[str, Chem.Mol | DataError]]:
 
 def _smi(path: Path) -> list[tuple[str, Chem.Mol | DataError]]:
     found: list[tuple[str, Chem.Mol | DataError]] = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig", errors="replace").splitlines(), start=1):
         words = line.split(maxsplit=1)
         if not words or line.startswith("#"):
             continue

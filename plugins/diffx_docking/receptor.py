@@ -134,7 +134,8 @@ def _occupied(residue: gemmi.Residue) -> list[gemmi.Atom]:
     best = max(groups, key=lambda key: groups[key]) if groups else "\0"
     chosen: dict[str, gemmi.Atom] = {}
     for atom in residue:
-        if atom.name not in chosen or atom.altloc == best:
+        known = atom.element.atomic_number > 0  # of none are dummies, such as lone pairs
+        if known and (atom.name not in chosen or atom.altloc == best):
             chosen[atom.name] = atom
     return list(chosen.values())
 
