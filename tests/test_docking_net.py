@@ -16,7 +16,7 @@ from diffx_docking.net import LigandEncoder, PairForces, PocketEncoder, Radial
 def test_features_are_of_the_graph_and_not_of_the_conformer() -> None:
     one, other = (ligand_features(drug(seed=s)) for s in (0, 1))
     assert torch.equal(one.atoms, other.atoms) and torch.equal(one.bond, other.bond)
-    assert one.atoms.shape == (26, LIGAND_FEATURES) and (one.bond > 0).sum() == 2 * drug().mol.GetNumBonds()
+    assert one.atoms.shape == (28, LIGAND_FEATURES) and (one.bond > 0).sum() == 2 * drug().mol.GetNumBonds()
     pocket = pocket_features(peptide())
     assert pocket.atoms.shape == (68, POCKET_FEATURES) and pocket.neighbour.shape == (68, 16)
     gaps = np.linalg.norm(peptide().positions[:, None] - peptide().positions[None], axis=-1)
@@ -47,6 +47,6 @@ def test_forces_turn_with_the_complex_and_end_at_the_cutoff() -> None:
         turn, shift = SO3().prior((3, 3), 1.0, Noise([3]))[0].double(), torch.tensor([3.0, -4.0, 5.0]).double()
         turned = pairs(first, second, here @ turn.T + shift, there @ turn.T + shift, level)
         far = pairs(first, second, here + 60, there, level)
-    assert force.shape == (2, 26, 3) and force.abs().max() > 1e-3 and far.abs().max() == 0
+    assert force.shape == (2, 28, 3) and force.abs().max() > 1e-3 and far.abs().max() == 0
     torch.testing.assert_close(turned, force @ turn.T, atol=1e-6, rtol=1e-5)
     assert Radial(12, 8.0)(torch.tensor([8.0, 9.0])).abs().max() < 1e-6
