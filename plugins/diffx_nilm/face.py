@@ -39,7 +39,7 @@ Source: TypeAlias = str | Path | pd.DataFrame | pd.Series | Household
 
 @dataclass(frozen=True)
 class Opened:
-    """A household looked over: ``usage`` in activations a day, stretches as often as they are wanted, ``days``."""
+    """A household that was read once: ``usage`` in activations a day, stretches as often as wanted, ``days``."""
 
     usage: Mapping[str, float]
     households: Callable[[], Iterator[Household]]
