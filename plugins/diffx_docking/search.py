@@ -1,0 +1,109 @@
+"""Search without a network: basin hopping of many poses at once, as AutoDock Vina searches one at a time."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from diffx.noise import Noise
+from diffx.process import SO3
+
+from .ligand import Ligand
+from .maps import Maps
+from .pocket import Box
+from .pose import Body
+from .receptor import Receptor
+from .relax import Energy, Pose, minimise, moved
+from .vina import Vina
+
+TEMPERATURE = 1.2  # kcal/mol, of the acceptance of a hop, as Vina has it
+SHIFT, TURN = 1.0, 0.6  # Å and radians: standard deviations of a hop's translation and rotation
+RETURN = 10  # hops after which a chain goes on from the best it has found
+EDGE = 3.0  # Å from the box's sides within which no chain begins
+
+
+def pose_energy(receptor: Receptor, ligand: Ligand, box: Box) -> Energy:
+    """Vina's energy of poses in a box, kcal/mol: from maps of the receptor, and of the pairs within the ligand."""
+    body, maps = Body(ligand), Maps(receptor, ligand.types, box)
+    vina = Vina(receptor.select(np.zeros(0, int)), ligand)
+
+    def energy(pose: Pose) -> tuple[Tensor, Tensor]:
+        positions = body.positions(pose)
+        outside, push = maps.energy_and_force(positions)
+        inside, pull = vina.within_and_force(positions)
+        forces = body.forces(positions, push + pull)
+        return outside + inside, -torch.cat([forces["translation"], forces["rotation"], forces["torsion"]], -1)
+
+    return energy
+
+
+def scattered(box: Box, torsions: int, noise: Noise) -> dict[str, Tensor]:
+    """Poses anywhere in a box, one for each seed: middles 3 Å from its sides or more, any rotation, any torsions."""
+    half = torch.as_tensor(box.size / 2 - EDGE, dtype=torch.float32).clamp_min(0.5)
+    centre = torch.as_tensor(box.centre, dtype=torch.float32)
+    return {
+        "translation": centre + (2 * noise["place"].uniform(3) - 1) * half,
+        "rotation": SO3().prior((3, 3), 1.0, noise["turn"]),
+        "torsion": math.pi * (2 * noise["twist"].uniform(torsions) - 1),
+    }
+
+
+def basin_hopping(
+    energy: Energy, start: Pose, noise: Noise, rounds: int = 30, steps: int = 10, temperature: float = TEMPERATURE
+) -> tuple[dict[str, Tensor], Tensor]:
+    """The best pose that each chain finds, and its energy [B] (Wales and Doye 1997).
+
+    A hop moves one thing, the place, the rotation or one torsion, and minimises; it is kept with probability
+    exp(-dE / temperature). A chain depends on its own seed alone.
+
+    Args:
+        energy: of poses, with gradients.
+        start: one pose for each seed of the noise.
+        rounds: hops.
+        steps: of minimisation a hop; twice as many at the start.
+    """
+    here, value = minimise(energy, start, 2 * steps)
+    best, lowest = here, value
+    torsions = start["torsion"].shape[1]
+    for k in range(rounds):
+        there, new = minimise(energy, moved(here, _hop(noise, torsions, k)), steps)
+        kept = noise["accept"].uniform(step=k) < ((value - new) / temperature).exp()
+        here, value = _where(kept, there, here), new.where(kept, value)
+        better = value < lowest
+        best, lowest = _where(better, here, best), value.where(better, lowest)
+        if k % RETURN == RETURN - 1:
+            here, value = best, lowest
+    return best, lowest
+
+
+def distinct(positions: Tensor, energies: Tensor, count: int, apart: float = 1.0) -> list[int]:
+    """Poses from the lowest energy up, each at least `apart` Å (RMSD) from those before it: at most `count` indices.
+
+    Args:
+        positions: [B, n, 3].
+        energies: [B].
+    """
+    kept: list[int] = []
+    for i in energies.argsort(stable=True).tolist():
+        gaps = (positions[kept] - positions[i]).square().sum(-1).mean(-1).sqrt()
+        if not (gaps < apart).any():
+            kept.append(i)
+        if len(kept) == count:
+            break
+    return kept
+
+
+def _hop(noise: Noise, torsions: int, k: int) -> Tensor:
+    """A tangent step [B, 6 + m] in one of 2 + m ways."""
+    way = (noise["way"].uniform(step=k) * (2 + torsions)).long()[:, None]
+    shift = noise["shift"].normal(3, step=k) * SHIFT * (way == 0)
+    turn = noise["rotate"].normal(3, step=k) * TURN * (way == 1)
+    angle = math.pi * (2 * noise["angle"].uniform(1, step=k) - 1)
+    return torch.cat([shift, turn, angle * (way == 2 + torch.arange(torsions))], -1)
+
+
+def _where(chosen: Tensor, this: Pose, that: Pose) -> dict[str, Tensor]:
+    return {k: this[k].where(chosen.view(-1, *(1,) * (this[k].ndim - 1)), that[k]) for k in this}
