@@ -59,7 +59,7 @@ def test_the_addons_keep_the_contract_and_work_in_a_domain(site: Strangers) -> N
     words = ["run", "plugin=waves_domain", *theirs, "process.predict=v", *OURS]
     done = site.diffx(*words, "train.steps=400", "train.val_every=400", "out=trained")
     assert done.returncode == 0, done.stderr
-    asked = ["task=sample", "from=trained", "level=0.8", "n=32", "sample.batch=32", "sample.sampler=kutta3"]
+    asked = ["task=evaluate", "from=trained", OURS[-1], "sample.batch=32", "sample.sampler=kutta3"]
     done = site.diffx("run", "plugin=waves_domain", "extensions=addons", *asked, "sample.grid=log_snr", "out=drawn")
     assert done.returncode == 0, done.stderr
     error = json.loads((site.folder / "drawn/metrics.json").read_text())["level_error"]
@@ -116,7 +116,7 @@ def test_training_curves_in_tensorboard(site: Strangers, logged: Logged) -> None
         found = {event.step: event.value for event in events.Scalars(name)}
         assert len(found) == len(events.Scalars(name)) and found == pytest.approx(curve, rel=1e-6)
 
-    words = ["run", "plugin=waves_domain", "task=sample", f"from={logged.folder}", "level=0.5"]
+    words = ["run", "plugin=waves_domain", "task=evaluate", f"from={logged.folder}", OURS[-1], "sample.batch=32"]
     done = site.diffx(*words, "extensions=tensorboard", "out=figures")
     assert done.returncode == 0, done.stderr
     events = EventAccumulator(str(site.folder / "figures/tensorboard"))

@@ -19,7 +19,7 @@ from diffx.errors import DataError, DiffxError
 from diffx.metrics import audit, frechet_distance
 from diffx.noise import Noise
 from diffx_mri.bids import Scan
-from diffx_mri.synth import face
+from diffx_mri.synth import model
 from diffx_mri.synth.data import shipped_codec
 from diffx_mri.synth.evaluate import drawing, figures, report, scans, segment, similarity, tissues
 from diffx_mri.synth.evaluate.ages import anatomy, fit_ages
@@ -428,7 +428,7 @@ class Generator:
             on_prediction(0, torch.zeros(1, *self.codec.shape))
         for person in people:
             data = made_up(self.codec.mean_brain().numpy(), person.age, person.sex, person.seed % 3 - 1)
-            yield face.Brain(person, data, self.codec.affine, 0.5)
+            yield model.Brain(person, data, self.codec.affine, 0.5)
 
 
 class Volumes:
