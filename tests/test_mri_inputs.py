@@ -132,7 +132,7 @@ def test_checking_imports_nothing_heavy_and_takes_no_time(place, name):
 
 
 def test_the_commands_start_without_monai():
-    modules = "synth.tasks", "synth.restored", "synth.evaluate.task", "translate.tasks", "register"
+    modules = "synth.tasks.sample", "synth.inverse", "synth.tasks.evaluate", "translate.tasks.translate", "register"
     code = f"import sys, {', '.join(f'diffx_mri.{m}' for m in modules)}; print('monai' in sys.modules)"
     made = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert made.stdout == "False\n", made.stderr
