@@ -201,4 +201,8 @@ class Trainer:
             export(self.weights, averaged, {**self.meta, "step": self.state.step}, self.extra)
         self.model.load_state_dict(dict(averaged))
         self.accelerator.wait_for_everyone()
+        if self.world > 1:
+            # what still holds the process group keeps its threads until the interpreter exits, which then may abort
+            del self.wrapped, self.objective
+            self.accelerator.free_memory()
         self.accelerator.end_training()
