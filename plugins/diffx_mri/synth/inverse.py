@@ -96,7 +96,7 @@ def thin_scan(
     synth: BrainModel, scan: Source, voxel: float, n: int, seed: int, age: float | None, sex: str | None,
     brain: Source | None, say: Say = warn, **options: Any,
 ) -> Reconstruction:  # fmt: skip
-    """`BrainModel.superres`: `superres.superres` of files or images."""
+    """`BrainSynth.superres`: `superres.superres` of files or images."""
     seeds = _seeds(n, seed)
     stored = Stored.read(scan)
     volume = stored.volume
