@@ -29,6 +29,7 @@ from diffx.sampling import sample
 from diffx.schedule import EDM
 from diffx.train import PowerEMA
 from diffx.train.ema import gamma_of
+from diffx.train.muon import Muon, orthogonalised
 from diffx.train.order import Batches, item, permutation
 from diffx.train.signals import StopAtBoundary
 from diffx.train.trainer import learning_rate
@@ -294,6 +295,46 @@ def test_learning_rate() -> None:
     rates = [learning_rate(k, config) for k in range(100, 1001)]
     assert all(a > b for a, b in itertools.pairwise(rates))
     assert learning_rate(0, TrainConfig(steps=1, warmup=0, lr=1.0)) == 1
+
+
+def test_a_rate_that_knows_no_end() -> None:
+    """Constant, then 1 / sqrt(step): the same rate at a step however many are planned."""
+    short, long = (TrainConfig(steps=n, warmup=10, lr=2.0, decay="inverse_sqrt", constant=400) for n in (500, 10_000))
+    assert [learning_rate(k, long) for k in (0, 9, 399, 400, 1600, 6400)] == pytest.approx([0.2, 2, 2, 2, 1, 0.5])
+    assert all(learning_rate(k, short) == learning_rate(k, long) for k in range(500))
+
+
+def test_muon_makes_the_momentum_orthogonal() -> None:
+    """Of a gradient U S V' the first step is along U V', of root mean square 0.4 lr, whatever its singular values."""
+    noise = Noise([3])
+    u, v = (torch.linalg.qr(noise[name].normal(n, 20)[0])[0] for name, n in (("u", 24), ("v", 54)))
+    gradient = u @ torch.diag(torch.linspace(1, 8, 20)) @ v.T
+    weight, gain = torch.nn.Parameter(torch.ones(24, 6, 3, 3)), torch.nn.Parameter(torch.ones(24))
+    weight.grad, gain.grad = gradient.view(24, 6, 3, 3).clone(), torch.linspace(-1, 2, 24)
+    Muon([weight, gain], lr=0.01, weight_decay=0.5).step()
+    moved = (torch.full_like(weight, 1 - 0.01 * 0.5) - weight).detach().flatten(1)
+    along = (moved * (u @ v.T)).sum() / (moved.norm() * (u @ v.T).norm())
+    assert along > 0.96  # that of the gradient itself is 0.90
+    assert float(moved.square().mean().sqrt()) == pytest.approx(0.004 * (20 / 24) ** 0.5, rel=0.15)
+    # a vector has no orthogonal form: AdamW's first step is lr times the sign
+    torch.testing.assert_close(gain.detach(), 1 - 0.005 - 0.01 * gain.grad.sign(), rtol=1e-4, atol=1e-6)
+
+
+def test_orthogonalised_singular_values_are_near_one() -> None:
+    matrix = Noise([5]).normal(40, 30)[0] @ torch.diag(torch.logspace(0, -1.5, 30))
+    values = torch.linalg.svdvals(orthogonalised(matrix))
+    assert values.min() > 0.6 and values.max() < 1.3
+    assert torch.equal(orthogonalised(matrix.T), orthogonalised(matrix).T)
+
+
+def test_muon_resumes_to_the_bit(tmp_path) -> None:
+    options = {"steps": 6, "optimizer": "muon", "decay": "inverse_sqrt", "weight_decay": 0.1}
+    toy.train(tmp_path / "whole", **options)
+    toy.train(tmp_path / "parts", **{**options, "steps": 3})
+    toy.train(tmp_path / "parts", resume=True, **options)
+    assert same(tensors(tmp_path / "whole"), tensors(tmp_path / "parts"))
+    toy.train(tmp_path / "adamw", **{**options, "optimizer": "adamw"})
+    assert not same(tensors(tmp_path / "whole", "weights"), tensors(tmp_path / "adamw", "weights"))
 
 
 def test_clipping_and_weight_decay_do_what_adamw_says(tmp_path) -> None:

@@ -66,10 +66,18 @@ class TrainConfig:
     steps: int = option(10_000, help="optimiser steps", min=1, common=True)
     batch: int = option(4, help="samples in one forward pass", min=1)
     accumulate: int = option(1, help="forward passes in one optimiser step", min=1)
+    optimizer: str = option(
+        "adamw", help="adamw, or muon: orthogonal updates of matrices and convolutions", choices=("adamw", "muon")
+    )
     lr: float = option(3e-4, help="peak learning rate", min=0)
     warmup: int = option(200, help="steps over which the learning rate rises", min=0)
+    decay: str = option(
+        "cosine", help="how the learning rate falls: cosine to the last step, or 1 / sqrt(step), which knows no end",
+        choices=("cosine", "inverse_sqrt"),
+    )  # fmt: skip
+    constant: int = option(500, help="inverse_sqrt: step up to which the learning rate stays at its peak", min=1)
     clip: float = option(1.0, help="largest gradient norm; 0 is no clipping", min=0)
-    weight_decay: float = option(0.0, help="decoupled weight decay of AdamW", min=0)
+    weight_decay: float = option(0.0, help="decoupled weight decay", min=0)
     ema_std: float = option(
         0.05, help="relative width of the power-function average of the weights", min=0.005, max=0.27
     )

@@ -23,6 +23,7 @@ from diffx.pipeline.weights import export, for_sampling, half
 from diffx.process import Process
 from diffx.state import each
 from diffx.train.ema import PowerEMA
+from diffx.train.muon import Muon
 from diffx.train.objective import Dataset, Objective, collate, stratified, validate
 from diffx.train.order import Batches
 from diffx.train.posthoc import SNAPSHOTS, WIDTHS
@@ -32,8 +33,14 @@ from diffx.train.watch import Watch
 
 
 def learning_rate(step: int, config: TrainConfig) -> float:
-    """Rate of step number ``step`` (counted from 0): linear warm-up, then a half cosine to 1 % at ``config.steps``."""
+    """Rate of step number ``step`` (counted from 0): linear warm-up, then a half cosine to 1 % at ``config.steps``.
+
+    With ``config.decay`` "inverse_sqrt" it stays at its peak up to step ``config.constant`` and falls with
+    1 / sqrt(step) from there, so that training may go on from any step.
+    """
     ramp = min(1.0, (step + 1) / max(config.warmup, 1))
+    if config.decay == "inverse_sqrt":
+        return config.lr * ramp * math.sqrt(config.constant / max(step, config.constant))
     done = min(1.0, max(0.0, (step - config.warmup) / max(config.steps - config.warmup, 1)))
     return config.lr * ramp * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
 
@@ -79,12 +86,18 @@ class Trainer:
         return State(
             self.model,
             PowerEMA(self.trainable, config.ema_std),
-            torch.optim.AdamW(groups, lr=config.lr, weight_decay=config.weight_decay, fused=True),
+            self._optimiser(groups),
             torch.amp.GradScaler(self.place.type, enabled=self.model.denoiser.autocast is torch.float16),
             tuple(PowerEMA(self.trainable, std) for std in WIDTHS) if config.ema_snapshots else (),
             uncertainty,
             self.extra,
         )
+
+    def _optimiser(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+        config = self.config
+        if config.optimizer == "muon":
+            return Muon(groups, lr=config.lr, weight_decay=config.weight_decay)
+        return torch.optim.AdamW(groups, lr=config.lr, weight_decay=config.weight_decay, fused=True)
 
     def batches(self) -> Iterator[Any]:
         """This process's micro-batches from the state's step on, without end."""
