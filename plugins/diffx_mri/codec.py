@@ -9,6 +9,7 @@ that (`modes`), is known in closed form.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,11 @@ class BrainCodec(torch.nn.Module):
     def affine(self) -> np.ndarray:
         """Index-to-world affine (RAS+, mm) of every decoded volume."""
         return self.geometry.affine(self.geometry.canvas)
+
+    @property
+    def pose_digest(self) -> str:
+        """sha256 of the mean brain, whose pose all brains are put in."""
+        return hashlib.sha256(self.template.cpu().numpy().tobytes()).hexdigest()
 
     def with_head(self, head: torch.Tensor, brain: torch.Tensor) -> BrainCodec:
         """This codec with a mean whole head and its brain probability, [*canvas] each, for `mask.extract_brain`.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import TypeAlias
 
 import torch
@@ -80,8 +81,9 @@ class Conditioning(nn.Module):
         """A batch -> what the network is told."""
         if not len(self):
             return Condition()
-        device = next(self.parameters()).device
-        parts = [conditioner(values[name].to(device)) for name, conditioner in self._items()]
+        own = next(chain(self.parameters(), self.buffers()), None)  # conditioners may have nothing to learn
+        there = values if own is None else {name: value.to(own.device) for name, value in values.items()}
+        parts = [conditioner(there[name]) for name, conditioner in self._items()]
 
         def of(name: str) -> list[Tensor]:
             return [part for one in parts if (part := getattr(one, name)) is not None]

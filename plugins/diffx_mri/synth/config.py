@@ -13,6 +13,7 @@ SPACE_SAID = (
     "Rigidly aligned to the mean of the training brains; the origin is near the anterior commissure and the axes are "
     "RAS+, so it lies roughly where MNI152 does, but head size is the person's own."
 )
+STAGE_NAMES = ("16to8", "8to4", "4to2")  # of the cascade; from voxels of so many mm to half of that
 AGES = (18, 90)  # years that the network can be told
 WIDEST = 3.0  # standard deviations of log ventricle volume from what is usual
 
@@ -29,6 +30,7 @@ class BrainData(DataConfig):
     mask: str | None = option(None, help="inpaint: what to fill in data.file, a mask in its space", common=True)
     brain: str | None = option(None, help="inpaint, superres: brain mask of data.file; by default made with the atlas")
     voxel: float = option(2.0, help="superres: longest edge of a voxel that is not divided", unit="mm", min=0.3, max=8)
+    crop: int = option(32, help="train, with stage: voxels along the edge of a training crop", min=8, max=96)
     split: float = option(0.1, help="share held out where participants.tsv has no split column", min=0, max=0.5)
 
 
@@ -60,6 +62,10 @@ class BrainSampling(SampleConfig):
     autoguidance: float = option(1.5, help="weight of guidance away from weaker weights, for folds; 1 is off", min=0)
     weak: str | None = option(None, help="those weaker weights; by default what comes with the weights, if any does")
     batch: int = option(2, help="brains drawn together; changes the speed, not the brains", min=1)
+    stages: list[str] | None = option(
+        None, help="weights of the stages that draw voxels, coarsest first; [] is none; by default what the weights name"
+    )
+    stage_steps: int = option(8, help="steps of each of these stages", min=1)
 
 
 @dataclass
@@ -114,6 +120,10 @@ class SynthConfig(RunConfig):
         None, help="size of the ventricles for the age and the sex, 0 is usual; not given: any",
         unit="standard deviations", min=-WIDEST, max=WIDEST, common=True,
     )  # fmt: skip
+    stage: str | None = option(
+        None, help="train: a stage of the cascade instead of the prior; its preset says how", choices=STAGE_NAMES
+    )
+    pose: str = option(WEIGHTS, help="train, with stage: weights in whose pose the scans are put")
     source: str | None = option(None, help="translate: the contrast at hand, FLAIR, T1w, T1ce, T2w, ...")
     target: str | None = option(None, help="translate: the contrast to make of it; more: plugin=mri_translate")
     data: BrainData = field(default_factory=BrainData)

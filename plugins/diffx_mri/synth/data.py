@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
-from diffx.data import assign, cache_key
+from diffx.data import assign, cache_key, is_held_out
 from diffx.errors import UsageError
 from diffx.io.cache import cache_path
 from diffx.plugins.weights import resolve_weights
@@ -20,6 +21,8 @@ from ..geometry import Geometry
 from ..normative import FEWEST
 from ..pack import FORMAT, Packed, pack, read_latents
 from ..ventricles import scores
+from .cascade.crops import Crops
+from .cascade.stages import STAGES
 from .config import AGES, SynthConfig
 from .volumetry import measure_ventricles, ventricle_meter, with_response
 
@@ -133,6 +136,29 @@ def _with_people(
             codec, told = with_response(codec, read), "age, sex and ventricles"
         log(f"{told} explain {shape:.1%} of shape and {rest:.1%} of appearance, by regression")
     return codec
+
+
+def stage_crops(cfg: SynthConfig, **tell: Any) -> tuple[dict[str, Crops], dict[str, Any]]:
+    """Crops of the scans of ``data.root`` for the stage ``stage``, by split, and the facts its weights need.
+
+    `tell`: what is told of the work, as `read_posed` has it. Raises DataError, UsageError.
+    """
+    from .evaluate.scans import STEP
+    from .evaluate.sets import posed_scans
+
+    codec = BrainCodec.of_weights(resolve_weights(cfg.pose, "mri_synth"))
+    posed = posed_scans(cfg, codec, **tell)
+    images = torch.from_numpy(posed.images)
+    rows = [{"age": scan.age, "sex": scan.sex} for scan in posed.scans]
+    held = [is_held_out(scan.split) for scan in posed.scans]
+    made: dict[str, Crops] = {}
+    scale = None
+    for split, wanted in (("train", False), ("val", True)):
+        chosen = [i for i, out in enumerate(held) if out == wanted]
+        some = ([images[i] for i in chosen], [rows[i] for i in chosen])
+        made[split] = Crops(*some, STAGES[cfg.stage or ""], cfg.data.crop, cfg.seed, scale, STEP, augment=not wanted)
+        scale = made[split].scale
+    return made, {"scale": scale, "template": codec.pose_digest}
 
 
 def shipped_codec() -> BrainCodec | None:

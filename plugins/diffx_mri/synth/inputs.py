@@ -77,4 +77,7 @@ def _weights(cfg: SynthConfig) -> list[str]:
         named = [cfg.from_ or WEIGHTS]
     if cfg.task in ("sample", "evaluate"):
         named.append(cfg.sample.weak if cfg.sample.autoguidance != 1 else None)
+        named += cfg.sample.stages or []
+    if cfg.task == "train" and cfg.stage:
+        named.append(cfg.pose)
     return [name for name in named if name]

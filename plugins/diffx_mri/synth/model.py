@@ -22,6 +22,7 @@ from ..codec import BrainCodec
 from ..modes import with_modes
 from ..normative import somebody
 from ..ventricles import millilitres, to_tell
+from .cascade.draw import Refiner, in_order, refined
 from .config import PLUGIN, WEIGHTS, WIDEST, BrainSampling
 from .guidance import guided_appearance, weak_pipeline
 
@@ -87,6 +88,7 @@ class BrainModel:
         self.pipeline, self.codec = pipeline, codec
         self.meta = dict(pipeline.meta if meta is None else meta)
         self._weaker: dict[str, Pipeline] = {}
+        self._refiners: dict[str, Refiner] = {}
 
     @classmethod
     def load(cls, source: str | Path | None = None, device: str = "auto", extensions: Sequence[str] = ()) -> Self:
@@ -142,6 +144,19 @@ class BrainModel:
             self._weaker[source] = weak_pipeline(source, self.codec, str(self.pipeline.device))
         return self._weaker[source]
 
+    def stages(self, options: BrainSampling) -> list[Refiner]:
+        """The stages that draw voxels, coarsest first: those of the options, or those that the weights name.
+
+        Raises:
+            UsageError: one that does not fit these weights, or the one before it.
+            DataError: one that is missing or damaged.
+        """
+        sources = self.meta.get("stages", []) if options.stages is None else options.stages
+        for source in sources:
+            if source not in self._refiners:
+                self._refiners[source] = Refiner.load(source, self.codec.pose_digest, str(self.pipeline.device))
+        return in_order([self._refiners[source] for source in sources])
+
     def expected(self, people: Sequence[Person]) -> Tensor:
         """Mean latents [N, 3+K, *grid] of people, those whose decoded ventricles have the sizes asked for."""
         ages, sexes = [p.age for p in people], [p.sex for p in people]
@@ -177,7 +192,7 @@ class BrainModel:
         people = [self.somebody(person) for person in people]
         records = [{"age": person.age, "sex": person.sex} for person in people]
         pipeline.check(records)
-        weak, modes = self.weak(options), self.codec.modes
+        weak, modes, stages = self.weak(options), self.codec.modes, self.stages(options)
 
         def expected(batch: Batch) -> Tensor:
             return self.expected(people[batch.first : batch.first + len(batch)])
@@ -197,8 +212,12 @@ class BrainModel:
         began = time.perf_counter()
         seeds = [person.seed for person in people]
         for batch, z in pipeline.batches(records, seeds, options, guide, shape=self.codec.shape, callback=tell):
-            decoded = self.codec.decode(z + expected(batch)).float().cpu().numpy()
+            decoded = self.codec.decode(z + expected(batch)).float().cpu()
             seconds = (time.perf_counter() - began) / len(batch)
-            for number, data in enumerate(decoded, batch.first):
-                yield Brain(people[number], one_piece(data), self.codec.affine, seconds)
+            for number, volume in enumerate(decoded, batch.first):
+                began, person = time.perf_counter(), people[number]
+                if stages:
+                    volume = refined(stages, volume, person.age, person.sex, person.seed, options.stage_steps)
+                data = one_piece(volume.numpy())
+                yield Brain(person, data, self.codec.affine, seconds + time.perf_counter() - began)
             began = time.perf_counter()

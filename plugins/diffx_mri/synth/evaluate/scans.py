@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -80,8 +79,7 @@ def read_posed(
     for problem in problems:
         log(problem)
     maps, table = region_maps(root, scans)
-    pose = hashlib.sha256(codec.template.cpu().numpy().tobytes()).hexdigest()
-    files = {_name(s): cache / f"{_name(s)}-{_key(s, maps.get((s.subject, s.session)), pose)}.npz" for s in scans}
+    files = {_name(s): cache / f"{_name(s)}-{_key(s, maps.get((s.subject, s.session)), codec.pose_digest)}.npz" for s in scans}
     todo = [scan for scan in scans if _read(files[_name(scan)]) is None]
     chunks = [todo[first : first + _CHUNK] for first in range(0, len(todo), _CHUNK)]
     for chunk in progress(chunks, "posing scans", unit="chunk") if chunks else ():

@@ -47,11 +47,15 @@ def read_scans(run: Any, codec: BrainCodec) -> Posed:
     Ages outside 18 to 90 are taken as unknown. Where participants.tsv has no split, the subjects that task=train with
     this seed holds out are held out here. Raises UsageError, DataError.
     """
-    cfg = run.cfg
+    return posed_scans(run.cfg, codec, fail=run.fail, progress=run.progress, log=run.log, flag=run.flag)
+
+
+def posed_scans(cfg: Any, codec: BrainCodec, **tell: Any) -> Posed:
+    """`read_scans` without a run; `tell`: what is told of the work, as `read_posed` has it."""
     if codec.whole_head:
-        raise UsageError("these weights draw whole heads; the measures are for skull-stripped brains")
+        raise UsageError("these weights draw whole heads; scans are put beside skull-stripped brains alone")
     cache = cache_path(cfg.data.cache, "posed", plugin="mri_synth")
-    posed = read_posed(cfg.data.root, codec, cache, run.fail, run.progress, run.log, run.flag)
+    posed = read_posed(cfg.data.root, codec, cache, **tell)
     return replace(posed, scans=_assigned(posed.scans, cfg))
 
 

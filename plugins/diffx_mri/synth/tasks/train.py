@@ -1,16 +1,24 @@
-"""task=train: a codec and a prior of the scans of a BIDS folder."""
+"""task=train: a codec and a prior of the scans of a BIDS folder, or a stage of the cascade."""
 
 from __future__ import annotations
 
 from diffx import tasks as core
 from diffx.run import Run
 
-from ..data import Latents, prepare
+from ..data import Latents, prepare, stage_crops
 
 
 def train(run: Run) -> None:
-    """Encode the scans of ``data.root`` and train on them; with ``from=`` go on from other weights with their codec."""
+    """Encode the scans of ``data.root`` and train on them; with ``from=`` go on from other weights with their codec.
+
+    With ``stage=`` a stage of the cascade is trained instead, on crops of the scans in the pose of ``pose=``.
+    """
     cfg = run.cfg
+    if cfg.stage:
+        splits, facts = stage_crops(cfg, fail=run.fail, progress=run.progress, log=run.log, flag=run.flag)
+        run.report.facts({"training scans": len(splits["train"].brains)})
+        core.train(run, None, facts, splits)
+        return
     codec, packed = prepare(cfg, run.log, run.fail, run.flag)
     rows = [packed.rows[i] for i in packed.select("train")]
     ages = [row["age"] for row in rows if row["age"] is not None]

@@ -1,0 +1,130 @@
+"""Drawing with the cascade: a coarse volume becomes a fine one, stage by stage."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from diffx.condition import Condition
+from diffx.config import SampleConfig
+from diffx.errors import UsageError
+from diffx.noise import derive
+from diffx.pipeline import Batch, Pipeline
+from diffx.predict import Predict
+from diffx.tiling.windows import windowed
+
+from .place import coordinates, enlarged, extent
+from .stages import SOURCE, STAGES, Stage
+
+Box = tuple[slice, slice, slice]
+
+_WINDOW, _OVERLAP = 48, 8  # voxels; networks were trained on crops of that size at most
+_SEEN = 0.02  # intensity from which a coarse voxel is drawn on
+
+
+@dataclass(frozen=True)
+class Refiner:
+    """One trained stage.
+
+    Args:
+        pipeline: draws residuals over `scale`.
+        stage: which one it is.
+        scale: standard deviation of the residuals it learned from.
+    """
+
+    pipeline: Pipeline
+    stage: Stage
+    scale: float
+
+    @classmethod
+    def load(cls, source: str | Path, template: str, device: str = "auto") -> Self:
+        """Weights of a stage, by id, file or run folder.
+
+        Args:
+            source: which.
+            template: digest of the mean brain in whose pose the coarse volumes are (`BrainCodec.digest`).
+            device: where it is to run.
+
+        Raises:
+            UsageError: weights of something else, or of brains in another pose.
+            DataError: missing, damaged or foreign weights.
+        """
+        pipeline = Pipeline.load(source, device, plugin="mri_synth")
+        name = pipeline.config.stage
+        if name is None:
+            raise UsageError(f"sample.stages: {source} is no stage of a cascade")
+        if pipeline.meta["template"] != template:
+            raise UsageError(f"sample.stages: {source} was trained on brains in another pose than that of the prior")
+        return cls(pipeline, STAGES[name], pipeline.meta["scale"])
+
+    def draw(self, coarse: Tensor, age: float | None, sex: str | None, seed: int, options: SampleConfig) -> Tensor:
+        """A volume [2X, 2Y, 2Z] of which a coarse one [X, Y, Z] shows what it can.
+
+        Everything random is that of a place on the canvas, so that brains of one seed that differ a little are alike.
+        """
+        shape, spacing = tuple(2 * n for n in coarse.shape), self.stage.spacing
+        place = coordinates((0, 0, 0), shape, spacing, extent(coarse, 2 * spacing))
+        asked = {"coarse": F.pad(coarse[None], (1,) * 6), "place": place, "age": age, "sex": sex}
+        box = around(coarse > _SEEN)
+
+        def guide(predict: Predict, batch: Batch) -> Predict:
+            windows = [covering(side.stop - side.start) for side in box]
+            return within(windowed(predict, windows, _OVERLAP), box)
+
+        seeds = [derive(seed, "stage", spacing)]
+        _, residual = next(self.pipeline.batches(asked, seeds, options, guide, shape=(1, *shape)))
+        return (enlarged(coarse[None, None])[0, 0] + self.scale * residual[0, 0].cpu()).clamp_min(0)
+
+
+def in_order(stages: list[Refiner]) -> list[Refiner]:
+    """The stages, if each begins where the one before it ends and the last draws 2 mm. UsageError otherwise."""
+    edges = [one.stage.spacing for one in stages]
+    if edges and (edges[-1] != SOURCE or any(a != 2 * b for a, b in itertools.pairwise(edges))):
+        drawn = ", ".join(f"{edge:g}" for edge in edges)
+        raise UsageError(f"sample.stages: they draw voxels of {drawn} mm; each halves those before, down to {SOURCE:g} mm")
+    return stages
+
+
+def refined(stages: Sequence[Refiner], volume: Tensor, age: float | None, sex: str | None, seed: int, steps: int) -> Tensor:
+    """A volume [X, Y, Z] at 2 mm, seen at the coarse voxels of the first stage and drawn anew from there."""
+    options = SampleConfig("dpmpp_2m", steps, grid="karras")
+    volume = F.avg_pool3d(volume[None, None], 2 * stages[0].stage.pool)[0, 0]
+    for one in stages:
+        volume = one.draw(volume, age, sex, seed, options)
+    return volume
+
+
+def around(coarse: Tensor) -> Box:
+    """The box of fine voxels [2X, 2Y, 2Z] about what is True in [X, Y, Z], with a margin of one coarse voxel."""
+    found = coarse.nonzero()
+    low = (found.amin(0) - 1).clamp_min(0).tolist()
+    high = torch.minimum(found.amax(0) + 2, torch.tensor(coarse.shape)).tolist()
+    return tuple(slice(2 * a, 2 * b) for a, b in zip(low, high, strict=True))  # type: ignore[return-value]
+
+
+def covering(size: int) -> int:
+    """The smallest windows, all alike, of which the fewest that networks know cover `size` voxels; multiples of 4."""
+    count = max(math.ceil((size - _OVERLAP) / (_WINDOW - _OVERLAP)), 1)
+    return 4 * math.ceil((size + (count - 1) * _OVERLAP) / count / 4)
+
+
+def within(predict: Predict, box: Box) -> Predict:
+    """A prediction that is made in a box alone, and 0 outside."""
+
+    def boxed(x: Tensor, t: float | np.ndarray, condition: Condition | None = None) -> Tensor:
+        assert condition is not None and condition.spatial is not None
+        inner = (..., *box)
+        out = torch.zeros_like(x)
+        out[inner] = predict(x[inner], t, replace(condition, spatial=condition.spatial[inner]))
+        return out
+
+    return boxed
