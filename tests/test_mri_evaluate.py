@@ -21,13 +21,14 @@ from diffx.noise import Noise
 from diffx_mri.bids import Scan
 from diffx_mri.synth import model
 from diffx_mri.synth.data import shipped_codec
-from diffx_mri.synth.evaluate import drawing, figures, report, scans, segment, similarity, tissues
+from diffx_mri.synth.evaluate import drawing, figures, report, scans, similarity
 from diffx_mri.synth.evaluate.ages import anatomy, fit_ages
 from diffx_mri.synth.evaluate.encoder import BANDS, Encoder, Lessons, seen, vary
 from diffx_mri.synth.evaluate.figures import Brains
 from diffx_mri.synth.evaluate.fitting import fit
 from diffx_mri.synth.evaluate.measures import Measures, Readings
 from diffx_mri.synth.evaluate.sets import parts, people
+from diffx_mri.synth.segmentation import kept, segment, tissues
 from diffx_mri.synth.tasks import evaluate as task
 
 AFFINE = np.diag([2.0, 2.0, 2.0, 1.0])
@@ -73,7 +74,7 @@ def test_a_crop_keeps_axes_scale_and_the_place_of_its_labels():
         for axis in range(3):
             ramp = grids[axis].astype(np.uint8)
             image, labels = segment._crop(ramp, (ramp > 60).astype(np.uint8), noise, number)
-            values = image.double() / scans.STEP
+            values = image.double() / kept.STEP
             inside = slice(8, -8)
             step = values.diff(dim=axis)[inside, inside, inside].median()  # beyond the canvas is 0
             assert 0.87 < abs(step) < 1.11
@@ -166,7 +167,7 @@ def test_features_are_uncorrelated_and_of_unit_spread_over_varied_brains():
     images = (255 * torch.rand(8, 32, 32, 32, generator=torch.Generator().manual_seed(0))).byte().numpy()
     net = Encoder(images.shape[1:])
     net.settle(images)
-    x = torch.from_numpy(images)[:, None].float() * scans.STEP
+    x = torch.from_numpy(images)[:, None].float() * kept.STEP
     assert torch.allclose(net.departure(x.flip(2)), net.departure(x).flip(2), atol=1e-3)  # of mirror images
     assert net.departure(x).square().mean() == pytest.approx(1, abs=0.1)
     lessons = Lessons.of(net, images, seed=0)
@@ -184,7 +185,7 @@ def test_the_shipped_encoder_hears_a_blur():
     assert codec is not None
     people = [(age, sex) for age in (25.0, 40.0, 55.0, 70.0) for sex in "FM"]
     latents = [codec.expected([a], [s]) + 0.7 * Noise([i]).normal(*codec.shape) for i, (a, s) in enumerate(people)]
-    images = scans.to_bytes(torch.cat([codec.decode(z) for z in latents]).numpy())
+    images = kept.to_bytes(torch.cat([codec.decode(z) for z in latents]).numpy())
     x, inside = torch.from_numpy(images).float(), torch.from_numpy(images > 0).float()
     smooth = segment.blur(segment.blur(x)) / segment.blur(segment.blur(inside)).clamp_min(0.01)
     sharp, blurred = (measures.features(i) for i in (images, (smooth * inside).round().byte().numpy()))
@@ -388,7 +389,7 @@ def test_scans_come_to_the_pose_of_the_codec_with_their_labels_and_are_kept(bids
     posed = scans.read_posed(bids, codec, tmp_path, failed.__setitem__)
     assert list(failed) == ["sub-03"] and "not readable" in failed["sub-03"]
     assert [s.subject for s in posed.scans] == ["sub-01", "sub-02"] and posed.labelled.all()
-    brain = scans.to_bytes(codec.mean_brain().numpy())
+    brain = kept.to_bytes(codec.mean_brain().numpy())
     inside = brain > 0
     assert np.corrcoef(posed.images[0][inside], brain[inside])[0, 1] > 0.98  # back where it was
     for image, labels in zip(posed.images, posed.tissues, strict=True):
@@ -460,7 +461,7 @@ def test_evaluate_writes_every_figure_and_the_pictures(tmp_path, monkeypatch):
     ages = [25.0 + 4 * i for i in range(14)]
     brain = codec.mean_brain().numpy()
     real = [made_up(brain, a, s, i % 5 - 2) for i, (a, s) in enumerate(zip(ages, sexes, strict=True))]
-    images = scans.to_bytes(np.stack([np.roll(one, i % 3, 2) for i, one in enumerate(real)]))
+    images = kept.to_bytes(np.stack([np.roll(one, i % 3, 2) for i, one in enumerate(real)]))
     every = [Scan(f"sub-{i:02d}", None, Path(), age=a, sex=s) for i, (a, s) in enumerate(zip(ages, sexes, strict=True))]
     every = [replace(s, split="val" if i % 4 > 1 else "train") for i, s in enumerate(every)]
     every[2] = replace(every[2], age=None)

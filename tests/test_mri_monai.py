@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from diffx_mri.register import SQUARINGS, squared
-from diffx_mri.synth.evaluate.segment import segmenter
+from diffx_mri.synth.segmentation.segment import segmenter
 
 blocks = pytest.importorskip("monai.networks.blocks")
 nets = pytest.importorskip("monai.networks.nets")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from diffx import __version__
+from diffx.io.files import write_text
 
 from .bids import Derivatives, Name
 from .volume import Volume, save
@@ -29,6 +30,22 @@ class DerivativesWriter:
         self.name = Name(suffix="T1w", extension=".nii.gz").but(space=space, desc=desc)
         self.space_description = space_description
         self.data_set = Derivatives(folder, name)
+
+    def write_tissues(self, label: str, tissues: Volume, classes: Sequence[str]) -> Path:
+        """Discrete tissues of the scan of `sub-<label>` as ``*_dseg.nii.gz``; 0 is background, 1 the first class.
+
+        What the numbers mean stands in one ``*_dseg.tsv`` for all.
+        """
+        name = self.name.but(suffix="dseg")
+        table = "".join(f"{i}\t{text}\n" for i, text in enumerate(["background", *classes]))
+        write_text(self.data_set.folder / str(name.but(extension=".tsv")), "index\tname\n" + table)
+        made = f"diffx {__version__} segmentation"
+        facts = {"Type": "Discrete", "Manual": False, "SpatialReference": self.space_description}
+
+        def put(path: Path) -> Path:
+            return save(path, tissues, made, "uint8", code=2)
+
+        return self.data_set.write(name.but(sub=label), put, facts)
 
     def write(
         self, label: str, volume: Volume, sidecar: Mapping | None = None,

@@ -23,12 +23,12 @@ def norms(ages: Ages, sexes: Sexes, volumes: Sequence[float], facts: dict[str, A
     """What is usual in a population of these `facts`, JSON-able, of volumes in ml.
 
     `usual`: intercept and slopes of log volume on the features of age and sex, by least squares; logarithms, since
-    what widens ventricles multiplies them. `spread`: the standard deviation about it.
+    what widens ventricles multiplies them. `spread`: the standard deviation about it. `largest`: of these, ml.
     """
     design = _design(ages, sexes, facts)
     usual, left = _fit(design, volumes)
     freedom = max(len(left) - design.shape[1], 1)
-    return {"usual": usual, "spread": float((left.square().sum() / freedom).sqrt())}
+    return {"usual": usual, "spread": float((left.square().sum() / freedom).sqrt()), "largest": max(volumes)}
 
 
 def scores(ages: Ages, sexes: Sexes, volumes: Sequence[float | None], facts: dict[str, Any]) -> list[float | None]:
@@ -45,6 +45,12 @@ def millilitres(ages: Ages, sexes: Sexes, scores: Sequence[float], facts: dict[s
     known = facts["ventricles"]
     usual = _line(ages, sexes, facts, known["usual"])
     return [math.exp(middle + known["spread"] * score) for middle, score in zip(usual, scores, strict=True)]
+
+
+def largest_score(age: float | None, sex: str | None, facts: dict[str, Any]) -> float:
+    """The score of the largest ventricles of the population, at this age and sex; inf where they are not known."""
+    largest = facts["ventricles"].get("largest")
+    return math.inf if largest is None else scores([age], [sex], [largest], facts)[0] or 0.0
 
 
 def response(

@@ -161,15 +161,15 @@ def save(path: str | Path, volume: Volume, description: str = "", dtype: str = "
 
     Both forms are coded `code`: 1 for the scanner's space, 2 for one that the image was aligned to.
 
-    int16 uses the full range through scl_slope (error <= half of max |value| / 32767); float32 keeps the values. A
-    sheared affine cannot be a qform; the qform is then the closest rigid one and the sform is exact.
+    int16 uses the full range through scl_slope (error <= half of max |value| / 32767); float32 and uint8 keep the
+    values. A sheared affine cannot be a qform; the qform is then the closest rigid one and the sform is exact.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     data = np.asarray(volume.data)
     top = float(np.abs(data).max()) if data.size else 0.0
     slope = top / 32767 if dtype == "int16" and top > 0 else 1.0
-    stored = np.rint(data / slope).astype(np.int16) if dtype == "int16" else data.astype(np.float32)
+    stored = np.rint(data / slope).astype(np.int16) if dtype == "int16" else data.astype(dtype)
     image = nib.Nifti1Image(stored, volume.affine)
     image.set_sform(volume.affine, code=code)
     image.set_qform(volume.affine, code=code, strip_shears=True)

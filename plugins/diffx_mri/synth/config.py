@@ -63,7 +63,8 @@ class BrainSampling(SampleConfig):
     weak: str | None = option(None, help="those weaker weights; by default what comes with the weights, if any does")
     batch: int = option(2, help="brains drawn together; changes the speed, not the brains", min=1)
     stages: list[str] | None = option(
-        None, help="weights of the stages that draw voxels, coarsest first; [] is none; by default what the weights name"
+        None,
+        help="weights of the stages that draw voxels, coarsest first; [] is none; by default what the weights name",
     )
     stage_steps: int = option(8, help="steps of each of these stages", min=1)
 

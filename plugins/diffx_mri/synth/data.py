@@ -24,6 +24,7 @@ from ..ventricles import scores
 from .cascade.crops import Crops
 from .cascade.stages import STAGES
 from .config import AGES, SynthConfig
+from .segmentation.kept import STEP
 from .volumetry import measure_ventricles, ventricle_meter, with_response
 
 # A head with skin, ears and some neck is 19 x 24 x 19 cm; it may be a little larger than the template's.
@@ -143,7 +144,6 @@ def stage_crops(cfg: SynthConfig, **tell: Any) -> tuple[dict[str, Crops], dict[s
 
     `tell`: what is told of the work, as `read_posed` has it. Raises DataError, UsageError.
     """
-    from .evaluate.scans import STEP
     from .evaluate.sets import posed_scans
 
     codec = BrainCodec.of_weights(resolve_weights(cfg.pose, "mri_synth"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,10 +22,12 @@ from diffx.predict import Predict
 from ..codec import BrainCodec
 from ..modes import with_modes
 from ..normative import somebody
-from ..ventricles import millilitres, to_tell
+from ..ventricles import largest_score, millilitres, to_tell
 from .cascade.draw import Refiner, in_order, refined
 from .config import PLUGIN, WEIGHTS, WIDEST, BrainSampling
 from .guidance import guided_appearance, weak_pipeline
+from .segmentation.segment import Segmenter
+from .volumetry import segmenter_for, ventricle_volume, with_ventricles
 
 
 @dataclass(frozen=True)
@@ -45,13 +48,15 @@ class Person:
 class Brain:
     """A drawn brain: ``data`` float32 [X, Y, Z], 1.0 near its 99th percentile; ``affine`` index to RAS+ mm; seconds.
 
-    ``person`` has the age, the sex and the size of the ventricles that were drawn where any was asked for.
+    ``person`` has the age, the sex and the size of the ventricles that were drawn where any was asked for. ``tissues``
+    uint8 [X, Y, Z] holds the classes of `segmentation.tissues.CLASSES`; None where the segmenter does not fit.
     """
 
     person: Person
     data: np.ndarray
     affine: np.ndarray
     seconds: float
+    tissues: np.ndarray | None = None
 
     @property
     def litres(self) -> float:
@@ -60,7 +65,16 @@ class Brain:
 
     def image(self) -> nib.Nifti1Image:
         """As NIfTI in memory: float32, sform and qform coded 2 (aligned), mm."""
-        image = nib.Nifti1Image(self.data, self.affine)
+        return self._nifti(self.data)
+
+    def segmentation(self) -> nib.Nifti1Image:
+        """The tissues likewise, uint8. DataError where there are none."""
+        if self.tissues is None:
+            raise DataError("the shipped segmenter does not fit these weights: there is no segmentation")
+        return self._nifti(self.tissues)
+
+    def _nifti(self, data: np.ndarray) -> nib.Nifti1Image:
+        image = nib.Nifti1Image(data, self.affine)
         image.set_sform(self.affine, code=2)
         image.set_qform(self.affine, code=2)
         image.header.set_xyzt_units("mm")
@@ -114,7 +128,8 @@ class BrainModel:
         Weights without a trend know no population: there what is open stays open.
 
         Raises:
-            UsageError: ventricles asked for that these weights know nothing of, or beyond 3 standard deviations.
+            UsageError: ventricles asked for that these weights know nothing of, beyond 3 standard deviations, or larger
+                than any they learned from.
         """
         people, noise = self.codec.people, Noise([person.seed])
         if person.ventricles is not None and not self.codec.sized:
@@ -125,9 +140,19 @@ class BrainModel:
             return person
         age, sex = somebody(people, noise["person"].uniform(2)[0].tolist())
         age, sex = age if person.age is None else person.age, person.sex or sex
+        if not self.codec.sized:
+            return replace(person, age=age, sex=sex)
+        largest = largest_score(age, sex, people)
+        if person.ventricles is not None and person.ventricles > largest:
+            volume = millilitres([age], [sex], [person.ventricles], people)[0]
+            raise UsageError(
+                f"ventricles: {person.ventricles:g} at {age:g} years, {sex} is {volume:.0f} ml, and the largest that "
+                f"these weights learned from have {people['ventricles']['largest']:.0f} ml: at most {largest:.2f}"
+            )
         size = person.ventricles
-        if size is None and self.codec.sized:
-            size = round(float(noise["ventricles"].normal(1)[0, 0].clamp(-WIDEST, WIDEST)), 3)
+        if size is None:
+            drawn = float(noise["ventricles"].normal(1)[0, 0].clamp(-WIDEST, WIDEST))
+            size = round(min(drawn, largest), 3)
         return replace(person, age=age, sex=sex, ventricles=size)
 
     def weak(self, options: BrainSampling) -> Pipeline | None:
@@ -156,6 +181,33 @@ class BrainModel:
             if source not in self._refiners:
                 self._refiners[source] = Refiner.load(source, self.codec.pose_digest, str(self.pipeline.device))
         return in_order([self._refiners[source] for source in sources])
+
+    @cached_property
+    def segmenter(self) -> Segmenter | None:
+        """What finds tissues in the brains; None where the shipped segmenter does not fit."""
+        return segmenter_for(self.codec)
+
+    def decoded(self, z: Tensor, person: Person) -> Tensor:
+        """The brain [*canvas], on the host, of a latent [3+K, *grid] less what is expected of a person described in
+        full.
+
+        Its ventricles have the volume asked for: what the trend has to be told for that is solved for.
+        """
+
+        def decode(told: float | None) -> Tensor:
+            sizes = None if told is None else [told]
+            return self.codec.decode(z[None] + self.codec.expected([person.age], [person.sex], sizes))[0].float().cpu()
+
+        wanted, segment = self.millilitres(person), self.segmenter
+        if wanted is None:
+            return decode(None)
+        people = self.codec.people
+        assert people is not None and person.ventricles is not None
+        told = to_tell([person.age], [person.sex], [person.ventricles], people)[0]
+        if segment is None:
+            return decode(told)
+        slope = people["ventricles"]["response"][-1]
+        return with_ventricles(decode, told, wanted, slope, lambda b: ventricle_volume(segment(b), self.codec))
 
     def expected(self, people: Sequence[Person]) -> Tensor:
         """Mean latents [N, 3+K, *grid] of people, those whose decoded ventricles have the sizes asked for."""
@@ -212,12 +264,13 @@ class BrainModel:
         began = time.perf_counter()
         seeds = [person.seed for person in people]
         for batch, z in pipeline.batches(records, seeds, options, guide, shape=self.codec.shape, callback=tell):
-            decoded = self.codec.decode(z + expected(batch)).float().cpu()
             seconds = (time.perf_counter() - began) / len(batch)
-            for number, volume in enumerate(decoded, batch.first):
+            for number, latent in enumerate(z, batch.first):
                 began, person = time.perf_counter(), people[number]
+                volume = self.decoded(latent, person)
                 if stages:
                     volume = refined(stages, volume, person.age, person.sex, person.seed, options.stage_steps)
                 data = one_piece(volume.numpy())
-                yield Brain(person, data, self.codec.affine, seconds + time.perf_counter() - began)
+                tissues = None if self.segmenter is None else self.segmenter(data)
+                yield Brain(person, data, self.codec.affine, seconds + time.perf_counter() - began, tissues)
             began = time.perf_counter()

@@ -1,13 +1,16 @@
-"""Ventricle volumes, read by the shipped segmenter from decoded brains: of training scans, and of what is drawn."""
+"""Tissues and ventricle volumes, read by the shipped segmenter from decoded brains: of training scans, and of what is
+drawn."""
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from itertools import product
 from pathlib import Path
 
 import numpy as np
+from torch import Tensor
 
 from diffx.errors import DataError
 from diffx.io.files import write_json
@@ -15,33 +18,69 @@ from diffx.io.files import write_json
 from ..codec import BrainCodec
 from ..pack import Packed
 from ..ventricles import response
+from .segmentation.segment import Segmenter, litres
+from .segmentation.tissues import VENTRICLES
+
+_CLOSE = 0.02  # of the logarithm of a volume: near enough to what was asked for
+_TRIES = 4
 
 
-def ventricle_meter(codec: BrainCodec, log: Callable[[str], None]) -> Callable[[np.ndarray], float] | None:
-    """What reads the ml of ventricle in a decoded brain [*canvas], half a second on one core.
+def segmenter_for(codec: BrainCodec, log: Callable[[str], None] = lambda text: None) -> Segmenter | None:
+    """The shipped segmenter, a third of a second a brain on one core.
 
-    None, and a line in the log, where the shipped segmenter does not fit the codec or is not there.
+    None, and a line in the log, where it does not fit what the codec decodes or is not there.
     """
-    from .evaluate.measures import Measures
-    from .evaluate.scans import to_bytes
-    from .evaluate.segment import litres, segment
-    from .evaluate.tissues import VENTRICLES
-
     try:
         if codec.whole_head:
             raise DataError("the segmenter is for skull-stripped brains")
         if codec.facts.get("site"):
             raise DataError("the segmenter was not tested on the contrast of an adapted site")
-        measures = Measures.load()
-        measures.check(codec.geometry.canvas)
+        found = Segmenter.load()
+        if found.shape != codec.geometry.canvas:
+            raise DataError(f"the segmenter is for a grid of {found.shape}, the codec has {codec.geometry.canvas}")
     except DataError as error:
-        log(f"ventricles are not measured: {error}")
+        log(f"tissues are not segmented: {error}")
         return None
+    return found
 
-    def read(brain: np.ndarray) -> float:
-        return 1000 * float(litres(segment(measures.segmenter, to_bytes(brain)), codec.affine)[VENTRICLES - 1])
 
-    return read
+def ventricle_volume(tissues: np.ndarray, codec: BrainCodec) -> float:
+    """The ml of ventricle in a segmentation [*canvas]."""
+    return 1000 * float(litres(tissues, codec.affine)[VENTRICLES - 1])
+
+
+def ventricle_meter(codec: BrainCodec, log: Callable[[str], None]) -> Callable[[np.ndarray], float] | None:
+    """What reads the ml of ventricle in a decoded brain [*canvas]; None where `segmenter_for` has none."""
+    segment = segmenter_for(codec, log)
+    return None if segment is None else lambda brain: ventricle_volume(segment(brain), codec)
+
+
+def with_ventricles(
+    decode: Callable[[float], Tensor], told: float, wanted: float, slope: float, read: Callable[[np.ndarray], float]
+) -> Tensor:
+    """The brain [*canvas] whose ventricles have the volume `wanted`, by secants in the logarithm of the volume.
+
+    Args:
+        decode: from the size that the trend is told to a brain.
+        told: the size to begin with.
+        wanted: ml.
+        slope: of the log volume on that size, of mean brains.
+        read: the ml of ventricle in a brain.
+    """
+    best: tuple[float, Tensor] | None = None
+    before: tuple[float, float] | None = None
+    for _ in range(_TRIES):
+        brain = decode(told)
+        off = math.log(max(read(brain.numpy()), 0.1) / wanted)
+        if best is None or abs(off) < abs(best[0]):
+            best = off, brain
+        if abs(off) < _CLOSE:
+            break
+        if before is not None and told != before[0]:
+            slope = min(max((off - before[1]) / (told - before[0]), slope / 3), slope * 3)
+        before, told = (told, off), told - off / slope
+    assert best is not None
+    return best[1]
 
 
 def with_response(codec: BrainCodec, read: Callable[[np.ndarray], float]) -> BrainCodec:

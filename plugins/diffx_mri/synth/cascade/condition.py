@@ -132,7 +132,7 @@ class Age(_Fact):
     def forward(self, values: Tensor) -> Condition:
         """[B], NaN where it is not known -> vector [B, 4]."""
         known = (~values.isnan()).to(self.known)[:, None] * self.known
-        return Condition(vector=super().forward(values).vector + known)
+        return Condition(vector=self.slot * values.nan_to_num(0.0)[:, None] + known)
 
 
 class Sex(_Fact):

@@ -141,7 +141,9 @@ def deformed(brain: Tensor, lo: Sequence[int], size: int, noise: Noise) -> Tenso
     axes = [torch.arange(a, a + size, 2).float() for a in lo]
     points = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1) + 1 - n / 2
     knots = int(size * SOURCE / 32) + 3
-    field = F.interpolate(1.5 / SOURCE * noise["field"].normal(3, knots, knots, knots), scale_factor=3, mode="trilinear")
+    field = F.interpolate(
+        1.5 / SOURCE * noise["field"].normal(3, knots, knots, knots), scale_factor=3, mode="trilinear"
+    )
     field = F.interpolate(field, size=tuple(points.shape[:3]), mode="trilinear")[0].movedim(0, -1)
     points = (points @ rotation.T + 3 / SOURCE * noise["shift"].normal(3)[0] + field) / ((n - 1) / 2)
     halved = F.avg_pool3d(brain[None, None], 2, 1)

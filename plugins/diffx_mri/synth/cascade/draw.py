@@ -80,7 +80,7 @@ class Refiner:
             windows = [covering(side.stop - side.start) for side in box]
             return within(windowed(predict, windows, _OVERLAP), box)
 
-        seeds = [derive(seed, "stage", spacing)]
+        seeds = [derive(seed, "stage", round(spacing))]
         _, residual = next(self.pipeline.batches(asked, seeds, options, guide, shape=(1, *shape)))
         return (enlarged(coarse[None, None])[0, 0] + self.scale * residual[0, 0].cpu()).clamp_min(0)
 
@@ -90,11 +90,15 @@ def in_order(stages: list[Refiner]) -> list[Refiner]:
     edges = [one.stage.spacing for one in stages]
     if edges and (edges[-1] != SOURCE or any(a != 2 * b for a, b in itertools.pairwise(edges))):
         drawn = ", ".join(f"{edge:g}" for edge in edges)
-        raise UsageError(f"sample.stages: they draw voxels of {drawn} mm; each halves those before, down to {SOURCE:g} mm")
+        raise UsageError(
+            f"sample.stages: they draw voxels of {drawn} mm; each halves those before, down to {SOURCE:g} mm"
+        )
     return stages
 
 
-def refined(stages: Sequence[Refiner], volume: Tensor, age: float | None, sex: str | None, seed: int, steps: int) -> Tensor:
+def refined(
+    stages: Sequence[Refiner], volume: Tensor, age: float | None, sex: str | None, seed: int, steps: int
+) -> Tensor:
     """A volume [X, Y, Z] at 2 mm, seen at the coarse voxels of the first stage and drawn anew from there."""
     options = SampleConfig("dpmpp_2m", steps, grid="karras")
     volume = F.avg_pool3d(volume[None, None], 2 * stages[0].stage.pool)[0, 0]

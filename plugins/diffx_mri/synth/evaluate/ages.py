@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..segmentation.segment import blur
+from ..segmentation.tissues import GREY, VENTRICLES, WHITE
 from .encoder import coarse
-from .segment import blur
-from .tissues import GREY, VENTRICLES, WHITE
 
 PENALTIES = 10.0 ** np.arange(-3, 3.1, 0.5)  # of the mean squared feature
 

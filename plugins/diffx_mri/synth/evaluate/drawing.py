@@ -14,7 +14,8 @@ from ..checks import check
 from ..config import SPACE, SPACE_SAID, WEIGHTS
 from ..face import BrainSynth
 from ..model import Person
-from .scans import Posed, prepared, to_bytes
+from ..segmentation.kept import to_bytes
+from .scans import Posed, prepared
 
 SWEEP = (25.0, 40.0, 55.0, 70.0, 80.0)
 

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from diffx.noise import Noise, derive
 
-from .scans import STEP
-from .segment import blur
+from ..segmentation.kept import STEP
+from ..segmentation.segment import blur
 
 FEATURES = 16
 BANDS = 3  # octaves of detail, from 2 mm on

@@ -15,12 +15,9 @@ from diffx.errors import DataError
 from diffx.io import checkpoint
 from diffx.plugins.weights import resolve_weights
 
+from ..segmentation.segment import FORMAT, SHIPPED, litres, segment, segmenter
 from .ages import AgeRegression, anatomy
 from .encoder import Encoder, encode
-from .segment import litres, segment, segmenter
-
-SHIPPED = "mri-measures-ixi"
-FORMAT = "diffx-brain-measures-2"
 
 
 @dataclass(frozen=True)
@@ -74,7 +71,7 @@ class Measures:
         return (encode(self.encoder, images) - self.mean.double()) @ self.axes.double()
 
     def read(self, images: np.ndarray, affine: np.ndarray, tick: Callable[[], None] = lambda: None) -> Readings:
-        """Of brains uint8 [N, X, Y, Z] as `scans.to_bytes` makes them; `tick` is called after each."""
+        """Of brains uint8 [N, X, Y, Z] as `kept.to_bytes` makes them; `tick` is called after each."""
         tissues = []
         for image in images:
             tissues.append(segment(self.segmenter, image))

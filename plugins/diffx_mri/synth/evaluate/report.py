@@ -9,10 +9,11 @@ from torch import Tensor
 
 from ... import pictures
 from ..face import BrainSynth
+from ..segmentation.kept import STEP
 from . import sheets
 from .drawing import SWEEP, Drawn
 from .figures import Brains
-from .scans import STEP, Posed
+from .scans import Posed
 
 
 def pages(

@@ -20,10 +20,9 @@ from ...brain_extraction import extract_brain
 from ...codec import BrainCodec
 from ...overlay import settled
 from ...volume import Volume, load, resample
-from .tissues import read_tissues, region_maps
+from ..segmentation.kept import to_bytes
+from ..segmentation.tissues import read_tissues, region_maps
 
-STEP = 1 / 170  # images are kept as bytes, up to 1.5
-SILENT = 0.06  # below is background, as it is where the codec decodes
 FORMAT = "posed-1"
 _CHUNK = 8
 
@@ -55,11 +54,6 @@ class Posed:
         )
 
 
-def to_bytes(data: np.ndarray) -> np.ndarray:
-    """Intensities (1.0: the 99th percentile of a brain) as they are kept and compared: silent background, uint8."""
-    return np.where(data > SILENT, np.clip(np.rint(data / STEP), 0, 255), 0).astype(np.uint8)
-
-
 def read_posed(
     root: str | Path,
     codec: BrainCodec,
@@ -79,7 +73,10 @@ def read_posed(
     for problem in problems:
         log(problem)
     maps, table = region_maps(root, scans)
-    files = {_name(s): cache / f"{_name(s)}-{_key(s, maps.get((s.subject, s.session)), codec.pose_digest)}.npz" for s in scans}
+    files = {
+        _name(s): cache / f"{_name(s)}-{_key(s, maps.get((s.subject, s.session)), codec.pose_digest)}.npz"
+        for s in scans
+    }
     todo = [scan for scan in scans if _read(files[_name(scan)]) is None]
     chunks = [todo[first : first + _CHUNK] for first in range(0, len(todo), _CHUNK)]
     for chunk in progress(chunks, "posing scans", unit="chunk") if chunks else ():

@@ -16,8 +16,9 @@ from diffx.run.figures import HELD_OUT, REAL, SYNTHETIC, sheet
 from ... import pictures
 from ...bids import Scan
 from ..model import Person
+from ..segmentation.kept import STEP
 from .figures import Brains, misread
-from .scans import STEP, Posed
+from .scans import Posed
 
 
 def side_by_side(

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from diffx.metrics.resample import permutation
 
+from ..segmentation.kept import STEP
+from ..segmentation.segment import blur
 from .encoder import coarse
-from .scans import STEP
-from .segment import blur
 
 BINS = 64
 SHELLS = 24

@@ -18,12 +18,13 @@ from ..evaluate.drawing import draw, through_codec
 from ..evaluate.figures import MEAN, Brains
 from ..evaluate.measures import Measures, Readings
 from ..evaluate.report import pages
-from ..evaluate.scans import Posed, to_bytes
-from ..evaluate.segment import dice
+from ..evaluate.scans import Posed
 from ..evaluate.sets import MOST, check_folder, parts, people, read_scans
-from ..evaluate.tissues import CLASSES
 from ..face import BrainSynth
 from ..model import Person
+from ..segmentation.kept import to_bytes
+from ..segmentation.segment import dice
+from ..segmentation.tissues import CLASSES
 
 PAIRS = 24  # of which the mean structural similarity is taken
 

@@ -17,7 +17,8 @@ from ..checks import check
 from ..config import SPACE, SPACE_SAID, WEIGHTS
 from ..face import BrainSynth
 from ..model import Brain, Person
-from ..volumetry import ventricle_meter
+from ..segmentation.tissues import CLASSES
+from ..volumetry import ventricle_volume
 
 SHOWN = 8  # brains whose pictures the report holds
 
@@ -36,7 +37,6 @@ def sample(run: Run) -> None:
     shown: list[Brain] = []  # the others are on the disk alone
     rows: list[dict[str, Any]] = []
     seconds, litres = [], []
-    read = ventricle_meter(synth.codec, run.log_only)
     with run.progress(len(people), "drawing brains", unit="brain") as bar:
         for brain in synth.brains(people, cfg.sample, lambda step, z: way.append((step, z[:1].cpu()))):
             check(run, synth, brain)
@@ -48,8 +48,10 @@ def sample(run: Run) -> None:
             }
             volume = Volume(brain.data, brain.affine)
             path = out.write(label, volume, made, person.age, person.sex, person.seed, person.ventricles)
+            if brain.tissues is not None:
+                out.write_tissues(label, Volume(brain.tissues, brain.affine), CLASSES[1:])
             run.log_only(f"{path.name}: seed {person.seed}, {brain.litres:.2f} l, {brain.seconds:.1f} s")
-            rows.append(row(f"sub-{label}", synth, brain, round(read(brain.data), 1) if read else None))
+            rows.append(row(f"sub-{label}", synth, brain))
             seconds.append(brain.seconds)
             litres.append(brain.litres)
             if len(shown) < SHOWN:
@@ -60,9 +62,10 @@ def sample(run: Run) -> None:
     report(run, synth, shown, rows, way, run.metrics["seconds_per_volume"])
 
 
-def row(name: str, synth: BrainSynth, brain: Brain, measured: float | None) -> dict[str, Any]:
-    """A line of the report; `measured`: ml of ventricle."""
-    person = brain.person
+def row(name: str, synth: BrainSynth, brain: Brain) -> dict[str, Any]:
+    """A line of the report."""
+    person, tissues = brain.person, brain.tissues
+    measured = None if tissues is None else round(ventricle_volume(tissues, synth.codec), 1)
     asked = synth.millilitres(person)
     return {
         "file": name,

@@ -15,9 +15,9 @@ def train(run: Run) -> None:
     """
     cfg = run.cfg
     if cfg.stage:
-        splits, facts = stage_crops(cfg, fail=run.fail, progress=run.progress, log=run.log, flag=run.flag)
-        run.report.facts({"training scans": len(splits["train"].brains)})
-        core.train(run, None, facts, splits)
+        crops, facts = stage_crops(cfg, fail=run.fail, progress=run.progress, log=run.log, flag=run.flag)
+        run.report.facts({"training scans": len(crops["train"].brains)})
+        core.train(run, None, facts, crops)
         return
     codec, packed = prepare(cfg, run.log, run.fail, run.flag)
     rows = [packed.rows[i] for i in packed.select("train")]

@@ -14,14 +14,15 @@ from diffx.plugins.weights import resolve_weights
 
 from ...codec import BrainCodec
 from ..config import WEIGHTS
-from ..evaluate import encoder, segment
+from ..evaluate import encoder
 from ..evaluate.ages import anatomy, fit_ages
 from ..evaluate.encoder import Lessons, Tutor
 from ..evaluate.fitting import fit
 from ..evaluate.measures import Measures
 from ..evaluate.scans import Posed
 from ..evaluate.sets import check_folder, parts, read_scans
-from ..evaluate.tissues import CLASSES
+from ..segmentation import segment
+from ..segmentation.tissues import CLASSES
 
 RATE = 2e-3
 

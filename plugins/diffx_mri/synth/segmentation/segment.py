@@ -2,19 +2,51 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from diffx.errors import DataError
+from diffx.io import checkpoint
 from diffx.noise import Noise, derive
+from diffx.plugins.weights import resolve_weights
 
-from .scans import STEP
+from .kept import STEP, to_bytes
 from .tissues import CLASSES
 from .unet import UNet
 
+SHIPPED = "mri-measures-ixi"  # the segmenter is a part of these weights
+FORMAT = "diffx-brain-measures-2"
 SIDE = 64  # voxels a side of a training crop
 BATCH = 2
+
+
+@dataclass(frozen=True)
+class Segmenter:
+    """A trained segmenter, for brains on the grid of that `shape`; made by :meth:`load`."""
+
+    net: nn.Module
+    shape: tuple[int, ...]
+
+    @classmethod
+    def load(cls, source: str | Path = SHIPPED) -> Segmenter:
+        """From measures: an id, a file or a run folder. Raises DataError where it is missing, damaged or another."""
+        path = resolve_weights(source, "mri_synth")
+        tensors, meta = checkpoint.load(path)
+        if meta.get("measures") != FORMAT:
+            raise DataError(f"{path} holds no measures of brains; task=train_measures makes them")
+        net = segmenter()
+        part = {name: tensor.float() for name, tensor in checkpoint.under(tensors, "segmenter").items()}
+        checkpoint.load_into(net, part, path)
+        return cls(net, tuple(meta["facts"]["grid"]))
+
+    def __call__(self, brain: np.ndarray) -> np.ndarray:
+        """Classes uint8 [X, Y, Z] of a brain float [X, Y, Z], 1.0 at its 99th percentile."""
+        return segment(self.net, to_bytes(brain))
 
 
 def segmenter() -> nn.Module:

@@ -1,0 +1,1 @@
+"""Grey matter, white matter and ventricles of skull-stripped brains, found by the shipped segmenter."""
