@@ -213,7 +213,7 @@ def test_no_table_is_wider_than_the_terminal(strangers: Strangers, width: int, m
         "    try: main(words)\n"
         "    except SystemExit: pass\n"
     )
-    environment = {**os.environ, "PYTHONPATH": strangers.environment["PYTHONPATH"]}
+    environment = {**os.environ, "PYTHONPATH": strangers.environment['PYTHONPATH']}
     done = subprocess.run(
         [sys.executable, "-c", code, json.dumps(commands)], capture_output=True, text=True, env=environment
     )
@@ -330,7 +330,7 @@ def test_bash_completes(strangers: Strangers) -> None:
         "diffx run plugin=one device=c": ["cpu", "cuda"],
     }.items():
         script = f"""
-            PATH="{strangers.folder}:$PATH"; export PYTHONPATH="{strangers.environment["PYTHONPATH"]}"
+            PATH="{strangers.folder}:$PATH"; export PYTHONPATH="{strangers.environment['PYTHONPATH']}"
             eval "$(diffx completion bash)"; COMP_WORDBREAKS=" ="; COMP_LINE="{line}"; COMP_POINT=${{#COMP_LINE}}
             _diffx; printf '%s\\n' "${{COMPREPLY[@]}}" """
         done = subprocess.run(["bash", "-c", script], capture_output=True, text=True)

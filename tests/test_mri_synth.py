@@ -76,7 +76,7 @@ def test_sidecars_and_participants_say_what_was_asked_for(run):
     with open(run / "samples/participants.tsv", newline="") as file:
         rows = list(csv.DictReader(file, delimiter="\t"))
     assert [(r["age"], r["sex"], r["seed"]) for r in rows] == [("70", "F", "1"), ("70", "F", "2")]
-    sidecar = json.loads(next(run.glob("samples/sub-synth002/anat/*.json")).read_text())
+    sidecar = json.loads(next(run.glob("samples/sub-synth002/anat/*_T1w.json")).read_text())
     assert (sidecar["Age"], sidecar["Sex"], sidecar["Seed"], sidecar["SkullStripped"]) == (70, "F", 2, True)
     description = json.loads((run / "samples/dataset_description.json").read_text())
     assert description["DatasetType"] == "derivative" and description["GeneratedBy"][0]["Name"] == "diffx"
