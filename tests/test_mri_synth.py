@@ -18,7 +18,7 @@ from diffx_mri import BrainSynth, Person
 from diffx_mri.synth.config import BrainSampling
 from diffx_mri.synth.model import one_piece
 
-QUICK = BrainSampling(steps=10, batch=2)
+QUICK = BrainSampling(steps=10, batch=2, stages=[])  # the prior alone
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +40,7 @@ def run(tmp_path_factory) -> Path:
         "n=2",
         "seed=1",
         "sample.steps=10",
+        "sample.stages=[]",
         "device=cpu",
         f"out={out}",
     ]

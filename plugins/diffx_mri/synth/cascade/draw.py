@@ -27,7 +27,7 @@ from .stages import SOURCE, STAGES, Stage
 
 Box = tuple[slice, slice, slice]
 
-_WINDOW, _OVERLAP = 48, 8  # voxels; networks were trained on crops of that size at most
+_WINDOW, _OVERLAP = 52, 8  # voxels; networks were trained on crops of 32 to 48
 _SEEN = 0.02  # intensity from which a coarse voxel is drawn on
 
 

@@ -15,6 +15,7 @@ from ..config import SPACE, SPACE_SAID, WEIGHTS
 from ..face import BrainSynth
 from ..model import Person
 from ..segmentation.kept import to_bytes
+from ..segmentation.tissues import CLASSES
 from .scans import Posed, prepared
 
 SWEEP = (25.0, 40.0, 55.0, 70.0, 80.0)
@@ -47,6 +48,8 @@ def draw(run: Any, synth: BrainSynth, whom: list[Person]) -> Drawn:
             label = f"synth{len(images) + 1:03d}"
             volume = Volume(brain.data, brain.affine)
             out.write(label, volume, made, person.age, person.sex, person.seed, person.ventricles)
+            if brain.tissues is not None:
+                out.write_tissues(label, Volume(brain.tissues, brain.affine), CLASSES[1:])
             images.append(to_bytes(brain.data))
             seconds.append(brain.seconds)
             bar.advance()

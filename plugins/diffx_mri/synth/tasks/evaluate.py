@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from diffx.evaluation import Baseline, Figure, Goal, estimate
+from diffx.noise import derive
 
 from ...bids import Scan
-from ..evaluate import figures, similarity
+from ..evaluate import figures, similarity, two_sample
 from ..evaluate.drawing import draw, through_codec
 from ..evaluate.figures import MEAN, Brains
 from ..evaluate.measures import Measures, Readings
@@ -70,6 +71,7 @@ def evaluate(run: Any) -> None:
         if name.startswith("frechet"):
             run.metric(f"{name}_floor", figure.real_vs_real)
     alike(run, {name: images for name, (images, _) in sources.items() if name != "train"})
+    told_apart(run, posed, drawn.images, sources[MEAN][0])
     conditions(run, sets)
     segmenter(run, sets["held out"].readings, held_out)
     mirrored = similarity.pixels(train.images, mirrored=True)
@@ -111,6 +113,16 @@ def alike(run: Any, images: dict[str, np.ndarray]) -> None:
     baselines = [Baseline(name, found[name].value) for name in (MEAN, "codec") if name in found]
     run.metric("ms_ssim_synth", replace(found["synthetic"], real_vs_real=found["held out"].value, baselines=baselines))
     run.metric("ms_ssim_real", found["held out"])
+
+
+def told_apart(run: Any, posed: Posed, synthetic: np.ndarray, mean: np.ndarray) -> None:
+    """Whether a network tells patches of the synthetic brains from those of scans, training scans among them."""
+    seed, n = run.cfg.seed, min(len(synthetic), len(posed) // 2)
+    order = sorted(range(len(posed)), key=lambda i: derive(seed, "told apart", posed.scans[i].subject))
+    real, others = posed.images[order[:n]], posed.images[order[n : 2 * n]]
+    with run.progress(4 * two_sample.STEPS, "telling patches apart") as bar:
+        figure = two_sample.against(real, others, {"synthetic": synthetic, MEAN: mean}, seed, bar.advance)
+    run.metric("two_sample_accuracy", figure)
 
 
 def conditions(run: Any, sets: dict[str, Brains]) -> None:
