@@ -16,7 +16,7 @@ from diffx.noise import Noise
 from diffx.plugins.weights import resolve_weights, shipped
 from diffx_mri import BrainSynth, Person
 from diffx_mri.synth.config import BrainSampling
-from diffx_mri.synth.model import one_piece
+from diffx_mri.synth.segmentation.kept import one_piece
 
 QUICK = BrainSampling(steps=10, batch=2, stages=[])  # the prior alone
 

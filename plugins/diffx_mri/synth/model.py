@@ -11,7 +11,6 @@ from typing import Any, Self
 
 import nibabel as nib
 import numpy as np
-from scipy import ndimage
 from torch import Tensor
 
 from diffx.errors import DataError, UsageError
@@ -26,6 +25,7 @@ from ..ventricles import largest_score, millilitres, to_tell
 from .cascade.draw import Refiner, in_order, refined
 from .config import PLUGIN, WEIGHTS, WIDEST, BrainSampling
 from .guidance import guided_appearance, weak_pipeline
+from .segmentation.kept import one_piece
 from .segmentation.segment import Segmenter
 from .volumetry import segmenter_for, ventricle_volume, with_ventricles
 
@@ -79,14 +79,6 @@ class Brain:
         image.set_qform(self.affine, code=2)
         image.header.set_xyzt_units("mm")
         return image
-
-
-def one_piece(data: np.ndarray) -> np.ndarray:
-    """The volume with nothing but its largest connected part: specks beside a brain are made of noise."""
-    parts, _ = ndimage.label(data > 0)
-    sizes = np.bincount(parts.ravel())
-    sizes[0] = 0
-    return np.where(parts == sizes.argmax(), data, 0) if sizes.any() else data
 
 
 class BrainModel:

@@ -22,13 +22,13 @@ from diffx.pipeline import Batch, Pipeline
 from diffx.predict import Predict
 from diffx.tiling.windows import windowed
 
+from ..segmentation.kept import SILENT, one_piece
 from .place import coordinates, enlarged, extent
 from .stages import SOURCE, STAGES, Stage
 
 Box = tuple[slice, slice, slice]
 
 _WINDOW, _OVERLAP = 52, 8  # voxels; networks were trained on crops of 32 to 48
-_SEEN = 0.02  # intensity from which a coarse voxel is drawn on
 
 
 @dataclass(frozen=True)
@@ -67,14 +67,14 @@ class Refiner:
         return cls(pipeline, STAGES[name], pipeline.meta["scale"])
 
     def draw(self, coarse: Tensor, age: float | None, sex: str | None, seed: int, options: SampleConfig) -> Tensor:
-        """A volume [2X, 2Y, 2Z] of which a coarse one [X, Y, Z] shows what it can.
+        """A brain [2X, 2Y, 2Z] of which a coarse volume [X, Y, Z], 0 outside, shows what it can: in one piece.
 
         Everything random is that of a place on the canvas, so that brains of one seed that differ a little are alike.
         """
         shape, spacing = tuple(2 * n for n in coarse.shape), self.stage.spacing
         place = coordinates((0, 0, 0), shape, spacing, extent(coarse, 2 * spacing))
         asked = {"coarse": F.pad(coarse[None], (1,) * 6), "place": place, "age": age, "sex": sex}
-        box = around(coarse > _SEEN)
+        box = around(coarse > 0)
 
         def guide(predict: Predict, batch: Batch) -> Predict:
             windows = [covering(side.stop - side.start) for side in box]
@@ -82,7 +82,10 @@ class Refiner:
 
         seeds = [derive(seed, "stage", round(spacing))]
         _, residual = next(self.pipeline.batches(asked, seeds, options, guide, shape=(1, *shape)))
-        return (enlarged(coarse[None, None])[0, 0] + self.scale * residual[0, 0].cpu()).clamp_min(0)
+        drawn = enlarged(coarse[None, None])[0, 0] + self.scale * residual[0, 0].cpu()
+        fine = torch.zeros_like(drawn)  # no voxel of a brain lies in a coarse one that is empty
+        fine[box] = torch.where(drawn > SILENT, drawn, fine)[box]
+        return torch.from_numpy(one_piece(fine.numpy()))
 
 
 def in_order(stages: list[Refiner]) -> list[Refiner]:
@@ -108,10 +111,9 @@ def refined(
 
 
 def around(coarse: Tensor) -> Box:
-    """The box of fine voxels [2X, 2Y, 2Z] about what is True in [X, Y, Z], with a margin of one coarse voxel."""
+    """The box of fine voxels [2X, 2Y, 2Z] about what is True in [X, Y, Z]."""
     found = coarse.nonzero()
-    low = (found.amin(0) - 1).clamp_min(0).tolist()
-    high = torch.minimum(found.amax(0) + 2, torch.tensor(coarse.shape)).tolist()
+    low, high = found.amin(0).tolist(), (found.amax(0) + 1).tolist()
     return tuple(slice(2 * a, 2 * b) for a, b in zip(low, high, strict=True))  # type: ignore[return-value]
 
 
