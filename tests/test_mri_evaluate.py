@@ -21,7 +21,7 @@ from diffx.noise import Noise
 from diffx_mri.bids import Scan
 from diffx_mri.synth import model
 from diffx_mri.synth.data import shipped_codec
-from diffx_mri.synth.evaluate import drawing, figures, report, scans, similarity
+from diffx_mri.synth.evaluate import drawing, figures, report, scans, similarity, two_sample
 from diffx_mri.synth.evaluate.ages import anatomy, fit_ages
 from diffx_mri.synth.evaluate.encoder import BANDS, Encoder, Lessons, seen, vary
 from diffx_mri.synth.evaluate.figures import Brains
@@ -450,7 +450,7 @@ NAMES = """
 frechet frechet_floor mmd ms_ssim_synth ms_ssim_real precision recall density coverage age_mae_synth
 age_mae_real age_r_synth ventricle_age_r_synth ventricle_age_r_real brain_volume_sex_diff_synth
 brain_volume_sex_diff_real hist_distance memorisation_distance_ratio memorisation_share memorisation_copies
-n_real n_synth seconds_per_volume
+n_real n_synth seconds_per_volume two_sample_accuracy
 """
 
 
@@ -471,6 +471,7 @@ def test_evaluate_writes_every_figure_and_the_pictures(tmp_path, monkeypatch):
     monkeypatch.setattr(task.BrainSynth, "load", lambda *args: Generator(codec))
     monkeypatch.setattr(task.Measures, "load", lambda source: Volumes())
     monkeypatch.setattr(task, "PAIRS", 2)
+    monkeypatch.setattr(two_sample, "STEPS", 3)
     for module in (drawing, report):
         monkeypatch.setattr(module, "SWEEP", (30.0, 70.0))
     (tmp_path / "bids/sub-00/anat").mkdir(parents=True)
@@ -485,9 +486,10 @@ def test_evaluate_writes_every_figure_and_the_pictures(tmp_path, monkeypatch):
     assert found["n_real"] == found["n_synth"] == 6 and found["seconds_per_volume"]["value"] == 0.5
     assert found["age_mae_synth"]["n"] == found["age_mae_real"]["n"] == 5  # one age is not known
     assert found["age_mae_synth"]["floor"] == found["age_mae_real"]["value"]
+    assert list(found["two_sample_accuracy"]["baselines"]) == ["mean brain", two_sample.BLURRED]
     assert found["frechet"]["floor"] == found["frechet_floor"] and list(found["frechet"]["baselines"]) == ["mean brain"]
     verdicts = [one["goal"]["verdict"] for one in found.values() if isinstance(one, dict) and "goal" in one]
-    assert len(verdicts) == 6 and set(verdicts) == {"too few to tell", "met"}  # 6 a side: only the time can be judged
+    assert len(verdicts) == 7 and set(verdicts) == {"too few to tell", "met"}  # 6 a side: only the time can be judged
     assert found["ms_ssim_synth"]["value"] > found["ms_ssim_real"]["value"]  # real ones are not all in one place
     assert found["brain_volume_sex_diff_synth"]["value"] > 0.05
     html = (tmp_path / "run/report.html").read_text()

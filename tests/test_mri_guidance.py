@@ -52,7 +52,8 @@ def test_brains_come_out_crisper_and_remain_the_same_people(synth):
     """Mean gradient in the brain, of the decoded image: real scans through the codec have 0.116, plain samples less."""
     people = [Person(35, "F", 1), Person(60, "M", 2)]
     plain, crisp = (
-        [brain.data for brain in synth.brains(people, BrainSampling(steps=8, autoguidance=weight, stages=[]))] for weight in (1, 2)
+        [brain.data for brain in synth.brains(people, BrainSampling(steps=8, autoguidance=weight, stages=[]))]
+        for weight in (1, 2)
     )
     inside = synth.codec.mean_brain().numpy() > 0.1
 

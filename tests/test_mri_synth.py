@@ -73,6 +73,17 @@ def test_what_is_written_is_nifti_in_the_right_place(run):
         assert 0.9 < (data > 0).sum() * 8e-6 < 2.0  # litres
 
 
+def test_labels_lie_on_the_voxels_of_the_image_and_one_table_says_what_they_are(run):
+    image, labels = (nib.load(next(run.glob(f"samples/sub-synth002/anat/*_{what}.nii.gz"))) for what in ("T1w", "dseg"))
+    np.testing.assert_array_equal(image.affine, labels.affine)
+    numbers = np.asarray(labels.dataobj)
+    assert numbers.dtype == np.uint8 and not numbers[image.get_fdata() == 0].any()
+    with open(run / "samples/space-diffxbrain_desc-synth_dseg.tsv", newline="") as file:
+        rows = [(r["index"], r["name"]) for r in csv.DictReader(file, delimiter="\t")]
+    assert rows[1:4] == [("1", "grey matter"), ("2", "white matter"), ("3", "ventricles")]
+    assert set(np.unique(numbers)) == {int(index) for index, _ in rows}
+
+
 def test_sidecars_and_participants_say_what_was_asked_for(run):
     with open(run / "samples/participants.tsv", newline="") as file:
         rows = list(csv.DictReader(file, delimiter="\t"))
