@@ -82,7 +82,23 @@ def test_fine_tuning_leaves_the_broken_scan_out_and_its_weights_sample(bids, tmp
     drawn = tmp_path / "drawn"
     asked = [f"from={out}", "n=1", "sample.steps=4", "device=cpu", f"out={drawn}"]
     assert main(["run", "plugin=mri_synth", *asked]) == 0
-    assert len(list(drawn.glob("samples/sub-*/anat/*.nii.gz"))) == 1
+    assert len(list(drawn.glob("samples/sub-*/anat/*_T1w.nii.gz"))) == 1
+
+
+def test_stages_are_trained_on_the_scans_resumed_and_drawn_with(bids, tmp_path) -> None:
+    words = ["run", "plugin=mri_synth", f"data.root={bids}", f"data.cache={tmp_path / 'cache'}", "device=cpu"]
+    small = ["task=train", "data.crop=16", "net.channels=[8,8]", "train.batch=2", "train.checkpoint_every=1"]
+    for stage in ("8to4", "4to2"):
+        out = [f"preset=stage_{stage}", f"out={tmp_path / stage}"]
+        assert main([*words, *small, *out, "train.steps=1"]) == 1  # sub-04 is broken, the others are trained on
+        assert main([*words, *small, *out, "train.steps=2", "resume=true"]) == 1
+        meta = read_meta(tmp_path / stage / "checkpoints/weights.safetensors")
+        assert (meta["step"], meta["config"]["stage"]) == (2, stage) and 0.02 < meta["scale"] < 0.2
+    stages = f"sample.stages=[{tmp_path / '8to4'},{tmp_path / '4to2'}]"
+    asked = ["age=40", "sex=F", "sample.steps=4", "sample.stage_steps=2", "device=cpu", f"out={tmp_path / 'drawn'}"]
+    assert main(["run", "plugin=mri_synth", stages, "n=1", *asked]) == 0
+    image = nib.load(next(tmp_path.glob("drawn/samples/sub-*/anat/*_T1w.nii.gz")))
+    assert image.shape == (96, 120, 96) and 0.9 < (image.get_fdata() > 0.06).sum() * 8e-6 < 2.0  # litres
 
 
 def test_a_synthetic_brain_is_encoded_to_where_it_came_from(bids, synth) -> None:

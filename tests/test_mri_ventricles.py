@@ -17,8 +17,11 @@ from diffx.errors import UsageError
 from diffx_mri import BrainSynth, Person
 from diffx_mri.normative import features, population
 from diffx_mri.pack import Packed
+from diffx_mri.synth.checks import check_ventricles
 from diffx_mri.synth.config import BrainSampling
 from diffx_mri.synth.data import Latents
+from diffx_mri.synth.model import Brain
+from diffx_mri.synth.segmentation.tissues import VENTRICLES
 from diffx_mri.synth.volumetry import (
     measure_ventricles,
     ventricle_meter,
@@ -127,12 +130,24 @@ def test_what_cannot_be_solved_for_gets_the_nearest_brain():
     assert float(brain) == 30
 
 
-def test_ventricles_beyond_the_largest_of_the_training_set_are_refused(synth):
+class Flags(list):
+    """A run that is told of flags."""
+
+    flag = list.append
+
+
+def test_ventricles_beyond_the_largest_of_the_training_set_are_flagged_and_not_drawn_by_chance(synth):
     people = synth.codec.people
     known = {**people, "ventricles": {**people["ventricles"], "largest": 40.0}}
     limited = BrainSynth(synth.pipeline, synth.codec.with_facts(people=known), synth.meta)
-    with pytest.raises(UsageError, match=r"ventricles: 2.5 at 70 years, F is \d+ ml, and the largest .* have 40 ml"):
-        limited.somebody(Person(70, "F", 1, 2.5))
+    tissues = np.zeros(synth.codec.geometry.canvas, np.uint8)
+    tissues.ravel()[: round(30 / 0.008)] = VENTRICLES  # 30 ml
+    flags = Flags()
+    check_ventricles(flags, limited, Brain(Person(70, "F", 1, 2.5), tissues, synth.codec.affine, 1.0, tissues), "one")
+    assert "the largest that these weights learned from have 40" in flags[0] and "has ventricles of 30 ml" in flags[1]
+    usual = Person(70, "F", 1, scores([70.0], ["F"], [31.0], known)[0])
+    check_ventricles(flags, limited, Brain(usual, tissues, synth.codec.affine, 1.0, tissues), "other")
+    assert len(flags) == 2
     volumes = [limited.millilitres(limited.somebody(Person(80, "M", seed))) for seed in range(200)]
     assert max(volumes) == pytest.approx(40, rel=0.01) and min(volumes) < 25
 

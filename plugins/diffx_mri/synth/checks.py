@@ -7,7 +7,9 @@ import numpy as np
 from diffx.run import Run
 
 from .model import Brain, BrainModel
+from .volumetry import ventricle_volume
 
+OFF = 0.15  # of the volume of ventricle that was asked for
 LITRES = (0.7, 2.1)  # brain volumes outside have not been seen in healthy adults
 LIKENESS = 0.7  # correlation with the mean brain below which a sample is no brain; training brains have over 0.9
 
@@ -27,3 +29,19 @@ def check(run: Run, synth: BrainModel, brain: Brain) -> None:
             run.flag(f"{name} does not look like one: correlation {likeness:.2f} with the mean brain")
         if not synth.codec.whole_head and not LITRES[0] < brain.litres < LITRES[1]:
             run.flag(f"{name} holds {brain.litres:.2f} l; adults have {LITRES[0]} to {LITRES[1]} l")
+        check_ventricles(run, synth, brain, name)
+
+
+def check_ventricles(run: Run, synth: BrainModel, brain: Brain, name: str) -> None:
+    """Flag ventricles larger than any of the training set, and ones that are not of the volume asked for."""
+    asked = synth.millilitres(brain.person)
+    if asked is None or brain.tissues is None or synth.codec.people is None:
+        return
+    largest = synth.codec.people["ventricles"].get("largest", asked)
+    if asked > 1.01 * largest:
+        run.flag(
+            f"{name}: ventricles of {asked:.0f} ml; the largest that these weights learned from have {largest:.0f}"
+        )
+    found = ventricle_volume(brain.tissues, synth.codec)
+    if abs(found / asked - 1) > OFF:
+        run.flag(f"{name} has ventricles of {found:.0f} ml; {asked:.0f} ml were asked for")

@@ -120,8 +120,7 @@ class BrainModel:
         Weights without a trend know no population: there what is open stays open.
 
         Raises:
-            UsageError: ventricles asked for that these weights know nothing of, beyond 3 standard deviations, or larger
-                than any they learned from.
+            UsageError: ventricles asked for that these weights know nothing of, or beyond 3 standard deviations.
         """
         people, noise = self.codec.people, Noise([person.seed])
         if person.ventricles is not None and not self.codec.sized:
@@ -134,17 +133,10 @@ class BrainModel:
         age, sex = age if person.age is None else person.age, person.sex or sex
         if not self.codec.sized:
             return replace(person, age=age, sex=sex)
-        largest = largest_score(age, sex, people)
-        if person.ventricles is not None and person.ventricles > largest:
-            volume = millilitres([age], [sex], [person.ventricles], people)[0]
-            raise UsageError(
-                f"ventricles: {person.ventricles:g} at {age:g} years, {sex} is {volume:.0f} ml, and the largest that "
-                f"these weights learned from have {people['ventricles']['largest']:.0f} ml: at most {largest:.2f}"
-            )
         size = person.ventricles
         if size is None:
             drawn = float(noise["ventricles"].normal(1)[0, 0].clamp(-WIDEST, WIDEST))
-            size = round(min(drawn, largest), 3)
+            size = round(min(drawn, largest_score(age, sex, people)), 3)
         return replace(person, age=age, sex=sex, ventricles=size)
 
     def weak(self, options: BrainSampling) -> Pipeline | None:

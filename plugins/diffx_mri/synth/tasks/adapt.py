@@ -59,7 +59,7 @@ def adapted(source: str | Path, codec: BrainCodec, x: Tensor, path: Path) -> tup
     learned = getattr(pipeline.model.denoiser, "element_sigma_data", None)
     spread = torch.ones(codec.shape) if learned is None else learned.float()
     tensors, facts = with_site(codec, x, spread).to_tensors()
-    pipeline.save(path, {"codec": facts}, tensors)
+    pipeline.save(path, {"codec": facts, "stages": []}, tensors)  # stages know the contrast of one scanner
     return BrainCodec.from_tensors(tensors, facts), spread
 
 
