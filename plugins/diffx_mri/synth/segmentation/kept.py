@@ -6,6 +6,7 @@ import numpy as np
 from scipy import ndimage
 
 STEP = 1 / 170  # so that 255 is 1.5; 1.0 is the 99th percentile of a brain
+_EDGE = 0.14
 SILENT = 0.06  # below is background, as it is where the codec decodes
 
 
@@ -20,3 +21,13 @@ def one_piece(data: np.ndarray) -> np.ndarray:
     sizes = np.bincount(parts.ravel())
     sizes[0] = 0
     return np.where(parts == sizes.argmax(), data, 0) if sizes.any() else data
+
+
+def within_edge(data: np.ndarray) -> np.ndarray:
+    """The volume inside a smooth edge, 0 outside: where its blur by one voxel exceeds 0.14, in one piece.
+
+    On posed scans this is the edge of their masks (Dice 0.99, and the same volume); on what is drawn voxel by voxel it
+    leaves out grains at the rim.
+    """
+    inside = one_piece(ndimage.gaussian_filter(data, 1) > _EDGE)
+    return np.where(inside, np.maximum(data, 0), 0)
