@@ -153,14 +153,19 @@ class BrainModel:
             self._weaker[source] = weak_pipeline(source, self.codec, str(self.pipeline.device))
         return self._weaker[source]
 
+    def named_stages(self, options: BrainSampling) -> list[str]:
+        """Ids, files or run folders of the stages that draw voxels, coarsest first: those of the options, or those that
+        the weights name."""
+        return list(self.meta.get("stages", []) if options.stages is None else options.stages)
+
     def stages(self, options: BrainSampling) -> list[Refiner]:
-        """The stages that draw voxels, coarsest first: those of the options, or those that the weights name.
+        """The stages that draw voxels, coarsest first (`named_stages`).
 
         Raises:
             UsageError: one that does not fit these weights, or the one before it.
             DataError: one that is missing or damaged.
         """
-        sources = self.meta.get("stages", []) if options.stages is None else options.stages
+        sources = self.named_stages(options)
         for source in sources:
             if source not in self._refiners:
                 self._refiners[source] = Refiner.load(source, self.codec.pose_digest, str(self.pipeline.device))

@@ -51,7 +51,7 @@ class Refiner:
 
         Args:
             source: which.
-            template: digest of the mean brain in whose pose the coarse volumes are (`BrainCodec.digest`).
+            template: digest of the mean brain in whose pose the coarse volumes are (`BrainCodec.pose_digest`).
             device: where it is to run.
 
         Raises:

@@ -44,7 +44,7 @@ def sample(run: Run) -> None:
             made = {
                 "SkullStripped": not synth.codec.whole_head,
                 "Weights": cfg.from_ or WEIGHTS,
-                "Sampling": asdict(cfg.sample),
+                "Sampling": {**asdict(cfg.sample), "stages": synth.named_stages(cfg.sample)},
             }
             volume = Volume(brain.data, brain.affine)
             path = out.write(label, volume, made, person.age, person.sex, person.seed, person.ventricles)
@@ -124,6 +124,7 @@ def report(
     )
     training = {
         "weights": cfg.from_ or WEIGHTS,
+        "stages": ", ".join(synth.named_stages(cfg.sample)) or "none",
         "trained for": f"{synth.meta.get('step', 0)} steps",
         "training scans": synth.codec.facts.get("brains"),
         "licence": synth.meta.get("licence", "that of the training data"),
