@@ -75,9 +75,7 @@ class AnomalyConfig(RunConfig):
     image: str | None = option(None, help="the scan, NIfTI; or a BIDS folder in data.root=", common=True)
     mask: str | None = option(None, help="brain mask of image=; a BIDS folder has them in derivatives/", common=True)
     contrast: str | None = option(None, help="FLAIR or T1w, where the file's name does not tell", common=True)
-    fpr: float = option(
-        0.005, help="share of healthy voxels that may be marked", min=1e-6, max=0.2, common=True
-    )
+    fpr: float = option(0.005, help="share of healthy voxels that may be marked", min=1e-6, max=0.2, common=True)
     false_lesions: float | None = option(
         None, help="false lesions that a healthy scan may show; takes the place of fpr", min=1e-3, max=1000
     )
