@@ -15,6 +15,7 @@ class AnomalyData(DataConfig):
     """A BIDS folder of scans."""
 
     root: str | None = option(None, help="BIDS folder of scans; task=train takes a packed file, too", common=True)
+    masks: bool = option(True, help="look inside the brain masks of derivatives/, where there are; false: whole heads")
     cache: str | None = option(None, help="folder for the packed slices; by default the user's cache folder")
     split: float = option(0.1, help="share held out where participants.tsv has no split column", min=0, max=0.5)
     shapes: str | None = option(
@@ -55,10 +56,11 @@ class EvaluateConfig:
 
     simulate: str | None = option(
         None,
-        help="healthy scans with made lesions: a folder of lesion masks whose shapes to use, or `ellipsoids`",
+        help="put lesions into healthy scans: `ellipsoids`, or a folder of lesion masks whose shapes to use",
         common=True,
     )
-    simulated: int = option(1, help="simulate: lesions in each scan", min=1, max=20)
+    volumes: list[float] = option([5.0, 60.0], help="simulate: least and greatest volume", unit="ml", min=0.05)
+    lesions: int = option(1, help="simulate: lesions in each scan", min=1, max=20)
     small: float = option(2.0, help="lesions below this volume are called small", unit="ml", min=0)
     large: float = option(20.0, help="lesions above this volume are called large", unit="ml", min=0)
     all: bool = option(False, help="all scans of data.root, and not the held-out ones alone")
@@ -73,7 +75,7 @@ class AnomalyConfig(RunConfig):
     image: str | None = option(None, help="the scan, NIfTI; or a BIDS folder in data.root=", common=True)
     mask: str | None = option(None, help="brain mask of image=; a BIDS folder has them in derivatives/", common=True)
     contrast: str | None = option(None, help="FLAIR or T1w, where the file's name does not tell", common=True)
-    fpr: float = option(0.005, help="share of healthy voxels that may be marked", min=1e-6, max=0.5, common=True)
+    fpr: float = option(0.005, help="share of healthy voxels that may be marked", min=1e-6, max=0.2, common=True)
     false_lesions: float | None = option(
         None, help="false lesions that a healthy scan may show; takes the place of fpr", min=1e-3, max=1000
     )

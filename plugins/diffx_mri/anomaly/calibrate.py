@@ -1,0 +1,171 @@
+"""What a threshold costs on healthy scans: the share of voxels that it marks, and false lesions a scan.
+
+Masks are counted as they are written, small regions already dropped. The thresholds are the same for all scans, an
+eighth of an octave apart, so scans are counted one after the other and added up. The share of marked voxels falls
+with the threshold: what a higher one marks, a lower one marks too. The number of false lesions need not, since regions
+merge; there the least threshold counts above which no threshold shows more than were asked for.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from diffx.errors import DataError, UsageError
+from diffx.io.home import expanded
+
+from .components import components
+
+PER_OCTAVE = 8
+_OCTAVES = 16  # below the greatest score of a scan
+_MOST = 0.2  # share of marked voxels beyond which a threshold is of no use
+_CLEAR = 5.0  # mm between a healthy slice and the nearest one with a lesion
+
+
+def threshold_of(step: int) -> float:
+    """The threshold of a step."""
+    return float(2.0 ** (step / PER_OCTAVE))
+
+
+@dataclass
+class Counts:
+    """Healthy scans, counted.
+
+    ``voxels`` that were looked at; ``scans``, of which parts count as parts; of each step of the threshold the voxels
+    ``marked`` and the ``lesions`` that they form; ``least``: the lowest step at which all scans were counted.
+    """
+
+    voxels: int = 0
+    scans: float = 0.0
+    marked: dict[int, int] = field(default_factory=dict)
+    lesions: dict[int, int] = field(default_factory=dict)
+    least: int | None = None
+
+    def add(self, anomaly: np.ndarray, healthy: np.ndarray, share: float = 1.0, smallest: int = 1) -> None:
+        """Count a scan.
+
+        Args:
+            anomaly: scores [X, Y, Z], at least 0.
+            healthy: bool [X, Y, Z], the voxels of the head or brain that are known to be healthy.
+            share: of the scan's head or brain that these are.
+            smallest: voxels of the smallest region that a mask keeps.
+        """
+        scores = np.where(healthy, anomaly, 0)
+        inside = scores[healthy]
+        self.voxels += int(inside.size)
+        self.scans += share
+        top = float(inside.max(initial=0))
+        if not top > 0:
+            return
+        low = max(float(np.quantile(inside, 1 - _MOST)), top * 2.0**-_OCTAVES)
+        first, last = (int(np.floor(PER_OCTAVE * np.log2(score))) for score in (low, top))
+        for step in range(first, last + 1):
+            sizes = components(scores > threshold_of(step), smallest)[1]
+            self.marked[step] = self.marked.get(step, 0) + int(sizes.sum())
+            self.lesions[step] = self.lesions.get(step, 0) + len(sizes)
+        self.least = first if self.least is None else max(self.least, first)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Thresholds, rising, and what each costs on healthy scans.
+
+    ``thresholds``, ``fpr`` (share of voxels that are marked) and ``false_lesions`` (a scan) [n]; ``voxels`` and
+    ``scans`` they were counted in; ``smallest`` region that was kept, ml; ``weights``: the hash of the weights.
+    """
+
+    thresholds: tuple[float, ...]
+    fpr: tuple[float, ...]
+    false_lesions: tuple[float, ...]
+    voxels: int
+    scans: float
+    smallest: float
+    weights: str = ""
+
+    @classmethod
+    def of(cls, counts: Counts, smallest: float, weights: str = "") -> Calibration:
+        """From counted scans. Raises DataError where nothing in them has a score."""
+        if counts.least is None:
+            raise DataError("no healthy voxel has an anomaly score above 0: there is no threshold to choose")
+        last = max(counts.marked) + 1  # where nothing is marked any more
+        steps = range(counts.least, last + 1)
+        return cls(
+            tuple(threshold_of(k) for k in steps),
+            tuple(counts.marked.get(k, 0) / counts.voxels for k in steps),
+            tuple(counts.lesions.get(k, 0) / counts.scans for k in steps),
+            counts.voxels,
+            round(counts.scans, 2),
+            smallest,
+            weights,
+        )
+
+    def at(self, fpr: float) -> float:
+        """The threshold that marks this share of healthy voxels, between steps by its logarithm.
+
+        Raises UsageError for a share that these scans cannot tell.
+        """
+        known = np.array([share for share in self.fpr if share > 0])
+        if not known.size or not known[-1] <= fpr <= known[0]:
+            ends = f"{known[-1]:.2g} to {known[0]:.2g}" if known.size else "none at all"
+            raise UsageError(f"fpr={fpr:g}: the {self.scans:g} healthy scans of this calibration tell {ends}")
+        steps = np.log2(self.thresholds[: len(known)])
+        return float(2.0 ** np.interp(-np.log(fpr), -np.log(known), steps))
+
+    def at_lesions(self, false_lesions: float) -> float:
+        """The threshold at which a healthy scan shows at most so many false lesions on average.
+
+        Raises UsageError for fewer than these scans can tell.
+        """
+        if false_lesions * self.scans < 1 - 1e-9:
+            raise UsageError(
+                f"false_lesions={false_lesions:g}: that takes more healthy scans than the {self.scans:g} of this "
+                "calibration"
+            )
+        over = [k for k, count in enumerate(self.false_lesions) if count > false_lesions]
+        return self.thresholds[over[-1] + 1 if over else 0]
+
+    def rates(self, threshold: float) -> tuple[float, float]:
+        """(share of healthy voxels that a threshold marks, false lesions a healthy scan), between steps."""
+        steps = np.log2(self.thresholds)
+        fpr, count = (np.interp(np.log2(threshold), steps, values) for values in (self.fpr, self.false_lesions))
+        return float(fpr), float(count)
+
+    def to_json(self) -> dict[str, Any]:
+        """A mapping, for :meth:`from_json`."""
+        return {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self).items()}
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> Calibration:
+        """Raises KeyError, TypeError or ValueError for a mapping that is none."""
+        rows = {name: tuple(float(v) for v in raw[name]) for name in ("thresholds", "fpr", "false_lesions")}
+        lengths = {len(row) for row in rows.values()}
+        if lengths != {len(rows["fpr"])} or not rows["fpr"] or list(rows["thresholds"]) != sorted(rows["thresholds"]):
+            raise ValueError("thresholds do not rise, or not every one has its rates")
+        plain = {"voxels": int(raw["voxels"]), "scans": float(raw["scans"]), "smallest": float(raw["smallest"])}
+        return cls(**rows, **plain, weights=str(raw.get("weights", "")))
+
+
+def read(path: str | Path, weights: str) -> Calibration:
+    """The file that task=calibrate wrote. Raises DataError for another file, or one of other weights."""
+    try:
+        raw = json.loads(expanded(path).read_text(encoding="utf-8"))
+        found = Calibration.from_json(raw)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"calibration={path}: not a file that task=calibrate wrote ({error})") from None
+    if found.weights and weights and found.weights != weights:
+        raise DataError(f"calibration={path}: measured with other weights; run task=calibrate with these")
+    return found
+
+
+def clear_of(lesion: np.ndarray, thickness: float) -> np.ndarray:
+    """Which axial slices of a mask [X, Y, Z] are healthy: 5 mm or more from any slice with a lesion; bool [Z]."""
+    ill = np.flatnonzero(lesion.any((0, 1)))
+    if not ill.size:
+        return np.ones(lesion.shape[2], bool)
+    away = np.abs(np.arange(lesion.shape[2])[:, None] - ill).min(1) * thickness
+    return away >= max(_CLEAR, thickness + 1e-6)

@@ -1,0 +1,88 @@
+"""Precision against recall, and what a threshold gives and costs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from diffx.run.figures import INK, LINE, MUTED, PALETTE, sheet
+
+from ..calibrate import Calibration
+from .ranking import Pool
+from .scores import OWN
+
+_POINTS = 400  # of a curve: more cannot be seen
+
+
+def precision_recall(found: Mapping[str, Pool], areas: Mapping[str, float], prevalence: float, calibrated: float) -> Any:
+    """A Matplotlib figure: one curve a method with its area, the prevalence as what chance gives, and the calibrated
+    threshold as a point."""
+    with sheet(6.4, 4.6) as figure:
+        axes = figure.add_subplot()
+        order = sorted(found, key=lambda name: (name != OWN, -areas[name]))
+        for k, name in enumerate(order):
+            true, false = found[name].curve()
+            some = _spread(true)
+            recall, precision = true[some] / true[-1], true[some] / np.maximum(true[some] + false[some], 1)
+            label = f"{name}: {areas[name]:.3f}"
+            axes.plot(recall, precision, color=PALETTE[k % len(PALETTE)], linewidth=2.0 if name == OWN else 1.2, label=label)
+            if name == OWN:
+                at = _at(found[name], calibrated)
+                if at is not None:
+                    axes.plot(true[at] / true[-1], true[at] / (true[at] + false[at]), "o", color=INK, markersize=6,
+                              label="calibrated threshold")  # fmt: skip
+        axes.axhline(prevalence, color=LINE, linestyle=(0, (4, 3)), linewidth=1.0, label=f"prevalence: {prevalence:.3f}")
+        axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="recall (share of ill voxels that are found)",
+                 ylabel="precision (share of found voxels that are ill)")  # fmt: skip
+        axes.grid()
+        axes.legend(loc="upper right", fontsize=9)
+    return figure
+
+
+def sweep(own: Pool, calibration: Calibration | None, thresholds: Mapping[str, float]) -> Any:
+    """A Matplotlib figure: Dice of these patients and the share of healthy voxels that is marked, over the threshold.
+
+    ``thresholds``: name -> value, drawn as vertical lines.
+    """
+    with sheet(6.4, 4.6) as figure:
+        upper, lower = figure.subplots(2, 1, sharex=True)
+        scores = np.array([own.threshold(k) for k in _spread(np.arange(len(own.levels)))])
+        dice = own.dice()[_spread(np.arange(len(own.levels)))]
+        good = scores > 0
+        upper.plot(scores[good], dice[good], color=PALETTE[0], linewidth=1.8)
+        upper.set(ylabel="Dice", ylim=(0, 1))
+        if calibration is not None:
+            rates = np.array(calibration.fpr)
+            lower.plot(np.array(calibration.thresholds)[rates > 0], rates[rates > 0], color=PALETTE[1], linewidth=1.8)
+        lower.set(xlabel="threshold of the anomaly score", ylabel="share of healthy\nvoxels marked", yscale="log")
+        ends = [value for value in thresholds.values() if value > 0]
+        low = min([*ends, float(scores[good].max(initial=1.0))]) / 8
+        upper.set(xscale="log", xlim=(low, max([*ends, float(scores[good].max(initial=1.0))]) * 1.2))
+        for k, (name, value) in enumerate(thresholds.items()):
+            for axes in (upper, lower):
+                axes.axvline(value, color=MUTED, linewidth=1.0, linestyle=((0, (4, 3)), (0, (1, 2)), "-.")[k % 3],
+                             label=name)  # fmt: skip
+        for axes in (upper, lower):
+            axes.grid()
+        upper.legend(loc="upper left", fontsize=9)
+    return figure
+
+
+def _spread(values: np.ndarray) -> np.ndarray:
+    """Indices of some of the values, evenly by value, ends included."""
+    wanted = np.linspace(values[0], values[-1], _POINTS)
+    return np.unique(np.searchsorted(values, wanted, side="left"))
+
+
+def _at(pool: Pool, threshold: float) -> int | None:
+    """The index of the lowest level that is above a threshold."""
+    above = [k for k in (0, len(pool.levels) - 1) if pool.threshold(k) > threshold]
+    if not above:
+        return None
+    low, high = 0, len(pool.levels) - 1
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if pool.threshold(middle) > threshold else (low, middle - 1)
+    return low
