@@ -109,11 +109,10 @@ class Calibration:
 
         Raises UsageError for a share that these scans cannot tell.
         """
-        known = np.array([share for share in self.fpr if share > 0])
+        steps, known = self._known()
         if not known.size or not known[-1] <= fpr <= known[0]:
             ends = f"{known[-1]:.2g} to {known[0]:.2g}" if known.size else "none at all"
             raise UsageError(f"fpr={fpr:g}: the {self.scans:g} healthy scans of this calibration tell {ends}")
-        steps = np.log2(self.thresholds[: len(known)])
         return float(2.0 ** np.interp(-np.log(fpr), -np.log(known), steps))
 
     def at_lesions(self, false_lesions: float) -> float:
@@ -131,9 +130,16 @@ class Calibration:
 
     def rates(self, threshold: float) -> tuple[float, float]:
         """(share of healthy voxels that a threshold marks, false lesions a healthy scan), between steps."""
-        steps = np.log2(self.thresholds)
-        fpr, count = (np.interp(np.log2(threshold), steps, values) for values in (self.fpr, self.false_lesions))
-        return float(fpr), float(count)
+        steps, known = self._known()
+        at = np.log2(threshold)
+        beyond = threshold >= self.thresholds[-1] or not known.size
+        fpr = 0.0 if beyond else float(np.exp(np.interp(at, steps, np.log(known))))
+        return fpr, float(np.interp(at, np.log2(self.thresholds), self.false_lesions))
+
+    def _known(self) -> tuple[np.ndarray, np.ndarray]:
+        """Logarithms of the thresholds at which something is marked, and the share of voxels at each."""
+        shares = np.array([share for share in self.fpr if share > 0])
+        return np.log2(self.thresholds[: len(shares)]), shares
 
     def to_json(self) -> dict[str, Any]:
         """A mapping, for :meth:`from_json`."""

@@ -22,12 +22,11 @@ from diffx.errors import DataError, UsageError
 
 from ..overlay import Say, on_grid, warn
 from ..stored import Stored
-from ..translate.contrast import Contrast
 from ..volume import Source, Volume, opened
 from . import calibrate
 from .calibrate import Calibration
 from .components import Lesion, lesions, marked, voxels_of
-from .config import WEIGHTS, HealthySampling
+from .config import WEIGHTS
 from .inputs import weights_for
 from .model import HealthyModel
 from .score import Settings, score
@@ -80,8 +79,8 @@ class Detection:
 class AnomalyDetector:
     """A model of healthy scans of one contrast, and thresholds from healthy scans; made by :meth:`load`."""
 
-    def __init__(self, model: HealthyModel, calibration: Calibration | None = None, contrast: str = "FLAIR"):
-        self.model, self.calibration, self.contrast = model, calibration, contrast
+    def __init__(self, model: HealthyModel, calibration: Calibration | None = None):
+        self.model, self.calibration, self.contrast = model, calibration, model.contrast
 
     @classmethod
     def load(
@@ -104,16 +103,14 @@ class AnomalyDetector:
         Raises:
             DataError: missing, damaged or foreign weights or thresholds.
         """
-        shipped = {name.lower(): name for name in WEIGHTS}.get(str(source).lower())
-        reference = weights_for(shipped) if shipped else str(source)
-        model = HealthyModel.load(reference, device=device, extensions=extensions)
-        pipeline = model.pipeline
-        pipeline.announce(say, reference)
-        contrast = shipped or Contrast.of(pipeline.config.contrast or "FLAIR").name
+        contrast = {name.lower(): name for name in WEIGHTS}.get(str(source).lower())
+        reference = weights_for(contrast) if contrast else source
+        model = HealthyModel.load(reference, device, extensions=extensions)
+        model.pipeline.announce(say, reference)
         if calibration is not None:
-            return cls(model, calibrate.read(calibration, pipeline.meta.get("sha256", "")), contrast)
-        known = pipeline.meta.get("calibration")
-        return cls(model, Calibration.from_json(known) if known else None, contrast)
+            return cls(model, calibrate.read(calibration, model.meta.get("sha256", "")))
+        known = model.meta.get("calibration")
+        return cls(model, Calibration.from_json(known) if known else None)
 
     @property
     def licence(self) -> str:
@@ -162,7 +159,8 @@ class AnomalyDetector:
         began = time.perf_counter()
         check_field(scan)
         stack = Stack.of(scan, brain, self.contrast)
-        drawn = self.model.draw(stack, range(seed, seed + n), replace(HealthySampling(), **options))
+        sampling = replace(self.model.config.sample, **options)
+        drawn = self.model.draw(stack, range(seed, seed + (n if self.model.draws else 1)), sampling)
         found = score(stack, drawn, settings or Settings())
         region = stack.restore(stack.region, 0) > 0.5
         return Maps(

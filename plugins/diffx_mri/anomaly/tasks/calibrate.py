@@ -46,7 +46,7 @@ def calibrate(run: Run) -> None:
         used += 1
     if not used:
         raise DataError(f"{cfg.data.root}: none of the {contrast} scans could be used")
-    found = Calibration.of(counts, cfg.smallest, detector.model.pipeline.meta.get("sha256", ""))
+    found = Calibration.of(counts, cfg.smallest, detector.model.meta.get("sha256", ""))
     path = run.samples / "calibration.json"
     write_json(path, found.to_json())
     run.metric("scans", used)
