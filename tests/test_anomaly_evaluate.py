@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import nibabel as nib
 import numpy as np
 import pytest
+from scipy import ndimage
 
+from diffx.errors import DataError
 from diffx.metrics import average_precision
 from diffx_mri.anomaly.evaluate.ranking import Pool, Ranked, levels_of, score_of
+from diffx_mri.anomaly.simulate import Shape, simulate
+from diffx_mri.volume import Volume
 
 
 def patients(count: int, size: int = 4000) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -73,3 +78,51 @@ def test_a_threshold_of_the_others_knows_nothing_of_the_one_left_out():
     assert found[0] == found[1] == (2, 4)
     # the third: patients 1 and 2 are best at 3, where it has nothing
     assert found[2] == (0, 2)
+
+
+def brain(shape=(60, 70, 50), spacing=(2.0, 2.0, 3.0)) -> tuple[Volume, np.ndarray]:
+    """A ball of 100 with noise of 2 in air, and where it is."""
+    affine = np.diag([*spacing, 1.0])
+    index = np.stack(np.meshgrid(*[np.arange(n) for n in shape], indexing="ij"), -1)
+    place = (index - (np.array(shape) - 1) / 2) * spacing
+    inside = ((place / 55) ** 2).sum(-1) < 1
+    noise = 2 * np.random.default_rng(0).standard_normal(shape)
+    return Volume(np.where(inside, 100 + noise, 0).astype(np.float32), affine), inside
+
+
+def test_lesions_are_put_in_with_the_volume_asked_for():
+    scan, inside = brain()
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        made = simulate(scan, inside, [Shape.ellipsoid(rng), Shape.ellipsoid(rng)], (6, 12), "FLAIR", rng)
+        assert len(made.volumes) == 2 and all(6 * 0.7 < v < 12 * 1.1 for v in made.volumes)
+        assert made.truth.sum() * 12 / 1000 == pytest.approx(sum(made.volumes))
+        assert not (made.truth & ~inside).any()
+        far = ndimage.binary_dilation(made.truth, np.ones((3, 3, 3)), iterations=4)
+        assert np.array_equal(made.scan.data[~far], scan.data[~far])
+        core = ndimage.binary_erosion(made.truth, iterations=2)
+        assert made.scan.data[core].mean() > 120  # bright in FLAIR
+    again = np.random.default_rng(5)
+    same = simulate(scan, inside, [Shape.ellipsoid(again), Shape.ellipsoid(again)], (6, 12), "FLAIR", again)
+    assert np.array_equal(same.scan.data, made.scan.data)
+
+
+def test_the_shape_of_a_mask_keeps_its_proportions(tmp_path):
+    mask = np.zeros((40, 40, 40), np.uint8)
+    mask[10:30, 15:20, 18:22] = 1  # 20 x 5 x 4 mm
+    mask[35, 35, 35] = 1  # a speck, which is left out
+    image = nib.Nifti1Image(mask, np.diag([1.0, 1, 1, 1]))
+    image.set_sform(np.eye(4), 1)
+    nib.save(image, tmp_path / "mask.nii.gz")
+    shape = Shape.of_mask(tmp_path / "mask.nii.gz")
+    assert shape.volume == pytest.approx(400)
+    at = np.array([[9.0, 0, 0], [11, 0, 0], [0, 2, 0], [0, 3.2, 0], [0, 0, 1.4], [0, 0, 2.7]])
+    assert shape.inside(at).tolist() == [True, False, True, False, True, False]
+    scan, inside = brain((80, 80, 80), (1.5, 1.5, 1.5))
+    made = simulate(scan, inside, [shape], (4, 4), "T1w", np.random.default_rng(1))
+    assert made.volumes == pytest.approx([4], rel=0.1)
+    place = np.argwhere(made.truth) * scan.spacing
+    axes = np.sqrt(np.linalg.eigvalsh(np.cov(place.T)))[::-1]  # of a box: side / sqrt(12)
+    assert axes * 12**0.5 == pytest.approx(np.array([20, 5, 4]) * 10 ** (1 / 3), rel=0.1)
+    with pytest.raises(DataError, match="found no room"):
+        simulate(scan, inside, [shape], (600, 600), "T1w", np.random.default_rng(1))

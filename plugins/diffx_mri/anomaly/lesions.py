@@ -64,7 +64,7 @@ class Shapes:
 
         Args:
             folder: of masks, of any grid.
-            part: "train" or "val"; a quarter of the files, chosen by their names, is "val".
+            part: "train" or "val", as :func:`kept_from_training` says.
             cache: where; None: the user's cache folder.
             log: is told of files that cannot be read.
 
@@ -80,7 +80,7 @@ class Shapes:
         masks = [
             flat[one["first"] : one["first"] + math.prod(one["shape"])].reshape(one["shape"])
             for one in index
-            if (derive("shape", one["name"]) % 4 == 0) == (part != "train")
+            if kept_from_training(one["name"]) == (part != "train")
         ]
         if not masks:
             raise DataError(f"{folder}: no lesion mask (*.nii, *.nii.gz) to take shapes from")
@@ -122,6 +122,11 @@ class Blobs:
             inside = 1 - np.sqrt(plane + depth[:, None, None]) + uneven
             out = np.maximum(out, np.clip(inside * radius + 0.5, 0, 1))
         return out.astype(np.float32)
+
+
+def kept_from_training(name: str) -> bool:
+    """Whether the shapes in a file of masks are for evaluation alone: a quarter of the files, by their names."""
+    return derive("shape", name) % 4 == 0
 
 
 def smooth_noise(rng: np.random.Generator, width: float, count: int = 1) -> np.ndarray:

@@ -14,6 +14,7 @@ from ...overlay import on_grid
 from ...volume import Volume, load
 from ..config import AnomalyConfig
 from ..inputs import ELLIPSOIDS, Request, held_out, requests, shapes_in
+from ..lesions import kept_from_training
 from ..simulate import Shape, simulate
 
 Tell = Callable[[str], None]
@@ -78,7 +79,8 @@ def _simulated(cfg: AnomalyConfig, contrast: str, request: Request, say: Tell) -
     if options.simulate == ELLIPSOIDS:
         shapes = [Shape.ellipsoid(rng) for _ in range(options.lesions)]
     else:
-        files = shapes_in(str(options.simulate))
+        every = shapes_in(str(options.simulate))
+        files = [file for file in every if kept_from_training(file.name)] or every
         shapes = [Shape.of_mask(files[k]) for k in rng.integers(len(files), size=options.lesions)]
     low, high = min(options.volumes), max(options.volumes)
     made = simulate(scan, brain.data > 0, shapes, (low, high), contrast, rng)
