@@ -25,21 +25,25 @@ class AnomalyData(DataConfig):
 
 @dataclass
 class HealthyNet(NetConfig):
-    channels: list[int] = option([32, 64, 128, 192], help="width of each resolution, finest first", min=4)
+    channels: list[int] = option([48, 64, 96, 112], help="width of each resolution, finest first", min=4)
     blocks: int = option(1, help="residual blocks a resolution", min=1)
-    attention: list[int] = option([], help="resolutions with attention, 0 the finest", min=0)
+    attention: list[int] = option([3], help="resolutions with attention, 0 the finest", min=0)
+    fold: int = option(2, help="edge of the squares of pixels that are folded into channels; 1 is none", min=1, max=8)
 
 
 @dataclass
 class HealthyProcess(ProcessConfig):
+    # The scan decides most of what is healthy: no noise above hides more than the network knows anyway.
     sigma_max: float = option(20.0, help="noise where sampling starts, for schedule edm", min=1)
+    sigma_data: float = option(0.5, help="standard deviation of the clean state", min=1e-6)
+    noise_mean: float = option(0.0, help="mean of log(sigma/alpha) of the training noise")
 
 
 @dataclass
 class HealthyTraining(TrainConfig):
     steps: int = option(4000, help="optimiser steps", min=1, common=True)
     batch: int = option(16, help="slices in one forward pass", min=1)
-    lr: float = option(6e-4, help="peak learning rate", min=0)
+    lr: float = option(1e-3, help="peak learning rate", min=0)
     cond_dropout: float = option(0.0, help="share of slices trained without their scan", min=0, max=1)
 
 
@@ -83,6 +87,11 @@ class AnomalyConfig(RunConfig):
         None, help="thresholds of your own healthy scans, the file that task=calibrate wrote", common=True
     )
     smallest: float = option(0.1, help="marked regions below this volume are dropped", unit="ml", min=0)
+    method: str = option(
+        "diffusion",
+        help="train: the diffusion that heals, or what it is compared with: a regression, a denoising autoencoder",
+        choices=("diffusion", "regression", "autoencoder"),
+    )
     data: AnomalyData = field(default_factory=AnomalyData)
     net: HealthyNet = field(default_factory=HealthyNet)
     process: HealthyProcess = field(default_factory=HealthyProcess)

@@ -24,7 +24,7 @@ from .pack import FORMAT, Slices, pack, read_slices
 from .stack import GRIDS
 from .strip import compact
 
-CHANGE, LESION = 0.25, 0.5  # units of the two channels of the state: a change of intensity, and a lesion's mask
+CHANGE, LESION = 0.2, 0.25  # units of the two channels of the state: a change of intensity, and a lesion's mask
 ROUNDS = 1000  # versions of every slice in one epoch
 _VALIDATED = 64
 _CENTRE, _WIDTH = 0.5, 0.7
@@ -55,7 +55,8 @@ class Made:
         self.slices, self.split, self.shapes, self.method, self.seed = slices, split, shapes, method, seed
         self.strength, self.look = Strength(), LOOKS[slices.contrast]
         self.gap = GRIDS[slices.contrast].gap
-        self.places = [(row, k) for row in slices.select(split) for k in row["healthy"]]
+        rows = slices.select(split)
+        self.places = [(row, k) for row in rows for k in (*row["healthy"], *row["whole"])]  # brains twice
 
     def __len__(self) -> int:
         return len(self.places) * ROUNDS if self.split == "train" else min(_VALIDATED, len(self.places))

@@ -52,6 +52,8 @@ class Shapes:
 
     def __init__(self, masks: Sequence[np.ndarray]):
         self.masks = [torch.from_numpy(np.ascontiguousarray(mask)) for mask in masks]
+        weight = np.sqrt([float(mask.sum()) for mask in masks])  # large ones are rare, and take more to learn
+        self.chance = weight / weight.sum()
 
     @classmethod
     def read(
@@ -89,7 +91,7 @@ class Shapes:
 
         gaps: where the slices lie, in mm from the middle one.
         """
-        mask = self.masks[rng.integers(len(self.masks))]
+        mask = self.masks[rng.choice(len(self.masks), p=self.chance)]
         zoom = scale * math.exp(rng.normal(0.1, 0.45))
         layers = np.flatnonzero(mask.numpy().any((1, 2)))
         at = float(rng.choice(layers))
@@ -102,11 +104,11 @@ class Shapes:
 
 
 class Blobs:
-    """Shapes that are one to three ellipsoids with an uneven surface, 2 to 50 mm across, small ones most often."""
+    """Shapes that are one to three ellipsoids with an uneven surface, 4 to 70 mm across, small ones most often."""
 
     def draw(self, rng: np.random.Generator, gaps: Sequence[float], scale: float = 1.0) -> np.ndarray:
         """As of :class:`Shapes`."""
-        radius = scale * math.exp(rng.uniform(math.log(0.8), math.log(12.0)))  # pixels
+        radius = scale * math.exp(rng.uniform(math.log(1.0), math.log(18.0)))  # pixels
         x, y = np.meshgrid(np.arange(SIZE) - SIZE / 2, np.arange(SIZE) - SIZE / 2, indexing="ij")
         uneven = rng.uniform(0.1, 0.5) * smooth_noise(rng, max(radius / 1.5, 1.0), len(gaps))
         out = np.zeros((len(gaps), SIZE, SIZE), np.float32)

@@ -8,6 +8,7 @@ from scipy import ndimage
 _CROSS = ndimage.generate_binary_structure(2, 1)
 _WIDE = 0.6  # of the largest slice: those that count are as large as this
 _CROWN, _REACH = 15.0, 100.0  # mm below the highest slice between which there is brain, and no face
+_ROUND = 0.066  # area over the edge squared, in pixels; 0.1 is a disc, and what is below is skull base or face
 _SHELLS = 9  # pixels below the surface that a profile covers
 _FALL = 0.1  # fall of the profile, in units of the brain, from which there is scalp over skull
 
@@ -60,8 +61,9 @@ def compact(mask: np.ndarray) -> bool:
     area = int(mask.sum())
     if area < 300:
         return False
+    edge = int((mask & ~ndimage.binary_erosion(mask)).sum())
     closed = ndimage.binary_closing(np.pad(mask, 14), iterations=12)
-    return area > 0.9 * int(closed.sum())
+    return area > _ROUND * edge**2 and area > 0.9 * int(closed.sum())
 
 
 def _wide(depth: np.ndarray, thickness: float) -> np.ndarray:
