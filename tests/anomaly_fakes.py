@@ -55,7 +55,7 @@ def write(path: Path, data: np.ndarray, axes: str = "RAS", dtype: type = np.floa
     turn = nib.orientations.ornt_transform(
         nib.orientations.axcodes2ornt("RAS"), nib.orientations.axcodes2ornt(tuple(axes))
     )
-    image = nib.Nifti1Image(data, affine()).as_reoriented(turn)
+    image = nib.Nifti1Image(np.asarray(data, np.float32), affine()).as_reoriented(turn)
     image = nib.Nifti1Image(np.asarray(image.dataobj).astype(dtype), image.affine)
     image.set_sform(image.affine, 1)
     image.set_qform(image.affine, 1)

@@ -80,7 +80,8 @@ def weights_for(contrast: str, source: str | None = None) -> str:
     if source is None and contrast not in WEIGHTS:
         raise UsageError(f"contrast={contrast}: there are weights for {' and '.join(WEIGHTS)}; from= names your own")
     found = source or WEIGHTS[contrast]
-    known = header_of(found, PLUGIN)["config"].get("contrast")
+    facts = header_of(found, PLUGIN)
+    known = facts.get("contrast") or facts["config"].get("contrast")
     if known and known != contrast:
         raise DataError(f"from={source}: weights of {known}, and the scan is {contrast}")
     return found
