@@ -96,8 +96,8 @@ def thicker(
 
     Args:
         rng: decides how thick.
-        images: a scan [Z, 128, 128].
-        brains: bool, alike.
+        images: a scan [Z, 128, 128], of any number type.
+        brains: its brain, alike, 0 or 1.
         at: number of the middle slice.
         thickness: of the scan, mm from slice to slice.
         gap: how far neighbours are that are shown beside a slice of a thin scan, mm.

@@ -25,7 +25,7 @@ class AnomalyData(DataConfig):
 
 @dataclass
 class HealthyNet(NetConfig):
-    channels: list[int] = option([48, 64, 96, 112], help="width of each resolution, finest first", min=4)
+    channels: list[int] = option([32, 64, 96, 112], help="width of each resolution, finest first", min=4)
     blocks: int = option(1, help="residual blocks a resolution", min=1)
     attention: list[int] = option([3], help="resolutions with attention, 0 the finest", min=0)
     fold: int = option(2, help="edge of the squares of pixels that are folded into channels; 1 is none", min=1, max=8)

@@ -20,7 +20,7 @@ from ..translate.contrast import Contrast, find_contrast
 from .augment import Strength, moved, other_mask, rescanned, thicker
 from .config import PLUGIN, AnomalyConfig
 from .lesions import LOOKS, Blobs, Shapes, insert, smooth_noise
-from .pack import FORMAT, Slices, pack, read_slices
+from .pack import FORMAT, STEPS, Slices, pack, read_slices
 from .stack import GRIDS
 from .strip import compact
 
@@ -80,8 +80,8 @@ class Made:
         Returns:
             intensity, and brain, where it is known; where the slices lie, in mm from the middle one; which there are.
         """
-        images, brains = self.slices.scan(row)
-        slices, brain, gap, known = thicker(rng, images, brains, k, row["thickness"], self.gap)
+        slices, brain, gap, known = thicker(rng, *self.slices.stored(row), k, row["thickness"], self.gap)
+        slices = slices / STEPS
         slices, brain = moved(rng, slices, brain, self.strength)
         kept = slices > 0 if row["stripped"] else np.ones_like(brain)  # what was cut away stays black
         if not (row["stripped"] or compact(brain[1])):

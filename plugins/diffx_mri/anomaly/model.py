@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from ..translate.model import Folded
 from ..translate.model import Regression as _Regression
 from .config import PLUGIN, AnomalyConfig, HealthySampling
 from .data import CHANGE, LESION, seen
+from .evidence import Evidence
 from .stack import BRIGHTEST, Stack
 
 _WEIGHT = 4.0  # of a voxel in a lesion beside one that is healthy, less one
@@ -77,10 +78,12 @@ class Healthy:
     Args:
         samples: float32 [S, Z, 128, 128], normalised as the stack's slices.
         probability: float32 [S, Z, 128, 128], 0 to 1, of a lesion.
+        evidence: what differences, probability and intensity are worth, of the model that drew them.
     """
 
     samples: np.ndarray
     probability: np.ndarray
+    evidence: Evidence = field(default_factory=Evidence)
 
 
 class HealthyModel:
@@ -116,9 +119,10 @@ class HealthyModel:
         return isinstance(self.pipeline.process, Healing)
 
     @property
-    def extra(self) -> Mapping[str, Tensor]:
-        """Tensors stored beside the weights, such as those of the score."""
-        return self.pipeline.extra
+    def evidence(self) -> Evidence:
+        """What made lesions showed the features of a score to be worth; a guess where that was not measured."""
+        weights = self.pipeline.extra.get("evidence")
+        return Evidence() if weights is None else Evidence(weights.float().numpy())
 
     def draw(self, stack: Stack, seeds: Sequence[int], options: HealthySampling | None = None) -> Healthy:
         """One healthy scan for each seed; a sample depends on its seed and the slice, not on the batch.
@@ -143,4 +147,4 @@ class HealthyModel:
             change, lesion = state.float().numpy()
             samples[i, k] = np.clip(samples[i, k] - CHANGE * change, 0, BRIGHTEST)
             probability[i, k] = np.clip(LESION * lesion, 0, 1)
-        return Healthy(samples, probability)
+        return Healthy(samples, probability, self.evidence)

@@ -23,7 +23,7 @@ from .stack import Stack
 from .strip import compact, depth_of, rough_brain
 
 FORMAT = "healthy slices 1"
-_STEPS = 64  # uint8 grey levels to one unit of intensity
+STEPS = 64  # uint8 grey levels to one unit of intensity
 _SMALLEST = 2000  # pixels of head that a slice to learn from shows; of a brain without skull a quarter
 
 
@@ -53,10 +53,10 @@ class Slices:
         """The scans of "train" (train, or not told) or "val" (everything else: val, test, dev, holdout, ...)."""
         return [row for row in self.rows if is_held_out(row["split"]) == (split != "train")]
 
-    def scan(self, row: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
-        """Intensity float32 and brain bool of a scan, each [Z, 128, 128]."""
+    def stored(self, row: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+        """Intensity and brain of a scan as they are kept, uint8 [Z, 128, 128], ``STEPS`` to one unit of intensity."""
         part = slice(row["first"], row["first"] + row["count"])
-        return self.images[part].numpy().astype(np.float32) / _STEPS, self.brain[part].numpy() > 0
+        return self.images[part].numpy(), self.brain[part].numpy()
 
 
 def pack(
@@ -108,7 +108,7 @@ def pack(
                 "whole": [int(k) for k in usable if compact(brain[k])],
             }
         )
-        images.append(np.rint(stack.slices * _STEPS).astype(np.uint8))
+        images.append(np.rint(stack.slices * STEPS).astype(np.uint8))
         brains.append(brain.astype(np.uint8))
     if not rows:
         raise DataError(f"{root}: no {contrast} that can be used")
