@@ -10,6 +10,7 @@ import numpy as np
 
 from diffx_mri.anomaly.calibrate import Calibration
 from diffx_mri.anomaly.config import HealthySampling
+from diffx_mri.anomaly.evidence import Evidence
 from diffx_mri.anomaly.face import AnomalyDetector
 from diffx_mri.anomaly.model import Healthy
 from diffx_mri.anomaly.stack import Stack
@@ -63,6 +64,10 @@ def write(path: Path, data: np.ndarray, axes: str = "RAS", dtype: type = np.floa
     return path
 
 
+#: a drawn lesion is worth log-odds of 6.2, a difference of 0.2 of the brain one of 2, and nothing else anything
+EVIDENCE = Evidence(np.array([[0.5, 10.0, 10.0, 0.0, -6.0]] * 2, np.float32))
+
+
 class Knowing:
     """A model that draws a given healthy scan, whatever it is shown."""
 
@@ -76,15 +81,16 @@ class Knowing:
     def draw(self, stack: Stack, seeds, options=None) -> Healthy:
         own = np.maximum(stack.grid.slices(self.healthy), 0) / stack.scale
         samples = np.stack([own] * len(seeds)).astype(np.float32)
-        return Healthy(samples, (np.abs(stack.slices - own) > 0.1).astype(np.float32)[None].repeat(len(seeds), 0))
+        lesion = (np.abs(stack.slices - own) > 0.3).astype(np.float32)[None].repeat(len(seeds), 0)
+        return Healthy(samples, lesion, EVIDENCE)
 
 
 def thresholds() -> Calibration:
-    """fpr is 0.1 / t from 0.1 to 0.001 between thresholds 1e-2 and 1, of ten scans."""
-    at = np.geomspace(0.01, 1.0, 21)
-    fpr = 1e-3 / at
+    """fpr is 0.001 / odds, from 0.1 to 0.001 between odds of 0.01 and 1, of ten scans."""
+    odds = np.geomspace(0.01, 1.0, 21)
+    at, fpr = odds / (1 + odds), 1e-3 / odds
     return Calibration(
-        (*at, 2.0), (*fpr, 0.0), (*np.linspace(20, 1, 21), 0.0), voxels=10**6, scans=10, smallest=0.1, weights=""
+        (*at, 0.6), (*fpr, 0.0), (*np.linspace(20, 1, 21), 0.0), voxels=10**6, scans=10, smallest=0.1, weights=""
     )
 
 

@@ -32,6 +32,7 @@ from .model import HealthyModel
 from .score import Settings, score
 from .stack import Stack
 
+_SUREST = 1 - 1e-6  # score: beyond it odds mean nothing
 _LARGEST = 400.0  # mm, the field of view of a head scan; a body is longer
 _LEAST = 60.0  # mm: less shows no brain
 
@@ -40,8 +41,8 @@ _LEAST = 60.0  # mm: less shows no brain
 class Maps:
     """What a model says of a scan, on the scan's voxels in RAS order, [X, Y, Z] each.
 
-    ``scan``: as it was read; ``anomaly``: scores, at least 0, 0 outside the region; ``certainty``: share of the drawn
-    healthy images that differ from the scan, 0 to 1; ``healthy``: the pseudo-healthy image, in the scan's intensities;
+    ``scan``: as it was read; ``anomaly``: score from 0 to less than 1, 0 outside the region; ``certainty``: share of the
+    drawn healthy images that find something there, 0 to 1; ``healthy``: the pseudo-healthy image, in the scan's intensities;
     ``region``: bool, the head or the brain, in which anomalies are looked for; ``stripped``: whether the skull is off;
     ``seconds`` it took.
     """
@@ -161,11 +162,11 @@ class AnomalyDetector:
         stack = Stack.of(scan, brain, self.contrast)
         sampling = replace(self.model.config.sample, **options)
         drawn = self.model.draw(stack, range(seed, seed + (n if self.model.draws else 1)), sampling)
-        found = score(stack, drawn, settings or Settings())
+        found = score(stack, drawn, settings)
         region = stack.restore(stack.region, 0) > 0.5
         return Maps(
             scan,
-            np.where(region, np.maximum(stack.restore(found.anomaly), 0), 0).astype(np.float32),
+            np.where(region, np.clip(stack.restore(found.anomaly), 0, _SUREST), 0).astype(np.float32),
             np.where(region, np.clip(stack.restore(found.certainty), 0, 1), 0).astype(np.float32),
             stack.restore(found.healthy * stack.scale),
             region,
@@ -182,6 +183,7 @@ class AnomalyDetector:
         smallest: float = 0.1,
         n: int = 4,
         seed: int = 0,
+        settings: Settings | None = None,
         say: Say = warn,
         **options: Any,
     ) -> Detection:
@@ -194,8 +196,9 @@ class AnomalyDetector:
             fpr: share of the voxels of a healthy scan that the mask may mark.
             false_lesions: regions that it may mark in a healthy scan, on average; takes the place of ``fpr``.
             smallest: volume in ml below which a marked region is dropped.
-            n: healthy images that are drawn; the certainty is the share of them that differ from the scan.
+            n: healthy images that are drawn; the certainty is the share of them that find something.
             seed: image i has seed + i.
+            settings: filters of the map, as ``score.*`` on the command line.
             say: is told of a mask that has the scan's voxels but by its header lies elsewhere; by default a warning.
             options: steps, sampler, grid, eta, batch, as ``sample.*`` on the command line.
 
@@ -207,7 +210,7 @@ class AnomalyDetector:
         stored = Stored.read(scan)
         brain = on_grid(mask, stored.volume, say) if mask is not None else None
         try:
-            maps = self.maps(stored.volume, brain, n, seed, **options)
+            maps = self.maps(stored.volume, brain, n, seed, settings, **options)
         except DataError as error:
             raise DataError(f"{opened(scan)[1]}: {error}") from None
         assert self.calibration is not None

@@ -13,11 +13,10 @@ from ..tiles import Head, tile, tile_sizes, window
 from .components import components
 from .face import Maps
 
-HOT = 3.0  # thresholds that are shown as white
 COLUMNS = ("scan", "pseudo-healthy", "anomaly", "marked")
 CAPTION = (
-    "Axial slices. Scan and pseudo-healthy image in one grey window; anomaly score from black (0) to white (three "
-    "thresholds); the line is the border of what the mask marks"
+    "Axial slices. Scan and pseudo-healthy image in one grey window; anomaly score from black (0) to yellow (1); the "
+    "line is the border of what the mask marks"
 )
 
 
@@ -33,19 +32,16 @@ class Shown:
     mask: np.ndarray
     truth: np.ndarray | None
     white: float
-    threshold: float
     spacing: np.ndarray
 
 
-def shown(
-    maps: Maps, mask: np.ndarray, threshold: float, z: int, note: str, truth: np.ndarray | None = None
-) -> Shown:
-    """The slice z of a scan: bool masks [X, Y, Z]; the threshold of the anomaly map."""
+def shown(maps: Maps, mask: np.ndarray, z: int, note: str, truth: np.ndarray | None = None) -> Shown:
+    """The slice z of a scan; bool masks [X, Y, Z]."""
     rows, columns = (np.flatnonzero(maps.region.any(axes)) for axes in ((1, 2), (0, 2)))
     cut = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1, z]
     images = (image[cut].astype(np.float32) for image in (maps.scan.data, maps.healthy, maps.anomaly))
     own = None if truth is None else truth[cut]
-    return Shown(note, *images, mask[cut], own, window(maps.scan.data[maps.region]), threshold, maps.scan.spacing)
+    return Shown(note, *images, mask[cut], own, window(maps.scan.data[maps.region]), maps.scan.spacing)
 
 
 def levels(mask: np.ndarray, most: int = 3) -> list[int]:
@@ -87,8 +83,8 @@ def picture(rows: Sequence[Shown]) -> Image.Image:
 
 def _images(row: Shown, known: bool) -> list[tuple[np.ndarray, float]]:
     """The image of each column and the value that is white in it."""
-    scan, hot = (row.scan, row.white), HOT * row.threshold
-    return [scan, (row.healthy, row.white), (row.anomaly, hot), scan, *([scan] if known else [])]
+    scan = (row.scan, row.white)
+    return [scan, (row.healthy, row.white), (row.anomaly, 1.0), scan, *([scan] if known else [])]
 
 
 def _head(image: np.ndarray, row: Shown, white: float) -> Head:

@@ -11,7 +11,7 @@ from diffx.run.figures import INK, LINE, MUTED, PALETTE, sheet
 
 from ..calibrate import Calibration
 from .ranking import Pool
-from .scores import OWN
+from .scores import OWN, of_odds
 
 _POINTS = 400  # of a curve: more cannot be seen
 
@@ -48,18 +48,19 @@ def sweep(own: Pool, calibration: Calibration | None, thresholds: Mapping[str, f
     """
     with sheet(6.4, 4.6) as figure:
         upper, lower = figure.subplots(2, 1, sharex=True)
-        scores = np.array([own.threshold(k) for k in _spread(np.arange(len(own.levels)))])
-        dice = own.dice()[_spread(np.arange(len(own.levels)))]
-        good = scores > 0
-        upper.plot(scores[good], dice[good], color=PALETTE[0], linewidth=1.8)
+        some = _spread(np.arange(len(own.levels)))
+        scores = np.array([of_odds(own.threshold(k)) for k in some])
+        good = (scores > 0) & (scores < 1)
+        upper.plot(scores[good], own.dice()[some][good], color=PALETTE[0], linewidth=1.8)
         upper.set(ylabel="Dice", ylim=(0, 1))
         if calibration is not None:
             rates = np.array(calibration.fpr)
             lower.plot(np.array(calibration.thresholds)[rates > 0], rates[rates > 0], color=PALETTE[1], linewidth=1.8)
         lower.set(xlabel="threshold of the anomaly score", ylabel="share of healthy\nvoxels marked", yscale="log")
-        ends = [value for value in thresholds.values() if value > 0]
-        low = min([*ends, float(scores[good].max(initial=1.0))]) / 8
-        upper.set(xscale="log", xlim=(low, max([*ends, float(scores[good].max(initial=1.0))]) * 1.2))
+        low = min(0.05, *(value / 4 for value in thresholds.values()))
+        upper.set(xscale="logit", xlim=(low, max(0.99, *((3 + value) / 4 for value in thresholds.values()))))
+        lower.xaxis.set_major_formatter(_plain)
+        lower.xaxis.set_minor_formatter("")
         for k, (name, value) in enumerate(thresholds.items()):
             for axes in (upper, lower):
                 axes.axvline(value, color=MUTED, linewidth=1.0, linestyle=((0, (4, 3)), (0, (1, 2)), "-.")[k % 3],
@@ -70,6 +71,11 @@ def sweep(own: Pool, calibration: Calibration | None, thresholds: Mapping[str, f
     return figure
 
 
+def _plain(value: float, position: int) -> str:
+    """A threshold in as many digits as it takes."""
+    return f"{value:.4g}"
+
+
 def _spread(values: np.ndarray) -> np.ndarray:
     """Indices of some of the values, evenly by value, ends included."""
     wanted = np.linspace(values[0], values[-1], _POINTS)
@@ -77,7 +83,8 @@ def _spread(values: np.ndarray) -> np.ndarray:
 
 
 def _at(pool: Pool, threshold: float) -> int | None:
-    """The index of the lowest level that is above a threshold."""
+    """The index of the lowest level that is above a score."""
+    threshold = threshold / (1 - threshold)
     above = [k for k in (0, len(pool.levels) - 1) if pool.threshold(k) > threshold]
     if not above:
         return None

@@ -59,11 +59,11 @@ def count(
         mask: what is marked, bool [X, Y, Z].
         truth: lesion mask, bool [X, Y, Z]. What lies outside the region of the maps is counted as missed.
         least: voxels of the smallest true lesion that is counted as one.
-        others: maps [X, Y, Z] of other methods.
+        others: scores [X, Y, Z] of other methods, on any scale.
         contrast: whose lesions are bright (FLAIR), or may be dark as well.
     """
     domain = maps.region | truth
-    scores = {OWN: maps.anomaly, INTENSITY: intensity(maps, contrast), **others}
+    scores = {OWN: odds(maps.anomaly), INTENSITY: intensity(maps, contrast), **others}
     clear = maps.region & clear_of(truth, float(maps.scan.spacing[2]))
     lesions, false = found_lesions(mask, truth, maps.scan.spacing, least)
     return Counted(
@@ -77,6 +77,16 @@ def count(
         lesions,
         false,
     )
+
+
+def odds(score: np.ndarray) -> np.ndarray:
+    """p / (1 - p): the same order, told apart near 1 as finely as near 0."""
+    return score / (1 - score)
+
+
+def of_odds(value: float) -> float:
+    """The score of odds."""
+    return value / (1 + value)
 
 
 def intensity(maps: Maps, contrast: str) -> np.ndarray:

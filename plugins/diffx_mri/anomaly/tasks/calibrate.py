@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 from diffx.errors import DataError
 from diffx.io import checkpoint
 from diffx.io.files import write_json
@@ -16,7 +14,7 @@ from ..calibrate import Calibration, Counts, clear_of
 from ..components import voxels_of
 from ..config import PLUGIN
 from ..inputs import check_inputs, contrast_of, requests, weights_for
-from .detect import load
+from .detect import drawing, load, of_the_map
 
 
 def calibrate(run: Run) -> None:
@@ -33,7 +31,7 @@ def calibrate(run: Run) -> None:
         try:
             scan = read(request.path)
             brain = on_grid(request.mask, scan, run.flag) if request.mask else None
-            maps = detector.maps(scan, brain, cfg.n, cfg.seed, **asdict(cfg.sample))
+            maps = detector.maps(scan, brain, **drawing(cfg))
             healthy = maps.region
             if request.lesion:
                 ill = on_grid(request.lesion, scan, run.flag, empty=True).data > 0
@@ -46,7 +44,7 @@ def calibrate(run: Run) -> None:
         used += 1
     if not used:
         raise DataError(f"{cfg.data.root}: none of the {contrast} scans could be used")
-    found = Calibration.of(counts, cfg.smallest, detector.model.meta.get("sha256", ""))
+    found = Calibration.of(counts, cfg.smallest, detector.model.meta.get("sha256", ""), of_the_map(cfg))
     path = run.samples / "calibration.json"
     write_json(path, found.to_json())
     run.metric("scans", used)

@@ -19,6 +19,7 @@ from ..config import AnomalyConfig
 from ..example import SAID, example
 from ..face import AnomalyDetector, Detection
 from ..inputs import Request, check_inputs, contrast_of, requests, weights_for
+from ..score import Settings
 from ..pictures import CAPTION, Shown, levels, picture, shown
 from ..write import DetectionWriter
 
@@ -33,6 +34,7 @@ def detect(run: Run) -> None:
     contrast = contrast_of(cfg)
     detector = load(run, contrast)
     detector.threshold(cfg.fpr, cfg.false_lesions)  # before anything is read
+    check_thresholds(run, detector)
     out = DetectionWriter(run.samples, contrast, detector.licence)
     facts = {"Weights": cfg.from_ or weights_for(contrast), "Samples": cfg.n, "Seed": cfg.seed,
              "SmallestRegion": cfg.smallest, "Sampling": asdict(cfg.sample)}  # fmt: skip
@@ -41,8 +43,9 @@ def detect(run: Run) -> None:
     rows: list[dict[str, Any]] = []
     for request, scan, truth in _scans(run, contrast):
         try:
-            found = detector.detect(scan, request.mask, cfg.fpr, cfg.false_lesions, cfg.smallest, cfg.n, cfg.seed,
-                                    run.flag, **asdict(cfg.sample))  # fmt: skip
+            found = detector.detect(
+                scan, request.mask, cfg.fpr, cfg.false_lesions, cfg.smallest, say=run.flag, **drawing(cfg)
+            )
         except DataError as error:
             if not cfg.data.root:
                 raise
@@ -63,6 +66,24 @@ def load(run: Run, contrast: str) -> AnomalyDetector:
     """The detector that the options name."""
     cfg: AnomalyConfig = run.cfg
     return AnomalyDetector.load(weights_for(contrast, cfg.from_), cfg.device, cfg.extensions, cfg.calibration, run.log)
+
+
+def drawing(cfg: AnomalyConfig) -> dict[str, Any]:
+    """The arguments of the detector that say how maps are made."""
+    return {"n": cfg.n, "seed": cfg.seed, "settings": Settings(**asdict(cfg.score)), **asdict(cfg.sample)}
+
+
+def of_the_map(cfg: AnomalyConfig) -> dict[str, Any]:
+    """The options on which thresholds depend."""
+    chosen = {f"sample.{name}": getattr(cfg.sample, name) for name in ("sampler", "steps", "grid", "eta")}
+    return {"n": cfg.n, "smallest": cfg.smallest, **chosen, **{f"score.{k}": v for k, v in asdict(cfg.score).items()}}
+
+
+def check_thresholds(run: Run, detector: AnomalyDetector) -> None:
+    """Flag it where the thresholds were counted with other options."""
+    other = detector.calibration.unlike(of_the_map(run.cfg)) if detector.calibration else ""
+    if other:
+        run.flag(f"the thresholds were counted with other options, and rates of false positives may be off: {other}")
 
 
 def _scans(run: Run, contrast: str) -> Iterator[tuple[Request, Source, np.ndarray | None]]:
@@ -112,7 +133,7 @@ def _show(run: Run, request: Request, found: Detection, truth: np.ndarray | None
     for z in chosen:
         height = maps.scan.world(np.array([0, 0, z]))[2]
         note = f"slice {z + 1} of {maps.scan.data.shape[2]}, z = {height:.0f} mm"
-        rows.append(shown(maps, found.marked, found.threshold, z, note, truth))
+        rows.append(shown(maps, found.marked, z, note, truth))
     caption = f"{CAPTION}, at a false-positive rate of {found.fpr:.2g} in healthy scans. Not for diagnosis."
     if truth is not None:
         caption += f" Dice of mask and inserted lesion: {dice(found.marked, truth):.2f}."

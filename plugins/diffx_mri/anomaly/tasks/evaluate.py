@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -14,11 +14,11 @@ from ..components import marked, voxels_of
 from ..evaluate.cases import Known, chosen, known
 from ..evaluate.curves import precision_recall, sweep
 from ..evaluate.figures import GOALS, figures, pools
-from ..evaluate.scores import OWN, Counted, count
+from ..evaluate.scores import OWN, Counted, count, of_odds
 from ..face import AnomalyDetector, Maps
 from ..inputs import check_inputs, contrast_of
 from ..pictures import CAPTION, Shown, picture, shown
-from .detect import load
+from .detect import check_thresholds, drawing, load
 
 _SHOWN = 6  # rows of a picture
 
@@ -40,6 +40,7 @@ def evaluate(run: Run) -> None:
     contrast = contrast_of(cfg)
     detector = load(run, contrast)
     threshold = detector.threshold(cfg.fpr, cfg.false_lesions)
+    check_thresholds(run, detector)
     some = chosen(cfg, contrast, run.log)
     found: list[Case] = []
     with run.progress(len(some), "evaluating", unit="scan") as bar:
@@ -58,21 +59,21 @@ def evaluate(run: Run) -> None:
 
 def _case(run: Run, detector: AnomalyDetector, one: Known, threshold: float) -> Case:
     cfg = run.cfg
-    maps = detector.maps(one.scan, one.brain, cfg.n, cfg.seed, **asdict(cfg.sample))
+    maps = detector.maps(one.scan, one.brain, **drawing(cfg))
     least = voxels_of(cfg.smallest, one.scan.spacing)
     mask = marked(maps.anomaly, threshold, least)
     counted = count(maps, mask, one.truth, least, {}, detector.contrast)
     subject = one.request.subject or one.request.path.name
-    return Case(subject, counted, _row(subject, one, maps, mask, threshold, counted), maps.seconds)
+    return Case(subject, counted, _row(subject, one, maps, mask, counted), maps.seconds)
 
 
-def _row(subject: str, one: Known, maps: Maps, mask: np.ndarray, threshold: float, counted: Counted) -> Shown:
+def _row(subject: str, one: Known, maps: Maps, mask: np.ndarray, counted: Counted) -> Shown:
     """The slice with the largest part of the lesions; without any, that with the most of the mask."""
     area = (one.truth if one.truth.any() else mask if mask.any() else maps.region).sum((0, 1))
     z = int(np.argmax(area))
     volume = counted.true * float(np.prod(one.scan.spacing)) / 1000
     note = f"{subject}, slice {z + 1} of {maps.scan.data.shape[2]}: Dice {counted.dice:.2f}, lesions {volume:.1f} ml"
-    return shown(maps, mask, threshold, z, note, one.truth)
+    return shown(maps, mask, z, note, one.truth)
 
 
 def _report(run: Run, detector: AnomalyDetector, found: list[Case], threshold: float) -> None:
@@ -107,7 +108,7 @@ def _report(run: Run, detector: AnomalyDetector, found: list[Case], threshold: f
         "Over all voxels of head or brain of all patients, with the area under each curve (average precision). "
         "Guessing gives the prevalence.",
     )
-    lines = {"calibrated": threshold, "best of these (oracle)": every[OWN].threshold(every[OWN].best())}
+    lines = {"calibrated": threshold, "best of these (oracle)": of_odds(every[OWN].threshold(every[OWN].best()))}
     run.report.picture(
         "Threshold",
         sweep(every[OWN], detector.calibration, lines),
