@@ -46,9 +46,9 @@ def test_a_share_that_the_scans_cannot_tell_is_refused():
     found = counted(1)
     with pytest.raises(UsageError, match=r"fpr=1e-07: the 1 healthy scans .* tell 6.9e-06 to"):
         found.at(1e-7)
-    with pytest.raises(UsageError, match="fpr=0.9"):
+    with pytest.raises(UsageError, match=r"fpr=0\.9"):
         found.at(0.9)
-    with pytest.raises(UsageError, match="false_lesions=0.5"):
+    with pytest.raises(UsageError, match=r"false_lesions=0\.5"):
         found.at_lesions(0.5)
 
 
@@ -79,7 +79,7 @@ def test_regions_are_counted_as_they_are_written():
 
 
 def test_merging_regions_do_not_fool_the_count():
-    """Two peaks on one plateau: one region at low thresholds, two above; one false lesion asked for means above both."""
+    """Two peaks on one plateau: one region at low thresholds, two above. To show at most one means to be above both."""
     anomaly = np.zeros((12, 12, 12))
     anomaly[2:10, 4:8, 4:8] = 1.5
     anomaly[2:4, 4:8, 4:8] = anomaly[8:10, 4:8, 4:8] = 4.2

@@ -45,7 +45,7 @@ def test_a_higher_rate_marks_more_and_false_lesions_take_its_place():
     assert few.marked.sum() < many.marked.sum()
     assert not (few.marked & ~many.marked).any()
     assert detector.threshold(false_lesions=5) > detector.threshold(false_lesions=10)
-    with pytest.raises(UsageError, match="fpr=1e-05: the 10 healthy scans of this calibration tell 0.001 to 0.1"):
+    with pytest.raises(UsageError, match=r"fpr=1e-05: the 10 healthy scans of this calibration tell 0.001 to 0.1"):
         detector.detect(scan, fpr=1e-5)
     with pytest.raises(UsageError, match="no thresholds: run task=calibrate"):
         AnomalyDetector(detector.model).detect(scan)
@@ -77,7 +77,10 @@ def bad(tmp_path) -> dict[str, tuple[object, str]]:
         "no bytes": (tmp_path / "none.nii.gz", "none.nii.gz: the file is empty"),
         "flat": (write(tmp_path / "flat.nii.gz", data[:, :, :1]), "64x72x1 is not a 3-D volume"),
         "films": (nib.Nifti1Image(np.stack([data, data], -1), affine()), "64x72x20x2 has several frames"),
-        "constant": (write(tmp_path / "same.nii.gz", np.full(SHAPE, 7.0)), "same.nii.gz: all voxels have the same value, 7"),
+        "constant": (
+            write(tmp_path / "same.nii.gz", np.full(SHAPE, 7.0)),
+            "same.nii.gz: all voxels have the same value, 7",
+        ),
         "NaN": (write(tmp_path / "nan.nii.gz", nan), "nan.nii.gz: 1 voxels are NaN or infinite"),
         "negative": (write(tmp_path / "dark.nii.gz", data - 2000), "dark.nii.gz: "),
         "a body": (long, "a field of view of 320 x 320 x 1600 mm is that of a body"),

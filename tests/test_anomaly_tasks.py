@@ -177,7 +177,10 @@ LINES = {
     "task=calibrate": (2, "data.root= says which BIDS folder of healthy scans to count in"),
     "task=train data.root={bids}": (2, "contrast= says which scans of the folder to learn"),
     "task=evaluate data.root={bids} contrast=T1w from={weights}/calibrated": (5, "weights of FLAIR"),
-    "task=evaluate data.root={bids} from={weights}/calibrated evaluate.simulate=gone": (5, "no folder with NIfTI masks"),
+    "task=evaluate data.root={bids} from={weights}/calibrated evaluate.simulate=gone": (
+        5,
+        "no folder with NIfTI masks",
+    ),
     "task=evaluate data.root={healthy} from={weights}/calibrated": (5, "none of 1 FLAIR scans has a lesion mask"),
 }
 

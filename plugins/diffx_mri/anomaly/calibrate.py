@@ -1,9 +1,9 @@
 """What a threshold costs on healthy scans: the share of voxels that it marks, and false lesions a scan.
 
 Masks are counted as they are written, small regions already dropped. The thresholds are the same for all scans, a
-quarter of an octave of the odds p / (1 - p) apart, so scans are counted one after the other and added up. The share of marked voxels falls
-with the threshold: what a higher one marks, a lower one marks too. The number of false lesions need not, since regions
-merge; there the least threshold counts above which no threshold shows more than were asked for.
+quarter of an octave of the odds p / (1 - p) apart, so scans are counted one after the other and added up. The share of
+marked voxels falls with the threshold: what a higher one marks, a lower one marks too. The number of false lesions need
+not, since regions merge; there the least threshold counts above which no threshold shows more than were asked for.
 """
 
 from __future__ import annotations
@@ -163,12 +163,11 @@ class Calibration:
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> Calibration:
         """Raises KeyError, TypeError or ValueError for a mapping that is none."""
-        rows = {name: tuple(float(v) for v in raw[name]) for name in ("thresholds", "fpr", "false_lesions")}
-        lengths = {len(row) for row in rows.values()}
-        if lengths != {len(rows["fpr"])} or not rows["fpr"] or list(rows["thresholds"]) != sorted(rows["thresholds"]):
+        thresholds, fpr, lesions = (tuple(map(float, raw[name])) for name in ("thresholds", "fpr", "false_lesions"))
+        if not len(thresholds) == len(fpr) == len(lesions) > 0 or list(thresholds) != sorted(thresholds):
             raise ValueError("thresholds do not rise, or not every one has its rates")
-        plain = {"voxels": int(raw["voxels"]), "scans": float(raw["scans"]), "smallest": float(raw["smallest"])}
-        return cls(**rows, **plain, weights=str(raw.get("weights", "")), made_with=dict(raw.get("made_with", {})))
+        plain = int(raw["voxels"]), float(raw["scans"]), float(raw["smallest"])
+        return cls(thresholds, fpr, lesions, *plain, str(raw.get("weights", "")), dict(raw.get("made_with", {})))
 
 
 def read(path: str | Path, weights: str) -> Calibration:

@@ -41,10 +41,10 @@ _LEAST = 60.0  # mm: less shows no brain
 class Maps:
     """What a model says of a scan, on the scan's voxels in RAS order, [X, Y, Z] each.
 
-    ``scan``: as it was read; ``anomaly``: score from 0 to less than 1, 0 outside the region; ``certainty``: share of the
-    drawn healthy images that find something there, 0 to 1; ``healthy``: the pseudo-healthy image, in the scan's intensities;
-    ``region``: bool, the head or the brain, in which anomalies are looked for; ``stripped``: whether the skull is off;
-    ``seconds`` it took.
+    ``scan``: as it was read; ``anomaly``: score from 0 to less than 1, 0 outside the region; ``certainty``: share of
+    the drawn healthy images that find something there, 0 to 1; ``healthy``: the pseudo-healthy image, in the scan's
+    intensities; ``region``: bool, the head or the brain, in which anomalies are looked for; ``stripped``: whether the
+    skull is off; ``seconds`` it took.
     """
 
     scan: Volume

@@ -129,7 +129,7 @@ def requests(cfg: AnomalyConfig, contrast: str, log: Callable[[str], None] = lam
         path = expanded(cfg.image)
         *parts, last = Name.parse(path).stem.split("_")
         parts = parts if _names(last) else [*parts, last]
-        return [Request(path, Name.of(parts, contrast, ".nii.gz"), Path(), cfg.mask and expanded(cfg.mask))]
+        return [Request(path, Name.of(parts, contrast, ".nii.gz"), Path(), expanded(cfg.mask) if cfg.mask else None)]
     scans, problems = find_scans(str(cfg.data.root), contrast)
     lesions, several = find_lesions(str(cfg.data.root), scans)
     for problem in (*problems, *several):

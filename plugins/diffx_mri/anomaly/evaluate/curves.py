@@ -16,7 +16,9 @@ from .scores import OWN, of_odds
 _POINTS = 400  # of a curve: more cannot be seen
 
 
-def precision_recall(found: Mapping[str, Pool], areas: Mapping[str, float], prevalence: float, calibrated: float) -> Any:
+def precision_recall(
+    found: Mapping[str, Pool], areas: Mapping[str, float], prevalence: float, calibrated: float
+) -> Any:
     """A Matplotlib figure: one curve a method with its area, the prevalence as what chance gives, and the calibrated
     threshold as a point."""
     with sheet(6.4, 4.6) as figure:
@@ -27,13 +29,17 @@ def precision_recall(found: Mapping[str, Pool], areas: Mapping[str, float], prev
             some = _spread(true)
             recall, precision = true[some] / true[-1], true[some] / np.maximum(true[some] + false[some], 1)
             label = f"{name}: {areas[name]:.3f}"
-            axes.plot(recall, precision, color=PALETTE[k % len(PALETTE)], linewidth=2.0 if name == OWN else 1.2, label=label)
+            axes.plot(
+                recall, precision, color=PALETTE[k % len(PALETTE)], linewidth=2.0 if name == OWN else 1.2, label=label
+            )
             if name == OWN:
                 at = _at(found[name], calibrated)
                 if at is not None:
                     axes.plot(true[at] / true[-1], true[at] / (true[at] + false[at]), "o", color=INK, markersize=6,
                               label="calibrated threshold")  # fmt: skip
-        axes.axhline(prevalence, color=LINE, linestyle=(0, (4, 3)), linewidth=1.0, label=f"prevalence: {prevalence:.3f}")
+        axes.axhline(
+            prevalence, color=LINE, linestyle=(0, (4, 3)), linewidth=1.0, label=f"prevalence: {prevalence:.3f}"
+        )
         axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="recall (share of ill voxels that are found)",
                  ylabel="precision (share of found voxels that are ill)")  # fmt: skip
         axes.grid()

@@ -18,7 +18,7 @@ INTENSITY = "intensity"
 
 @dataclass(frozen=True)
 class Found:
-    """A true lesion: its ``volume`` in ml, and the ``dice`` of it with the marked regions that touch it; 0 is missed."""
+    """A true lesion: its ``volume`` in ml, and its ``dice`` with the marked regions that touch it; 0 is missed."""
 
     volume: float
     dice: float
@@ -98,9 +98,7 @@ def intensity(maps: Maps, contrast: str) -> np.ndarray:
     return np.where(maps.region, z, z[maps.region].min())
 
 
-def found_lesions(
-    mask: np.ndarray, truth: np.ndarray, spacing: np.ndarray, least: int
-) -> tuple[list[Found], int]:
+def found_lesions(mask: np.ndarray, truth: np.ndarray, spacing: np.ndarray, least: int) -> tuple[list[Found], int]:
     """Each true lesion of at least so many voxels with its Dice, and how many marked regions touch no true voxel.
 
     A lesion is compared with all of the marked regions that touch it.

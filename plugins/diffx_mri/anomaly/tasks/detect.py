@@ -19,8 +19,8 @@ from ..config import AnomalyConfig
 from ..example import SAID, example
 from ..face import AnomalyDetector, Detection
 from ..inputs import Request, check_inputs, contrast_of, requests, weights_for
-from ..score import Settings
 from ..pictures import CAPTION, Shown, levels, picture, shown
+from ..score import Settings
 from ..write import DetectionWriter
 
 _SHOWN = 6  # scans whose slices the report shows

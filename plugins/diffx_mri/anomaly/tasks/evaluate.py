@@ -13,7 +13,7 @@ from diffx.run import Run
 from ..components import marked, voxels_of
 from ..evaluate.cases import Known, chosen, known
 from ..evaluate.curves import precision_recall, sweep
-from ..evaluate.figures import GOALS, figures, pools
+from ..evaluate.figures import SECONDS, figures, pools
 from ..evaluate.scores import OWN, Counted, count, of_odds
 from ..face import AnomalyDetector, Maps
 from ..inputs import check_inputs, contrast_of
@@ -83,7 +83,9 @@ def _report(run: Run, detector: AnomalyDetector, found: list[Case], threshold: f
     assert detector.calibration is not None
     fpr, false = detector.calibration.rates(threshold)
     every = pools(counted)
-    made = figures(counted, subjects, every, fpr, (cfg.evaluate.small, cfg.evaluate.large), cfg.seed)
+    options = cfg.evaluate
+    large = bool(options.simulate) and min(options.volumes) >= 5
+    made = figures(counted, subjects, every, fpr, (options.small, options.large), cfg.seed, large)
     for name, figure in made.items():
         run.metric(name, figure)
     run.metric("fpr_requested", fpr)
@@ -91,15 +93,15 @@ def _report(run: Run, detector: AnomalyDetector, found: list[Case], threshold: f
     run.metric("n_patients", len(set(subjects)))
     run.metric("n_scans", len(found))
     seconds = Figure(float(np.mean([case.seconds for case in found])), unit="s", better="lower", n=len(found),
-                     goal=GOALS["seconds_per_volume"], title="time a volume")  # fmt: skip
+                     goal=SECONDS, title="time a volume")  # fmt: skip
     run.metric("seconds_per_volume", seconds)
     run.report.facts({"patients": len(set(subjects)), "contrast": detector.contrast})
     shown_rows = [case.row for case in found[:_SHOWN]]
     if len(found) > _SHOWN:
         middle = typical(found, lambda case: -case.counted.dice).row
         shown_rows[-1] = replace(middle, note=f"typical: {middle.note}")
-    run.report.picture("Worst first", picture(shown_rows),
-                       f"{CAPTION}; truth as marked by hand or put in. The lowest Dice first, a typical scan last.")  # fmt: skip
+    caption = f"{CAPTION}; truth as marked by hand or put in. The lowest Dice first, a typical scan last."
+    run.report.picture("Worst first", picture(shown_rows), caption)
     areas = {name: made["auprc" if name == OWN else f"auprc_{name}"].value or 0.0 for name in every}
     prevalence = made["prevalence"].value or 0.0
     run.report.picture(
