@@ -44,8 +44,12 @@ def test_any_orientation_gives_the_same_slices(tmp_path):
 
 @pytest.mark.parametrize(
     ("shape", "spacing", "thickness"),
-    [((100, 110, 30), (2.0, 2.0, 6.0), 6.0), ((200, 210, 180), (1.0, 1.0, 1.0), 3.0), ((220, 230, 22), (0.9, 0.9, 8.0), 8.0)],
-)  # fmt: skip
+    [
+        ((100, 110, 30), (2.0, 2.0, 6.0), 6.0),
+        ((200, 210, 180), (1.0, 1.0, 1.0), 3.0),
+        ((220, 230, 22), (0.9, 0.9, 8.0), 8.0),
+    ],
+)
 def test_what_is_restored_lies_where_it_was(shape, spacing, thickness):
     image, _ = head(shape, spacing)
     stack = Stack.of(image, None, "FLAIR")
