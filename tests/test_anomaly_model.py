@@ -15,7 +15,7 @@ from diffx.noise import Noise
 from diffx.pipeline import Pipeline
 from diffx.process import Gaussian
 from diffx_mri.anomaly.config import AnomalyConfig, HealthySampling
-from diffx_mri.anomaly.data import CHANGE, LESION, seen
+from diffx_mri.anomaly.data import seen
 from diffx_mri.anomaly.model import Healing, HealingRegression, HealthyModel
 from diffx_mri.anomaly.stack import Stack
 
@@ -32,7 +32,7 @@ class Fixed(nn.Module):
     def forward(self, x: Tensor, t: object, condition: object = None) -> Tensor:
         intensity = condition.spatial[:, 1] * 0.7 + 0.5  # type: ignore[attr-defined]
         over = (intensity - self.level).clamp_min(0)
-        return torch.stack([over / CHANGE, (over > 0) / LESION], 1) + self.spread * x.sign()
+        return torch.stack([over, (over > 0).float()], 1) + self.spread * x.sign()
 
 
 def model_of(denoiser: nn.Module, process: Gaussian | None = None) -> HealthyModel:
@@ -68,7 +68,7 @@ def test_a_draw_depends_on_its_seed_and_slice_not_on_the_batch(stack):
 
 def test_the_loss_weighs_lesions_five_times_as_much():
     target = torch.zeros(2, 2, 4, 4)
-    target[1, 1] = 1 / LESION  # all of it a lesion
+    target[1, 1] = 1  # all of it a lesion
     for process, power in ((Healing(), 2), (HealingRegression(), 1)):
         noisy = process.corrupt(target, np.ones(2), Noise([1, 2]))
         off = target.clone()

@@ -24,7 +24,6 @@ from .pack import FORMAT, STEPS, Slices, pack, read_slices
 from .stack import GRIDS
 from .strip import compact
 
-CHANGE, LESION = 0.2, 0.25  # units of the two channels of the state: a change of intensity, and a lesion's mask
 ROUNDS = 1000  # versions of every slice in one epoch
 _VALIDATED = 64
 _CENTRE, _WIDTH = 0.5, 0.7
@@ -39,7 +38,7 @@ class Made:
     """Items ``{"x": [2, 128, 128], "source": [3, 128, 128]}``, each a function of (seed, its number).
 
     ``source`` is a slice that was made ill between its neighbours, as :func:`seen`, NaN beyond the ends of the scan.
-    ``x`` is what the illness changed in it, in units of ``CHANGE``, and where it lies, 1 / ``LESION`` in a made lesion.
+    ``x`` is what the illness changed in its intensity, and where it lies, 1 in a made lesion and 0 elsewhere.
     For "train" every healthy slice in many versions, for "val" 64 of them.
 
     Args:
@@ -69,7 +68,7 @@ class Made:
         healthy, brain, gaps, known = self.healthy(rng, row, k)
         ill, lesion = self.fall_ill(rng, healthy, brain, gaps)
         source = np.where(known[:, None, None], seen(ill), np.nan)
-        x = np.stack([(ill[1] - healthy[1]) / CHANGE, lesion / LESION])
+        x = np.stack([ill[1] - healthy[1], lesion])
         return {"x": torch.from_numpy(x).float(), "source": torch.from_numpy(source).float()}
 
     def healthy(

@@ -22,7 +22,7 @@ from diffx.process import Gaussian, Noisy
 from ..translate.model import Folded
 from ..translate.model import Regression as _Regression
 from .config import PLUGIN, AnomalyConfig, HealthySampling
-from .data import CHANGE, LESION, seen
+from .data import seen
 from .evidence import Evidence
 from .stack import BRIGHTEST, Stack
 
@@ -47,7 +47,7 @@ def healing_net(cfg: AnomalyConfig, spec: Spec, conditioning: Conditioning) -> F
 
 def _lesion_weight(target: Tensor) -> Tensor:
     """1 in healthy tissue, more in made lesions, [B, 1, H, W], of a state [B, 2, H, W]."""
-    return 1 + _WEIGHT * (target[:, 1:] * LESION)
+    return 1 + _WEIGHT * target[:, 1:]
 
 
 @dataclass(frozen=True)
@@ -145,6 +145,6 @@ class HealthyModel:
         probability = np.zeros_like(samples)
         for (i, k), state in zip(jobs, states, strict=True):
             change, lesion = state.float().numpy()
-            samples[i, k] = np.clip(samples[i, k] - CHANGE * change, 0, BRIGHTEST)
-            probability[i, k] = np.clip(LESION * lesion, 0, 1)
+            samples[i, k] = np.clip(samples[i, k] - change, 0, BRIGHTEST)
+            probability[i, k] = np.clip(lesion, 0, 1)
         return Healthy(samples, probability, self.evidence)
