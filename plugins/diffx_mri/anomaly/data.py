@@ -34,6 +34,11 @@ def seen(slices: np.ndarray) -> np.ndarray:
     return (slices - _CENTRE) / _WIDTH
 
 
+def unseen(state: np.ndarray) -> np.ndarray:
+    """Inverse of :func:`seen`."""
+    return state * _WIDTH + _CENTRE
+
+
 class Made:
     """Items ``{"x": [2, 128, 128], "source": [3, 128, 128]}``, each a function of (seed, its number).
 
@@ -61,6 +66,10 @@ class Made:
         return len(self.places) * ROUNDS if self.split == "train" else min(_VALIDATED, len(self.places))
 
     def __getitem__(self, index: int) -> dict[str, Any]:
+        return self.made(index)[0]
+
+    def made(self, index: int) -> tuple[dict[str, Any], np.ndarray]:
+        """An item, and where its brain is, bool [128, 128]; nowhere where that is not known."""
         row, k = self.places[
             index % len(self.places) if self.split == "train" else index * len(self.places) // len(self)
         ]
@@ -69,7 +78,7 @@ class Made:
         ill, lesion = self.fall_ill(rng, healthy, brain, gaps)
         source = np.where(known[:, None, None], seen(ill), np.nan)
         x = np.stack([ill[1] - healthy[1], lesion])
-        return {"x": torch.from_numpy(x).float(), "source": torch.from_numpy(source).float()}
+        return {"x": torch.from_numpy(x).float(), "source": torch.from_numpy(source).float()}, brain[1]
 
     def healthy(
         self, rng: np.random.Generator, row: dict[str, Any], k: int

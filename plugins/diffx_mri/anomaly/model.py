@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -132,19 +132,24 @@ class HealthyModel:
             seeds: of the samples.
             options: of sampling; None: those of the weights.
         """
-        options = replace(options or self.config.sample, guidance=1.0)
-        records = [{"source": image} for image in seen(stack.neighbours)]
+        around = seen(stack.neighbours)
         jobs = [(i, k) for i in range(len(seeds)) for k in stack.filled]
-        states = self.pipeline.draw(
-            [records[k] for _, k in jobs],
-            [derive(seeds[i], "slice", k) for i, k in jobs],
-            options,
-            shape=(2, *stack.slices.shape[1:]),
-        )
+        states = self.heal([around[k] for _, k in jobs], [derive(seeds[i], "slice", k) for i, k in jobs], options)
         samples = np.repeat(stack.slices[None], len(seeds), axis=0)
         probability = np.zeros_like(samples)
-        for (i, k), state in zip(jobs, states, strict=True):
-            change, lesion = state.float().numpy()
+        for (i, k), (change, lesion) in zip(jobs, states, strict=True):
             samples[i, k] = np.clip(samples[i, k] - change, 0, BRIGHTEST)
             probability[i, k] = np.clip(lesion, 0, 1)
         return Healthy(samples, probability, self.evidence)
+
+    def heal(
+        self, around: Sequence[np.ndarray], seeds: Sequence[int], options: HealthySampling | None = None
+    ) -> Iterator[np.ndarray]:
+        """What changed in each slice and where the lesion is, [2, 128, 128], drawn for one seed each.
+
+        around: slices between their neighbours [3, 128, 128], as :func:`seen`.
+        """
+        options = replace(options or self.config.sample, guidance=1.0)
+        records = [{"source": image} for image in around]
+        for state in self.pipeline.draw(records, seeds, options, shape=(2, *around[0].shape[1:])):
+            yield state.float().numpy()
