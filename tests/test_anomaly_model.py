@@ -66,6 +66,20 @@ def test_a_draw_depends_on_its_seed_and_slice_not_on_the_batch(stack):
     assert not np.array_equal(together.samples[0], together.samples[1])
 
 
+def test_odd_seeds_see_the_mirrored_scan(stack):
+    class Left(Fixed):
+        def forward(self, x: Tensor, t: object, condition: object = None) -> Tensor:
+            out = torch.zeros_like(x)
+            out[:, 0, :64] = 0.5
+            return out
+
+    healthy = model_of(Left(1.2)).draw(stack, [0, 1])
+    k = stack.filled[2]
+    change = stack.slices[k] - healthy.samples[:, k]
+    assert change[0][:64].any() and not change[0][64:].any()
+    assert change[1][64:].any() and not change[1][:64].any()
+
+
 def test_the_loss_weighs_lesions_five_times_as_much():
     target = torch.zeros(2, 2, 4, 4)
     target[1, 1] = 1  # all of it a lesion

@@ -70,9 +70,8 @@ class Made:
 
     def made(self, index: int) -> tuple[dict[str, Any], np.ndarray]:
         """An item, and where its brain is, bool [128, 128]; nowhere where that is not known."""
-        row, k = self.places[
-            index % len(self.places) if self.split == "train" else index * len(self.places) // len(self)
-        ]
+        spread = 1 if self.split == "train" else max(1, len(self.places) // _VALIDATED)
+        row, k = self.places[index * spread % len(self.places)]
         rng = np.random.default_rng(derive(self.seed, self.split, index))
         healthy, brain, gaps, known = self.healthy(rng, row, k)
         ill, lesion = self.fall_ill(rng, healthy, brain, gaps)

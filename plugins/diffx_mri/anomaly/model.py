@@ -127,6 +127,9 @@ class HealthyModel:
     def draw(self, stack: Stack, seeds: Sequence[int], options: HealthySampling | None = None) -> Healthy:
         """One healthy scan for each seed; a sample depends on its seed and the slice, not on the batch.
 
+        Samples of odd seeds are drawn of the mirrored scan and mirrored back: what the network finds on one side alone
+        then averages out.
+
         Args:
             stack: the scan.
             seeds: of the samples.
@@ -134,10 +137,12 @@ class HealthyModel:
         """
         around = seen(stack.neighbours)
         jobs = [(i, k) for i in range(len(seeds)) for k in stack.filled]
-        states = self.heal([around[k] for _, k in jobs], [derive(seeds[i], "slice", k) for i, k in jobs], options)
+        shown = [around[k, :, :: -1 if seeds[i] % 2 else 1] for i, k in jobs]
+        states = self.heal(shown, [derive(seeds[i], "slice", k) for i, k in jobs], options)
         samples = np.repeat(stack.slices[None], len(seeds), axis=0)
         probability = np.zeros_like(samples)
-        for (i, k), (change, lesion) in zip(jobs, states, strict=True):
+        for (i, k), state in zip(jobs, states, strict=True):
+            change, lesion = state[:, :: -1 if seeds[i] % 2 else 1]
             samples[i, k] = np.clip(samples[i, k] - change, 0, BRIGHTEST)
             probability[i, k] = np.clip(lesion, 0, 1)
         return Healthy(samples, probability, self.evidence)
@@ -150,6 +155,6 @@ class HealthyModel:
         around: slices between their neighbours [3, 128, 128], as :func:`seen`.
         """
         options = replace(options or self.config.sample, guidance=1.0)
-        records = [{"source": image} for image in around]
+        records = [{"source": np.ascontiguousarray(image)} for image in around]
         for state in self.pipeline.draw(records, seeds, options, shape=(2, *around[0].shape[1:])):
             yield state.float().numpy()
