@@ -33,10 +33,13 @@ class HealthyNet(NetConfig):
 
 @dataclass
 class HealthyProcess(ProcessConfig):
-    # The scan decides most of what is healthy: no noise above hides more than the network knows anyway.
-    sigma_max: float = option(20.0, help="noise where sampling starts, for schedule edm", min=1)
-    sigma_data: float = option(0.5, help="standard deviation of the clean state", min=1e-6)
-    noise_mean: float = option(0.0, help="mean of log(sigma/alpha) of the training noise")
+    # A lesion is many pixels that change together: less noise than this does not hide it, and the network would read
+    # it from the state instead of the scan.
+    sigma_max: float = option(80.0, help="noise where sampling starts, for schedule edm", min=1)
+    sigma_data: float = option(0.1, help="standard deviation of the clean state", min=1e-6)
+    noise_mean: float = option(2.0, help="mean of log(sigma/alpha) of the training noise")
+    noise_std: float = option(1.4, help="standard deviation of log(sigma/alpha) of the training noise", min=0.01)
+    noise_tail: float = option(0.3, help="share of the training noise spread evenly up to the top", min=0, max=0.9)
 
 
 @dataclass

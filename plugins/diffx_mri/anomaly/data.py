@@ -24,7 +24,6 @@ from .pack import FORMAT, STEPS, Slices, pack, read_slices
 from .stack import GRIDS
 from .strip import compact
 
-CHANGE, LESION = 0.2, 0.25  # units of the two channels of the state: a change of intensity, and a lesion's mask
 ROUNDS = 1000  # versions of every slice in one epoch
 _VALIDATED = 64
 _CENTRE, _WIDTH = 0.5, 0.7
@@ -35,11 +34,16 @@ def seen(slices: np.ndarray) -> np.ndarray:
     return (slices - _CENTRE) / _WIDTH
 
 
+def unseen(state: np.ndarray) -> np.ndarray:
+    """Inverse of :func:`seen`."""
+    return state * _WIDTH + _CENTRE
+
+
 class Made:
     """Items ``{"x": [2, 128, 128], "source": [3, 128, 128]}``, each a function of (seed, its number).
 
     ``source`` is a slice that was made ill between its neighbours, as :func:`seen`, NaN beyond the ends of the scan.
-    ``x`` is what the illness changed in it, in units of ``CHANGE``, and where it lies, 1 / ``LESION`` in a made lesion.
+    ``x`` is what the illness changed in its intensity, and where it lies, 1 in a made lesion and 0 elsewhere.
     For "train" every healthy slice in many versions, for "val" 64 of them.
 
     Args:
@@ -62,15 +66,18 @@ class Made:
         return len(self.places) * ROUNDS if self.split == "train" else min(_VALIDATED, len(self.places))
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        row, k = self.places[
-            index % len(self.places) if self.split == "train" else index * len(self.places) // len(self)
-        ]
+        return self.made(index)[0]
+
+    def made(self, index: int) -> tuple[dict[str, Any], np.ndarray]:
+        """An item, and where its brain is, bool [128, 128]; nowhere where that is not known."""
+        spread = 1 if self.split == "train" else max(1, len(self.places) // _VALIDATED)
+        row, k = self.places[index * spread % len(self.places)]
         rng = np.random.default_rng(derive(self.seed, self.split, index))
         healthy, brain, gaps, known = self.healthy(rng, row, k)
         ill, lesion = self.fall_ill(rng, healthy, brain, gaps)
         source = np.where(known[:, None, None], seen(ill), np.nan)
-        x = np.stack([(ill[1] - healthy[1]) / CHANGE, lesion / LESION])
-        return {"x": torch.from_numpy(x).float(), "source": torch.from_numpy(source).float()}
+        x = np.stack([ill[1] - healthy[1], lesion])
+        return {"x": torch.from_numpy(x).float(), "source": torch.from_numpy(source).float()}, brain[1]
 
     def healthy(
         self, rng: np.random.Generator, row: dict[str, Any], k: int

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from diffx.process import Gaussian, Noisy
 from ..translate.model import Folded
 from ..translate.model import Regression as _Regression
 from .config import PLUGIN, AnomalyConfig, HealthySampling
-from .data import CHANGE, LESION, seen
+from .data import seen
 from .evidence import Evidence
 from .stack import BRIGHTEST, Stack
 
@@ -47,7 +47,7 @@ def healing_net(cfg: AnomalyConfig, spec: Spec, conditioning: Conditioning) -> F
 
 def _lesion_weight(target: Tensor) -> Tensor:
     """1 in healthy tissue, more in made lesions, [B, 1, H, W], of a state [B, 2, H, W]."""
-    return 1 + _WEIGHT * (target[:, 1:] * LESION)
+    return 1 + _WEIGHT * target[:, 1:]
 
 
 @dataclass(frozen=True)
@@ -127,24 +127,34 @@ class HealthyModel:
     def draw(self, stack: Stack, seeds: Sequence[int], options: HealthySampling | None = None) -> Healthy:
         """One healthy scan for each seed; a sample depends on its seed and the slice, not on the batch.
 
+        Samples of odd seeds are drawn of the mirrored scan and mirrored back: what the network finds on one side alone
+        then averages out.
+
         Args:
             stack: the scan.
             seeds: of the samples.
             options: of sampling; None: those of the weights.
         """
-        options = replace(options or self.config.sample, guidance=1.0)
-        records = [{"source": image} for image in seen(stack.neighbours)]
+        around = seen(stack.neighbours)
         jobs = [(i, k) for i in range(len(seeds)) for k in stack.filled]
-        states = self.pipeline.draw(
-            [records[k] for _, k in jobs],
-            [derive(seeds[i], "slice", k) for i, k in jobs],
-            options,
-            shape=(2, *stack.slices.shape[1:]),
-        )
+        shown = [around[k, :, :: -1 if seeds[i] % 2 else 1] for i, k in jobs]
+        states = self.heal(shown, [derive(seeds[i], "slice", k) for i, k in jobs], options)
         samples = np.repeat(stack.slices[None], len(seeds), axis=0)
         probability = np.zeros_like(samples)
         for (i, k), state in zip(jobs, states, strict=True):
-            change, lesion = state.float().numpy()
-            samples[i, k] = np.clip(samples[i, k] - CHANGE * change, 0, BRIGHTEST)
-            probability[i, k] = np.clip(LESION * lesion, 0, 1)
+            change, lesion = state[:, :: -1 if seeds[i] % 2 else 1]
+            samples[i, k] = np.clip(samples[i, k] - change, 0, BRIGHTEST)
+            probability[i, k] = np.clip(lesion, 0, 1)
         return Healthy(samples, probability, self.evidence)
+
+    def heal(
+        self, around: Sequence[np.ndarray], seeds: Sequence[int], options: HealthySampling | None = None
+    ) -> Iterator[np.ndarray]:
+        """What changed in each slice and where the lesion is, [2, 128, 128], drawn for one seed each.
+
+        around: slices between their neighbours [3, 128, 128], as :func:`seen`.
+        """
+        options = replace(options or self.config.sample, guidance=1.0)
+        records = [{"source": np.ascontiguousarray(image)} for image in around]
+        for state in self.pipeline.draw(records, seeds, options, shape=(2, *around[0].shape[1:])):
+            yield state.float().numpy()
