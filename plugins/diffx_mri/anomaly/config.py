@@ -71,6 +71,7 @@ class ScoreConfig:
 class EvaluateConfig:
     """What task=evaluate compares with, and lesions it makes itself."""
 
+    others: list[str] = option([], help="weights of other methods to compare with (method=regression, autoencoder)")
     simulate: str | None = option(
         None,
         help="put lesions into healthy scans: `ellipsoids`, or a folder of lesion masks whose shapes to use",

@@ -67,7 +67,10 @@ def check_inputs(cfg: AnomalyConfig) -> None:
         return
     if cfg.evaluate.simulate not in (None, ELLIPSOIDS) and not any(shapes_in(cfg.evaluate.simulate)):
         raise DataError(f"evaluate.simulate={cfg.evaluate.simulate}: no folder with NIfTI masks, nor `{ELLIPSOIDS}`")
-    weights_for(contrast_of(cfg), cfg.from_)
+    contrast = contrast_of(cfg)
+    weights_for(contrast, cfg.from_)
+    for other in cfg.evaluate.others if cfg.task == "evaluate" else ():
+        weights_for(contrast, other)
 
 
 def weights_for(contrast: str, source: str | None = None) -> str:
@@ -83,7 +86,7 @@ def weights_for(contrast: str, source: str | None = None) -> str:
     facts = header_of(found, PLUGIN)
     known = facts.get("contrast") or facts["config"].get("contrast")
     if known and known != contrast:
-        raise DataError(f"from={source}: weights of {known}, and the scan is {contrast}")
+        raise DataError(f"{found}: weights of {known}, and the scan is {contrast}")
     return found
 
 

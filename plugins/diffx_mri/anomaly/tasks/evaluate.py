@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
@@ -14,10 +14,12 @@ from ..components import marked, voxels_of
 from ..evaluate.cases import Known, chosen, known
 from ..evaluate.curves import precision_recall, sweep
 from ..evaluate.figures import SECONDS, figures, pools
+from ..evaluate.others import Others
 from ..evaluate.scores import OWN, Counted, count, of_odds
 from ..face import AnomalyDetector, Maps
 from ..inputs import check_inputs, contrast_of
 from ..pictures import CAPTION, Shown, picture, shown
+from ..score import Settings
 from .detect import check_thresholds, drawing, load
 
 _SHOWN = 6  # rows of a picture
@@ -41,12 +43,14 @@ def evaluate(run: Run) -> None:
     detector = load(run, contrast)
     threshold = detector.threshold(cfg.fpr, cfg.false_lesions)
     check_thresholds(run, detector)
+    settings = Settings(**asdict(cfg.score))
+    others = Others.load(cfg.evaluate.others, cfg.device, settings, run.log)
     some = chosen(cfg, contrast, run.log)
     found: list[Case] = []
     with run.progress(len(some), "evaluating", unit="scan") as bar:
         for one in known(cfg, contrast, some, run.fail, run.flag):
             try:
-                found.append(_case(run, detector, one, threshold))
+                found.append(_case(run, detector, others, one, threshold))
             except DataError as error:
                 run.fail(one.request.path.name, error)
             bar.advance()
@@ -57,12 +61,12 @@ def evaluate(run: Run) -> None:
     _report(run, detector, found, threshold)
 
 
-def _case(run: Run, detector: AnomalyDetector, one: Known, threshold: float) -> Case:
+def _case(run: Run, detector: AnomalyDetector, others: Others, one: Known, threshold: float) -> Case:
     cfg = run.cfg
     maps = detector.maps(one.scan, one.brain, **drawing(cfg))
     least = voxels_of(cfg.smallest, one.scan.spacing)
     mask = marked(maps.anomaly, threshold, least)
-    counted = count(maps, mask, one.truth, least, {}, detector.contrast)
+    counted = count(maps, mask, one.truth, least, others.maps(one.scan, one.brain), detector.contrast)
     subject = one.request.subject or one.request.path.name
     return Case(subject, counted, _row(subject, one, maps, mask, counted), maps.seconds)
 
