@@ -6,6 +6,7 @@ import csv
 import json
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import nibabel as nib
@@ -15,7 +16,11 @@ from anomaly_fakes import SHAPE, head, knowing, truth, write
 
 from diffx.cli import main
 from diffx_mri.anomaly import inputs
+from diffx_mri.anomaly.evidence import Evidence
 from diffx_mri.anomaly.face import AnomalyDetector
+from diffx_mri.anomaly.model import HealthyModel
+from diffx_mri.anomaly.tasks import train
+from diffx_mri.anomaly.weighing import weigh
 
 TINY = ["net.channels=[8,8]", "net.attention=[]", "net.condition=8", "net.fold=4", "train.batch=2", "train.steps=2",
         "train.val_every=0", "train.warmup=1", "device=cpu"]  # fmt: skip
@@ -28,7 +33,7 @@ def bids(tmp_path_factory) -> Path:
     for number in range(1, 6):
         sub = f"sub-{number:02d}"
         ill = number > 3
-        write(root / sub / "anat" / f"{sub}_FLAIR.nii.gz", head(number, 250 if ill else 0).data, "LPS")
+        write(root / sub / "anat" / f"{sub}_FLAIR.nii.gz", head(number, 190 if ill else 0).data, "LPS")
         mask = truth() if ill else np.zeros(SHAPE)
         if number != 1:
             write(root / "derivatives/lesion" / sub / "anat" / f"{sub}_label-lesion_mask.nii.gz", mask, "LPS", np.uint8)
@@ -43,9 +48,19 @@ def weights(bids, tmp_path_factory) -> Path:
     """Weights that know next to nothing, with thresholds; trained and calibrated by the command line."""
     folder = tmp_path_factory.mktemp("runs")
     common = ["run", "plugin=mri_anomaly", f"data.root={bids}", "contrast=FLAIR"]
-    assert main([*common, "task=train", f"data.cache={folder}/cache", *TINY, f"out={folder}/trained"]) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train, "weigh", partial(weigh, count=6))
+        assert main([*common, "task=train", f"data.cache={folder}/cache", *TINY, f"out={folder}/trained"]) == 0
     assert main([*common, "task=calibrate", f"from={folder}/trained", "n=1", f"out={folder}/calibrated"]) == 0
     return folder
+
+
+def test_training_ends_with_what_the_draws_are_worth(weights):
+    model = HealthyModel.load(weights / "trained")
+    assert model.evidence.weights.shape == (2, 5) and (model.evidence.weights[:, :4] >= 0).all()
+    assert not np.array_equal(model.evidence.weights, Evidence().weights) and model.contrast == "FLAIR"
+    calibrated = HealthyModel.load(weights / "calibrated")
+    assert np.array_equal(calibrated.evidence.weights, model.evidence.weights) and "calibration" in calibrated.meta
 
 
 def run(*words: str) -> int:
@@ -100,9 +115,9 @@ def test_thresholds_of_other_scans_are_taken(bids, weights, tmp_path):
     made = json.loads((weights / "calibrated/samples/calibration.json").read_text())
     # of sub-01 to 03 all, of 04 and 05 all but the four slices of the box and one on each side
     share = [region[:, :, np.r_[:7, 13:20]].sum() / region.sum()
-             for region in (knowing(head()).maps(head(k, 250), n=1).region for k in (4, 5))]  # fmt: skip
+             for region in (knowing(head()).maps(head(k, 190), n=1).region for k in (4, 5))]  # fmt: skip
     assert made["scans"] == pytest.approx(3 + sum(share), abs=0.01) and made["smallest"] == 0.1
-    doubled = {**made, "thresholds": [2 * t for t in made["thresholds"]], "weights": ""}
+    doubled = {**made, "thresholds": [2 * t / (1 + t) for t in made["thresholds"]], "weights": ""}  # the odds
     (tmp_path / "own.json").write_text(json.dumps(doubled))
     scan = bids / "sub-01/anat/sub-01_FLAIR.nii.gz"
     got = []
@@ -110,7 +125,7 @@ def test_thresholds_of_other_scans_are_taken(bids, weights, tmp_path):
         words = [f"image={scan}", f"from={weights}/calibrated", "n=1", "fpr=0.02", f"out={tmp_path}/{name}", *more]
         assert run(*words) == 0
         got.append(json.loads((tmp_path / name / "metrics.json").read_text())["threshold"])
-    assert got[1] == pytest.approx(2 * got[0])
+    assert got[1] == pytest.approx(2 * got[0] / (1 + got[0]))
 
 
 def test_the_share_of_healthy_voxels_that_is_marked_is_what_was_asked_for(weights, bids, tmp_path):
