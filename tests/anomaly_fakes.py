@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import nibabel as nib
 import numpy as np
 
-from diffx_mri.anomaly.calibrate import Calibration
+from diffx_mri.anomaly.calibrate import Calibration, Thresholds
 from diffx_mri.anomaly.config import HealthySampling
 from diffx_mri.anomaly.evidence import Evidence
 from diffx_mri.anomaly.face import AnomalyDetector
@@ -85,13 +85,14 @@ class Knowing:
         return Healthy(samples, lesion, EVIDENCE)
 
 
-def thresholds() -> Calibration:
+def thresholds() -> Thresholds:
     """fpr is 0.001 / odds, from 0.1 to 0.001 between odds of 0.01 and 1, of ten scans."""
     odds = np.geomspace(0.01, 1.0, 21)
     at, fpr = odds / (1 + odds), 1e-3 / odds
-    return Calibration(
+    own = Calibration(
         (*at, 0.6), (*fpr, 0.0), (*np.linspace(20, 1, 21), 0.0), voxels=10**6, scans=10, smallest=0.1, weights=""
     )
+    return Thresholds(own, own)
 
 
 def knowing(healthy: Volume) -> AnomalyDetector:

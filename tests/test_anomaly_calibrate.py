@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from diffx.errors import DataError, UsageError
-from diffx_mri.anomaly.calibrate import Calibration, Counts, clear_of, read, threshold_of
+from diffx_mri.anomaly.calibrate import Calibration, Counts, Thresholds, clear_of, read, threshold_of
 
 
 def score(odds):
@@ -114,12 +114,18 @@ def test_parts_of_scans_count_as_parts():
 
 
 def test_a_calibration_is_written_and_read_back(tmp_path):
-    found, path = counted(2), tmp_path / "calibration.json"
+    found, path = Thresholds(head=counted(2)), tmp_path / "calibration.json"
     path.write_text(json.dumps(found.to_json()))
     assert read(path, "abc") == found and read(path, "") == found
     with pytest.raises(DataError, match="other weights"):
         read(path, "def")
-    for text in ("[]", "{", json.dumps({**found.to_json(), "fpr": [0.1]}), json.dumps({"fpr": [1]})):
+    for text in (
+        "[]",
+        "{",
+        "{}",
+        json.dumps({"head": {**found.head.to_json(), "fpr": [0.1]}}),
+        '{"brain": {"fpr": [1]}}',
+    ):
         path.write_text(text)
         with pytest.raises(DataError, match="not a file that task=calibrate wrote"):
             read(path, "abc")
@@ -127,3 +133,19 @@ def test_a_calibration_is_written_and_read_back(tmp_path):
         read(tmp_path / "none.json", "abc")
     with pytest.raises(DataError, match="no healthy voxel"):
         Calibration.of(Counts(voxels=5, scans=1), 0.0)
+
+
+def test_heads_and_brains_have_thresholds_of_their_own():
+    head, brain = counted(1), counted(2)
+    both, alone = Thresholds(head, brain), Thresholds(head=head)
+    assert both.of(True) is brain and both.of(False) is head and both.lacks(True) == both.lacks(False) == ""
+    assert alone.of(True) is head and "counted in heads with it, not in brains without skull" in alone.lacks(True)
+    assert "counted in brains without skull, not in heads with it" in Thresholds(brain=brain).lacks(False)
+
+
+def test_options_that_change_the_map_are_kept():
+    counts = Counts()
+    counts.add(exponential(0), np.ones((60, 60, 40), bool))
+    found = Calibration.of(counts, 0.1, made_with={"n": 4, "score.median": 5})
+    assert found.unlike({"n": 4, "score.median": 5, "seed": 3}) == ""
+    assert found.unlike({"n": 2, "score.median": 5}) == "n=2 (they: 4)"

@@ -112,13 +112,15 @@ def test_a_folder_goes_on_past_a_broken_scan(bids, weights, tmp_path, capsys):
 
 
 def test_thresholds_of_other_scans_are_taken(bids, weights, tmp_path):
-    made = json.loads((weights / "calibrated/samples/calibration.json").read_text())
+    both = json.loads((weights / "calibrated/samples/calibration.json").read_text())
+    made = both["head"]
+    assert set(both) == {"head", "brain"} and 0 < both["brain"]["scans"] < made["scans"]
     # of sub-01 to 03 all, of 04 and 05 all but the four slices of the box and one on each side
     share = [region[:, :, np.r_[:7, 13:20]].sum() / region.sum()
              for region in (knowing(head()).maps(head(k, 190), n=1).region for k in (4, 5))]  # fmt: skip
     assert made["scans"] == pytest.approx(3 + sum(share), abs=0.01) and made["smallest"] == 0.1
     doubled = {**made, "thresholds": [2 * t / (1 + t) for t in made["thresholds"]], "weights": ""}  # the odds
-    (tmp_path / "own.json").write_text(json.dumps(doubled))
+    (tmp_path / "own.json").write_text(json.dumps({"head": doubled}))
     scan = bids / "sub-01/anat/sub-01_FLAIR.nii.gz"
     got = []
     for name, more in (("a", []), ("b", [f"calibration={tmp_path}/own.json"])):

@@ -170,14 +170,53 @@ class Calibration:
         return cls(thresholds, fpr, lesions, *plain, str(raw.get("weights", "")), dict(raw.get("made_with", {})))
 
 
-def read(path: str | Path, weights: str) -> Calibration:
+@dataclass(frozen=True)
+class Thresholds:
+    """Of heads with their skull and of brains without, as far as they are known: what is false in a head lies mostly
+    outside the brain."""
+
+    head: Calibration | None = None
+    brain: Calibration | None = None
+
+    def of(self, stripped: bool) -> Calibration:
+        """Those of a brain or of a head; those of the other where there are none."""
+        found = (self.brain or self.head) if stripped else (self.head or self.brain)
+        assert found is not None
+        return found
+
+    def lacks(self, stripped: bool) -> str:
+        """What to say where a brain or a head has no thresholds of its own; "" where it has."""
+        if (self.brain if stripped else self.head) is not None:
+            return ""
+        own, other = ("brains without skull", "heads with it")[:: 1 if stripped else -1]
+        return f"the thresholds were counted in {other}, not in {own}: rates of false positives may be off"
+
+    @property
+    def known(self) -> list[Calibration]:
+        """Those that there are."""
+        return [one for one in (self.head, self.brain) if one is not None]
+
+    def to_json(self) -> dict[str, Any]:
+        """A mapping, for :meth:`from_json`."""
+        both = {"head": self.head, "brain": self.brain}
+        return {name: one.to_json() for name, one in both.items() if one is not None}
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> Thresholds:
+        """Raises KeyError, TypeError, ValueError or AttributeError for a mapping that is none."""
+        found = {name: Calibration.from_json(raw[name]) for name in ("head", "brain") if name in raw}
+        if not found:
+            raise ValueError("neither of heads nor of brains")
+        return cls(**found)
+
+
+def read(path: str | Path, weights: str) -> Thresholds:
     """The file that task=calibrate wrote. Raises DataError for another file, or one of other weights."""
     try:
-        raw = json.loads(expanded(path).read_text(encoding="utf-8"))
-        found = Calibration.from_json(raw)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        found = Thresholds.from_json(json.loads(expanded(path).read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"calibration={path}: not a file that task=calibrate wrote ({error})") from None
-    if found.weights and weights and found.weights != weights:
+    if weights and any(one.weights not in ("", weights) for one in found.known):
         raise DataError(f"calibration={path}: measured with other weights; run task=calibrate with these")
     return found
 

@@ -24,7 +24,7 @@ from ..overlay import Say, on_grid, warn
 from ..stored import Stored
 from ..volume import Source, Volume, opened
 from . import calibrate
-from .calibrate import Calibration
+from .calibrate import Thresholds
 from .components import Lesion, lesions, marked, voxels_of
 from .config import WEIGHTS
 from .inputs import weights_for
@@ -80,7 +80,7 @@ class Detection:
 class AnomalyDetector:
     """A model of healthy scans of one contrast, and thresholds from healthy scans; made by :meth:`load`."""
 
-    def __init__(self, model: HealthyModel, calibration: Calibration | None = None):
+    def __init__(self, model: HealthyModel, calibration: Thresholds | None = None):
         self.model, self.calibration, self.contrast = model, calibration, model.contrast
 
     @classmethod
@@ -111,28 +111,28 @@ class AnomalyDetector:
         if calibration is not None:
             return cls(model, calibrate.read(calibration, model.meta.get("sha256", "")))
         known = model.meta.get("calibration")
-        return cls(model, Calibration.from_json(known) if known else None)
+        return cls(model, Thresholds.from_json(known) if known else None)
 
     @property
     def licence(self) -> str:
         """What the weights may be used for; "" where nobody stated it."""
         return self.model.pipeline.licence
 
-    def threshold(self, fpr: float = 0.005, false_lesions: float | None = None) -> float:
+    def threshold(self, fpr: float = 0.005, false_lesions: float | None = None, stripped: bool = False) -> float:
         """The threshold of the anomaly map at a rate of false positives in healthy scans.
 
         Args:
             fpr: share of the voxels of a healthy head or brain that are marked.
             false_lesions: marked regions in a healthy scan, on average; takes the place of ``fpr``.
+            stripped: whether the scan is a brain without its skull.
 
         Raises:
             UsageError: a rate that the healthy scans cannot tell, or weights without thresholds.
         """
         if self.calibration is None:
             raise UsageError("these weights have no thresholds: run task=calibrate on healthy scans, give calibration=")
-        if false_lesions is not None:
-            return self.calibration.at_lesions(false_lesions)
-        return self.calibration.at(fpr)
+        own = self.calibration.of(stripped)
+        return own.at(fpr) if false_lesions is None else own.at_lesions(false_lesions)
 
     def maps(
         self,
@@ -206,7 +206,7 @@ class AnomalyDetector:
             DataError: a file that cannot be used, or that shows no head.
             UsageError: a rate that the healthy scans cannot tell, an unknown sampler.
         """
-        threshold = self.threshold(fpr, false_lesions)
+        self.threshold(fpr, false_lesions)  # what cannot be told is said before the work
         stored = Stored.read(scan)
         brain = on_grid(mask, stored.volume, say) if mask is not None else None
         try:
@@ -214,8 +214,11 @@ class AnomalyDetector:
         except DataError as error:
             raise DataError(f"{opened(scan)[1]}: {error}") from None
         assert self.calibration is not None
+        if lacking := self.calibration.lacks(maps.stripped):
+            say(lacking)
+        threshold = self.threshold(fpr, false_lesions, maps.stripped)
         where = marked(maps.anomaly, threshold, voxels_of(smallest, maps.scan.spacing))
-        rates = self.calibration.rates(threshold)
+        rates = self.calibration.of(maps.stripped).rates(threshold)
         return Detection(
             stored.image(maps.anomaly, f"diffx anomaly score of {self.contrast}"),
             stored.image(where, f"diffx anomaly mask, score > {threshold:.4g}", np.uint8),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,16 +11,22 @@ from diffx.run.figures import INK, LINE, MUTED, PALETTE, sheet
 
 from ..calibrate import Calibration
 from .ranking import Pool
-from .scores import OWN, of_odds
+from .scores import OWN, Counted, of_odds
 
 _POINTS = 400  # of a curve: more cannot be seen
 
 
+def written(counted: Sequence[Counted]) -> tuple[float, float]:
+    """(recall, precision) of the masks as they are written, over the voxels of all patients."""
+    both, true, marked = (sum(getattr(one, name) for one in counted) for name in ("both", "true", "marked"))
+    return both / max(true, 1), both / max(marked, 1)
+
+
 def precision_recall(
-    found: Mapping[str, Pool], areas: Mapping[str, float], prevalence: float, calibrated: float
+    found: Mapping[str, Pool], areas: Mapping[str, float], prevalence: float, masks: tuple[float, float]
 ) -> Any:
-    """A Matplotlib figure: one curve a method with its area, the prevalence as what chance gives, and the calibrated
-    threshold as a point."""
+    """A Matplotlib figure: one curve a method with its area, the prevalence as what chance gives, and the masks
+    (recall, precision) as a point."""
     with sheet(6.4, 4.6) as figure:
         axes = figure.add_subplot()
         order = sorted(found, key=lambda name: (name != OWN, -areas[name]))
@@ -32,11 +38,7 @@ def precision_recall(
             axes.plot(
                 recall, precision, color=PALETTE[k % len(PALETTE)], linewidth=2.0 if name == OWN else 1.2, label=label
             )
-            if name == OWN:
-                at = _at(found[name], calibrated)
-                if at is not None:
-                    axes.plot(true[at] / true[-1], true[at] / (true[at] + false[at]), "o", color=INK, markersize=6,
-                              label="calibrated threshold")  # fmt: skip
+        axes.plot(*masks, "o", color=INK, markersize=6, label="masks as they are written")
         axes.axhline(
             prevalence, color=LINE, linestyle=(0, (4, 3)), linewidth=1.0, label=f"prevalence: {prevalence:.3f}"
         )
@@ -47,7 +49,7 @@ def precision_recall(
     return figure
 
 
-def sweep(own: Pool, calibration: Calibration | None, thresholds: Mapping[str, float]) -> Any:
+def sweep(own: Pool, calibration: Calibration, thresholds: Mapping[str, float]) -> Any:
     """A Matplotlib figure: Dice of these patients and the share of healthy voxels that is marked, over the threshold.
 
     ``thresholds``: name -> value, drawn as vertical lines.
@@ -59,9 +61,8 @@ def sweep(own: Pool, calibration: Calibration | None, thresholds: Mapping[str, f
         good = (scores > 0) & (scores < 1)
         upper.plot(scores[good], own.dice()[some][good], color=PALETTE[0], linewidth=1.8)
         upper.set(ylabel="Dice", ylim=(0, 1))
-        if calibration is not None:
-            rates = np.array(calibration.fpr)
-            lower.plot(np.array(calibration.thresholds)[rates > 0], rates[rates > 0], color=PALETTE[1], linewidth=1.8)
+        rates = np.array(calibration.fpr)
+        lower.plot(np.array(calibration.thresholds)[rates > 0], rates[rates > 0], color=PALETTE[1], linewidth=1.8)
         lower.set(xlabel="threshold of the anomaly score", ylabel="share of healthy\nvoxels marked", yscale="log")
         low = min(0.05, *(value / 4 for value in thresholds.values()))
         upper.set(xscale="logit", xlim=(low, max(0.99, *((3 + value) / 4 for value in thresholds.values()))))
@@ -86,16 +87,3 @@ def _spread(values: np.ndarray) -> np.ndarray:
     """Indices of some of the values, evenly by value, ends included."""
     wanted = np.linspace(values[0], values[-1], _POINTS)
     return np.unique(np.searchsorted(values, wanted, side="left"))
-
-
-def _at(pool: Pool, threshold: float) -> int | None:
-    """The index of the lowest level that is above a score."""
-    threshold = threshold / (1 - threshold)
-    above = [k for k in (0, len(pool.levels) - 1) if pool.threshold(k) > threshold]
-    if not above:
-        return None
-    low, high = 0, len(pool.levels) - 1
-    while low < high:
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if pool.threshold(middle) > threshold else (low, middle - 1)
-    return low

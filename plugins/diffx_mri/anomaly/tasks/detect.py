@@ -41,6 +41,7 @@ def detect(run: Run) -> None:
     if detector.licence:
         facts["WeightsLicence"] = detector.licence
     rows: list[dict[str, Any]] = []
+    rates: list[tuple[float, float, float]] = []  # threshold, share of healthy voxels, false lesions
     for request, scan, truth in _scans(run, contrast):
         try:
             found = detector.detect(
@@ -55,11 +56,12 @@ def detect(run: Run) -> None:
         run.log_only(f"{', '.join(file.name for file in files)}: {found.maps.seconds:.1f} s")
         _flag(run, request.path.name, found)
         rows.append(_row(request, found))
+        rates.append((found.threshold, found.fpr, found.false_lesions))
         if len(rows) <= _SHOWN:
             _show(run, request, found, truth)
     if not rows:
         raise DataError(f"{cfg.data.root}: none of the {contrast} scans could be looked at")
-    _finish(run, rows, detector, contrast)
+    _finish(run, rows, np.mean(rates, axis=0), contrast)
 
 
 def load(run: Run, contrast: str) -> AnomalyDetector:
@@ -81,8 +83,8 @@ def of_the_map(cfg: AnomalyConfig) -> dict[str, Any]:
 
 def check_thresholds(run: Run, detector: AnomalyDetector) -> None:
     """Flag it where the thresholds were counted with other options."""
-    other = detector.calibration.unlike(of_the_map(run.cfg)) if detector.calibration else ""
-    if other:
+    known = detector.calibration.known if detector.calibration else []
+    for other in filter(None, (one.unlike(of_the_map(run.cfg)) for one in known)):
         run.flag(f"the thresholds were counted with other options, and rates of false positives may be off: {other}")
 
 
@@ -153,11 +155,9 @@ def _show(run: Run, request: Request, found: Detection, truth: np.ndarray | None
         )  # fmt: skip
 
 
-def _finish(run: Run, rows: list[dict[str, Any]], detector: AnomalyDetector, contrast: str) -> None:
+def _finish(run: Run, rows: list[dict[str, Any]], rates: np.ndarray, contrast: str) -> None:
     cfg: AnomalyConfig = run.cfg
-    assert detector.calibration is not None
-    threshold = detector.threshold(cfg.fpr, cfg.false_lesions)
-    fpr, false = detector.calibration.rates(threshold)
+    threshold, fpr, false = rates.tolist()
     run.metric("scans", len(rows))
     run.metric("threshold", threshold)
     run.metric("fpr", fpr)

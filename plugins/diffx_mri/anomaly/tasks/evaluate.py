@@ -12,7 +12,7 @@ from diffx.run import Run
 
 from ..components import marked, voxels_of
 from ..evaluate.cases import Known, chosen, known
-from ..evaluate.curves import precision_recall, sweep
+from ..evaluate.curves import precision_recall, sweep, written
 from ..evaluate.figures import SECONDS, figures, pools
 from ..evaluate.others import Others
 from ..evaluate.scores import OWN, Counted, count, of_odds
@@ -27,11 +27,14 @@ _SHOWN = 6  # rows of a picture
 
 @dataclass(frozen=True)
 class Case:
-    """A scan that was evaluated: whose, what was counted, a slice to show, seconds it took."""
+    """A scan that was evaluated: whose, what was counted, a slice to show, the threshold, whether it is a brain without
+    skull, seconds it took."""
 
     subject: str
     counted: Counted
     row: Shown
+    threshold: float
+    stripped: bool
     seconds: float
 
 
@@ -41,7 +44,7 @@ def evaluate(run: Run) -> None:
     check_inputs(cfg)
     contrast = contrast_of(cfg)
     detector = load(run, contrast)
-    threshold = detector.threshold(cfg.fpr, cfg.false_lesions)
+    detector.threshold(cfg.fpr, cfg.false_lesions)  # before anything is read
     check_thresholds(run, detector)
     settings = Settings(**asdict(cfg.score))
     others = Others.load(cfg.evaluate.others, cfg.device, settings, run.log)
@@ -50,7 +53,7 @@ def evaluate(run: Run) -> None:
     with run.progress(len(some), "evaluating", unit="scan") as bar:
         for one in known(cfg, contrast, some, run.fail, run.flag):
             try:
-                found.append(_case(run, detector, others, one, threshold))
+                found.append(_case(run, detector, others, one))
             except DataError as error:
                 run.fail(one.request.path.name, error)
             bar.advance()
@@ -58,17 +61,21 @@ def evaluate(run: Run) -> None:
         raise DataError(f"{cfg.data.root}: none of {len(some)} {contrast} scans could be evaluated")
     if not any(case.counted.true for case in found):
         raise DataError(f"{cfg.data.root}: no lesion mask marks anything")
-    _report(run, detector, found, threshold)
+    _report(run, detector, found)
 
 
-def _case(run: Run, detector: AnomalyDetector, others: Others, one: Known, threshold: float) -> Case:
+def _case(run: Run, detector: AnomalyDetector, others: Others, one: Known) -> Case:
     cfg = run.cfg
     maps = detector.maps(one.scan, one.brain, **drawing(cfg))
+    assert detector.calibration is not None
+    if lacking := detector.calibration.lacks(maps.stripped):
+        run.flag(lacking)
+    threshold = detector.threshold(cfg.fpr, cfg.false_lesions, maps.stripped)
     least = voxels_of(cfg.smallest, one.scan.spacing)
     mask = marked(maps.anomaly, threshold, least)
     counted = count(maps, mask, one.truth, least, others.maps(one.scan, one.brain), detector.contrast)
     subject = one.request.subject or one.request.path.name
-    return Case(subject, counted, _row(subject, one, maps, mask, counted), maps.seconds)
+    return Case(subject, counted, _row(subject, one, maps, mask, counted), threshold, maps.stripped, maps.seconds)
 
 
 def _row(subject: str, one: Known, maps: Maps, mask: np.ndarray, counted: Counted) -> Shown:
@@ -80,12 +87,14 @@ def _row(subject: str, one: Known, maps: Maps, mask: np.ndarray, counted: Counte
     return shown(maps, mask, z, note, one.truth)
 
 
-def _report(run: Run, detector: AnomalyDetector, found: list[Case], threshold: float) -> None:
+def _report(run: Run, detector: AnomalyDetector, found: list[Case]) -> None:
     cfg = run.cfg
     found = worst(found, lambda case: -case.counted.dice)
     counted, subjects = [case.counted for case in found], [case.subject for case in found]
     assert detector.calibration is not None
-    fpr, false = detector.calibration.rates(threshold)
+    stripped = sum(case.stripped for case in found) > len(found) / 2
+    own, threshold = detector.calibration.of(stripped), detector.threshold(cfg.fpr, cfg.false_lesions, stripped)
+    fpr, false = own.rates(threshold)
     every = pools(counted)
     options = cfg.evaluate
     large = bool(options.simulate) and min(options.volumes) >= 5
@@ -110,15 +119,15 @@ def _report(run: Run, detector: AnomalyDetector, found: list[Case], threshold: f
     prevalence = made["prevalence"].value or 0.0
     run.report.picture(
         "Precision and recall",
-        precision_recall(every, areas, prevalence, threshold),
+        precision_recall(every, areas, prevalence, written(counted)),
         "Over all voxels of head or brain of all patients, with the area under each curve (average precision). "
         "Guessing gives the prevalence.",
     )
     lines = {"calibrated": threshold, "best of these (oracle)": of_odds(every[OWN].threshold(every[OWN].best()))}
     run.report.picture(
         "Threshold",
-        sweep(every[OWN], detector.calibration, lines),
-        f"Above: Dice of these patients at each threshold. Below: what it marks in the {detector.calibration.scans:g} "
+        sweep(every[OWN], own, lines),
+        f"Above: Dice of these patients at each threshold. Below: what it marks in the {own.scans:g} "
         f"healthy scans of the calibration; there the calibrated threshold shows {false:.1f} false lesions a scan.",
     )
     run.report.table(
