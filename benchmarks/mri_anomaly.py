@@ -4,14 +4,15 @@ python benchmarks/mri_anomaly.py ROOT --steps 500 --out partial.json
 
 ROOT: a BIDS folder of FLAIR with lesion masks in derivatives/lesion and a column split in participants.tsv. A diffusion
 of healthy slices is trained on "train"; each slice of "val" is noised to a level and denoised again, and what became
-darker is the score, through the median of the product. Average precision and the best Dice, pooled over all heads. About 15
-minutes on one core.
+darker is the score, through the median of the product. Average precision and the best Dice, pooled over all heads. About
+15 minutes on one core.
 """
 
 from __future__ import annotations
 
 import argparse
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +106,7 @@ def denoised(pipeline: Any, state: np.ndarray, level: float, seed: int) -> np.nd
     clean = torch.from_numpy(state)[None, None].float()
     x = clean + level * Noise([seed])["partial"].normal(*clean.shape[1:])
     times = np.geomspace(level, 0.05, 4)
-    for t, s in zip(times[:-1], times[1:], strict=True):
+    for t, s in pairwise(times):
         x0 = pipeline.model.denoiser(x, float(t))
         x = x0 + float(s / t) * (x - x0)
     return (clean - pipeline.model.denoiser(x, float(times[-1])))[0, 0].numpy()
