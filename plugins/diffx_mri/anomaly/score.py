@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from .evidence import features
+from .evidence import brightness, features
 from .model import Healthy
 from .stack import Stack
 from .strip import depth_of
@@ -60,11 +60,12 @@ def score(stack: Stack, healthy: Healthy, settings: Settings | None = None) -> S
         allowed &= depth_of(stack.region) > settings.ring
     probability, mean = healthy.probability.mean(0), healthy.samples.mean(0)
     difference = stack.slices - mean
-    filtered = [median(one, settings.median, settings.layers) for one in (probability, difference, stack.slices)]
-    anomaly = _logistic(healthy.evidence.odds(features(*filtered), stack.stripped)) * allowed
+    bright = median(brightness(stack.slices), min(settings.median, 3), 1)  # what is bright may be small
+    filtered = [median(one, settings.median, settings.layers) for one in (probability, difference)]
+    anomaly = _logistic(healthy.evidence.odds(features(*filtered, bright), stack.stripped)) * allowed
     votes = np.zeros_like(mean)
     for sample, lesion in zip(healthy.samples, healthy.probability, strict=True):
-        each = features(*(_smooth(one) for one in (lesion, stack.slices - sample, stack.slices)))
+        each = features(_smooth(lesion), _smooth(stack.slices - sample), bright)
         votes += _logistic(healthy.evidence.odds(each, stack.stripped)) >= settings.vote
     certainty = votes / len(healthy.samples) * allowed
     return Scores(anomaly.astype(np.float32), certainty.astype(np.float32), mean, difference)
