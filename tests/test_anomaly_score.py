@@ -8,7 +8,7 @@ from anomaly_phantom import head
 from scipy import ndimage
 
 from diffx.metrics import average_precision
-from diffx_mri.anomaly.evidence import FEATURES, Evidence, features
+from diffx_mri.anomaly.evidence import FEATURES, Evidence, brightness, features
 from diffx_mri.anomaly.model import Healthy
 from diffx_mri.anomaly.score import Settings, median, score
 from diffx_mri.anomaly.stack import Stack
@@ -44,12 +44,22 @@ def test_the_true_healthy_scan_finds_the_lesion_and_nothing_else(ill):
 
 def test_no_feature_ever_speaks_for_health():
     rng = np.random.default_rng(1)
-    p, difference, intensity = rng.random((3, 500)).astype(np.float32)
+    p, difference, bright = rng.random((3, 500)).astype(np.float32)
     evidence = Evidence()
-    base = evidence.odds(features(p, difference, intensity), True)
-    for more in ((p + 0.1, difference, intensity), (p, difference + 0.1, intensity), (p, difference, intensity + 0.1)):
+    base = evidence.odds(features(p, difference, bright), True)
+    for more in ((p + 0.1, difference, bright), (p, difference + 0.1, bright), (p, difference, bright + 0.1)):
         assert (evidence.odds(features(*more), True) >= base - 1e-6).all()
-    assert features(np.zeros(1), np.zeros(1), np.ones(1)).ravel().tolist() == [0.0] * len(FEATURES)
+    assert features(np.zeros(1), np.zeros(1), np.zeros(1)).ravel().tolist() == [0.0] * len(FEATURES)
+
+
+def test_what_is_bright_counts_within_tissue_and_not_beside_fluid():
+    slices = np.ones((1, 64, 64), np.float32)
+    slices[0, :20] = 0.1
+    slices[0, [22, 50], 30] = 1.5
+    bright = brightness(slices)[0]
+    assert bright[50, 30] == pytest.approx(0.5)
+    assert 0 < bright[22, 30] < 0.35
+    assert not np.delete(bright.ravel(), [22 * 64 + 30, 50 * 64 + 30]).any()
 
 
 def test_where_the_network_sees_nothing_intensity_decides(ill):
@@ -57,7 +67,7 @@ def test_where_the_network_sees_nothing_intensity_decides(ill):
     blind = Healthy(stack.slices[None], np.zeros_like(stack.slices)[None])
     found = score(stack, blind, Settings(median=1, layers=1))
     inside = stack.region
-    bright = np.clip(stack.slices, 1, None)
+    bright = brightness(stack.slices)
     assert average_precision(found.anomaly[inside], truth[inside]) == pytest.approx(
         average_precision(bright[inside], truth[inside])
     )

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from diffx.condition import Conditioning
@@ -26,7 +27,8 @@ from .data import seen
 from .evidence import Evidence
 from .stack import BRIGHTEST, Stack
 
-_WEIGHT = 4.0  # of a voxel in a lesion beside one that is healthy, less one
+_WEIGHT = 4.0  # of a voxel in a large lesion beside one that is healthy, less one; in a small one four times as much
+_AROUND = 9  # pixels, edge of the square in which a lesion is large or small
 
 
 def healing_net(cfg: AnomalyConfig, spec: Spec, conditioning: Conditioning) -> Folded:
@@ -46,8 +48,10 @@ def healing_net(cfg: AnomalyConfig, spec: Spec, conditioning: Conditioning) -> F
 
 
 def _lesion_weight(target: Tensor) -> Tensor:
-    """1 in healthy tissue, more in made lesions, [B, 1, H, W], of a state [B, 2, H, W]."""
-    return 1 + _WEIGHT * target[:, 1:]
+    """1 in healthy tissue, more in made lesions, most in small ones, [B, 1, H, W], of a state [B, 2, H, W]."""
+    lesion = target[:, 1:]
+    share = F.avg_pool2d(lesion, _AROUND, 1, _AROUND // 2, count_include_pad=False)
+    return 1 + _WEIGHT * lesion / (0.25 + 0.75 * share)
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-import torch.nn.functional as F
+from scipy import ndimage
 
-from .evidence import features
+from .evidence import brightness, features
 from .model import Healthy
 from .stack import Stack
 from .strip import depth_of
@@ -61,11 +60,12 @@ def score(stack: Stack, healthy: Healthy, settings: Settings | None = None) -> S
         allowed &= depth_of(stack.region) > settings.ring
     probability, mean = healthy.probability.mean(0), healthy.samples.mean(0)
     difference = stack.slices - mean
-    filtered = [median(one, settings.median, settings.layers) for one in (probability, difference, stack.slices)]
-    anomaly = _logistic(healthy.evidence.odds(features(*filtered), stack.stripped)) * allowed
+    bright = median(brightness(stack.slices), min(settings.median, 3), 1)  # what is bright may be small
+    filtered = [median(one, settings.median, settings.layers) for one in (probability, difference)]
+    anomaly = _logistic(healthy.evidence.odds(features(*filtered, bright), stack.stripped)) * allowed
     votes = np.zeros_like(mean)
     for sample, lesion in zip(healthy.samples, healthy.probability, strict=True):
-        each = features(*(_smooth(one) for one in (lesion, stack.slices - sample, stack.slices)))
+        each = features(_smooth(lesion), _smooth(stack.slices - sample), bright)
         votes += _logistic(healthy.evidence.odds(each, stack.stripped)) >= settings.vote
     certainty = votes / len(healthy.samples) * allowed
     return Scores(anomaly.astype(np.float32), certainty.astype(np.float32), mean, difference)
@@ -75,17 +75,11 @@ def median(values: np.ndarray, size: int, layers: int) -> np.ndarray:
     """Median over windows of ``layers`` slices and ``size`` x ``size`` pixels of [Z, X, Y]; edges are repeated."""
     if size == layers == 1:
         return values
-    x = torch.from_numpy(np.ascontiguousarray(values, np.float32))
-    padded = F.pad(x[None, None], (*[size // 2] * 4, *[layers // 2] * 2), mode="replicate")[0, 0]
-    out = torch.empty_like(x)
-    for k in range(len(x)):
-        windows = padded[k : k + layers].unfold(1, size, 1).unfold(2, size, 1)
-        out[k] = windows.permute(1, 2, 0, 3, 4).flatten(2).median(-1).values
-    return out.numpy()
+    return ndimage.median_filter(values, (layers, size, size), mode="nearest")
 
 
 def _smooth(values: np.ndarray) -> np.ndarray:
-    return F.avg_pool2d(torch.from_numpy(values)[:, None], 3, 1, 1, count_include_pad=False)[:, 0].numpy()
+    return ndimage.uniform_filter(values, (1, 3, 3), mode="nearest")
 
 
 def _logistic(odds: np.ndarray) -> np.ndarray:

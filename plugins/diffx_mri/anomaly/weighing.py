@@ -14,7 +14,7 @@ from diffx.noise import derive
 
 from ..slices import head_mask
 from .data import Made, unseen
-from .evidence import FEATURES, Evidence, features
+from .evidence import FEATURES, Evidence, brightness, features
 from .model import HealthyModel
 from .score import Settings, median
 
@@ -97,7 +97,8 @@ def _voxels(
             continue
         states = model.heal([item["source"].numpy()] * len(seeds), [derive(s, "weigh", index) for s in seeds])
         change, lesion = np.mean(list(states), 0)
-        each = [median(one[None], settings.median, 1)[0] for one in (lesion, change, intensity)]
+        each = [median(one[None], settings.median, 1)[0] for one in (lesion, change)]
+        each.append(median(brightness(intensity[None]), min(settings.median, 3), 1)[0])
         ill = item["x"][1].numpy() > 0
         inside = np.flatnonzero(region)
         kept = rng.choice(inside, min(_KEPT, len(inside)), replace=False)
