@@ -107,9 +107,10 @@ class Made:
             noise = rng.uniform(0.05, 0.35) * smooth_noise(rng, 8.0)
             return np.clip(healthy + noise * (healthy > 0.1), 0, 3.98), share[1]
         if brain[1].any():
-            for _ in range(rng.choice([0, 1, 1, 1, 2, 3, 6])):
+            number = int(rng.choice([0, 1, 1, 1, 2, 3, 6, 12]))
+            for _ in range(number):
                 shapes = self.shapes if rng.random() < 0.5 else Blobs()
-                ill, more = insert(rng, ill, brain, shapes, self.look, gaps)
+                ill, more = insert(rng, ill, brain, shapes, self.look, gaps, scale=1.0 if number < 6 else 0.5)
                 share = np.maximum(share, more)
         if rng.random() < 0.5:
             noise = rng.uniform(0.02, 0.1) * smooth_noise(rng, rng.uniform(6.0, 16.0))
