@@ -134,6 +134,12 @@ class AnomalyDetector:
         own = self.calibration.of(stripped)
         return own.at(fpr) if false_lesions is None else own.at_lesions(false_lesions)
 
+    def check_rate(self, fpr: float = 0.005, false_lesions: float | None = None) -> None:
+        """Raise UsageError for a rate that the healthy scans cannot tell, before anything is read; as :meth:`threshold`
+        does, of heads and of brains."""
+        for stripped in (False, True):
+            self.threshold(fpr, false_lesions, stripped)
+
     def maps(
         self,
         scan: Volume,
@@ -206,7 +212,7 @@ class AnomalyDetector:
             DataError: a file that cannot be used, or that shows no head.
             UsageError: a rate that the healthy scans cannot tell, an unknown sampler.
         """
-        self.threshold(fpr, false_lesions)  # what cannot be told is said before the work
+        self.check_rate(fpr, false_lesions)
         stored = Stored.read(scan)
         brain = on_grid(mask, stored.volume, say) if mask is not None else None
         try:

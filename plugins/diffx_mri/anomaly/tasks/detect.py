@@ -33,7 +33,7 @@ def detect(run: Run) -> None:
     check_inputs(cfg)
     contrast = contrast_of(cfg)
     detector = load(run, contrast)
-    detector.threshold(cfg.fpr, cfg.false_lesions)  # before anything is read
+    detector.check_rate(cfg.fpr, cfg.false_lesions)
     check_thresholds(run, detector)
     out = DetectionWriter(run.samples, contrast, detector.licence)
     facts = {"Weights": cfg.from_ or weights_for(contrast), "Samples": cfg.n, "Seed": cfg.seed,

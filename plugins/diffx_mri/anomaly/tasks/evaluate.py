@@ -44,7 +44,7 @@ def evaluate(run: Run) -> None:
     check_inputs(cfg)
     contrast = contrast_of(cfg)
     detector = load(run, contrast)
-    detector.threshold(cfg.fpr, cfg.false_lesions)  # before anything is read
+    detector.check_rate(cfg.fpr, cfg.false_lesions)
     check_thresholds(run, detector)
     settings = Settings(**asdict(cfg.score))
     others = Others.load(cfg.evaluate.others, cfg.device, settings, run.log)
