@@ -151,7 +151,7 @@ def _show(run: Run, request: Request, found: Detection, truth: np.ndarray | None
         run.report.table(
             f"Lesions of {request.path.name}", table,
             "Centroids in mm to the right, front and top (RAS+). Certainty: share of the drawn healthy images that "
-            f"differ from the scan, over the lesion's voxels.{more}",
+            f"find something, over the lesion's voxels.{more}",
         )  # fmt: skip
 
 
