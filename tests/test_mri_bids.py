@@ -530,7 +530,7 @@ def test_a_split_of_an_unknown_name_is_held_out_and_said(tmp_path):
 def test_packed_scans_and_slices_are_chosen_by_the_same_words():
     pytest.importorskip("nibabel")
     from diffx_mri.pack import Packed
-    from diffx_mri.translate.grid import SliceGrid
+    from diffx_mri.slices import SliceGrid
     from diffx_mri.translate.pack import Slices
 
     rows = [{"split": s} for s in ("train", None, "dev", "holdout", "val", "x")]

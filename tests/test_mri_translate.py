@@ -25,6 +25,7 @@ from diffx.metrics import spread_skill
 from diffx.noise import Noise
 from diffx.pipeline import pipeline
 from diffx.schedule import EDM
+from diffx_mri.slices import SliceGrid, head_mask, heights
 from diffx_mri.stored import Stored, write_int16
 from diffx_mri.translate import intensity
 from diffx_mri.translate.config import SliceData, SliceSampling, TranslateConfig
@@ -32,7 +33,6 @@ from diffx_mri.translate.contrast import Contrast, find_contrast
 from diffx_mri.translate.data import Pairs, prepare
 from diffx_mri.translate.evaluate import scores
 from diffx_mri.translate.face import Translator
-from diffx_mri.translate.grid import SliceGrid, heights
 from diffx_mri.translate.mean_model import MeanModel, Stack
 from diffx_mri.translate.model import Folded, Regression
 from diffx_mri.translate.training import training_data
@@ -348,7 +348,7 @@ def test_the_diffusion_learns_what_the_regression_leaves(trained, bids):
     # what is expected is the regression's answer, and the diffusion's file holds that regression
     row, k, given, wanted, _ = plain.items[0]
     source = plain.slices.scan(row, given)
-    stack = Stack(source, intensity.head_mask(source), row["thickness"])
+    stack = Stack(source, head_mask(source), row["thickness"])
     both = Translator.load(trained["diffusion"], device="cpu", say=lambda text: None)
     answers = [of(stack, plain.slices.grid, given, wanted)[k] for of in (first, both.regressor)]
     assert np.allclose(*answers, atol=2e-2) and np.allclose(answers[0], items[0]["expected"][0], atol=2e-2)
@@ -569,7 +569,7 @@ def test_shipped_weights_draw_the_same_of_the_same_seed(shipped):
         shipped.translate(scan, "FLAIR", "T1ce", n=2, seed=seed, estimate="mean", steps=2, batch=batch)
         for scan, seed, batch in ((file, 5, 20), (nib.load(file), 5, 13), (file, 7, 20))
     )
-    inside = intensity.head_mask(one.source)
+    inside = head_mask(one.source)
     assert np.allclose(one.samples, again.samples, atol=1e-3) and np.allclose(one.spread, again.spread, atol=1e-3)
     assert np.abs(one.estimate - other.estimate)[inside].mean() > 0.05
     assert one.spread[inside].mean() > 3 * one.spread[~inside].mean()  # air is certain

@@ -1,14 +1,23 @@
-"""Brain MRI for diffx: synthesis of T1-weighted volumes, translation between contrasts."""
+"""Brain MRI for diffx: synthesis of T1-weighted volumes, translation between contrasts, detection of anomalies."""
 
 from __future__ import annotations
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-_FACES = {"BrainSynth": "synth", "Person": "synth", "Translation": "translate", "Translator": "translate"}
-__all__ = ["BrainSynth", "Person", "Translation", "Translator"]
+_FACES = {
+    "AnomalyDetector": "anomaly",
+    "BrainSynth": "synth",
+    "Detection": "anomaly",
+    "Person": "synth",
+    "Translation": "translate",
+    "Translator": "translate",
+}
+__all__ = ["AnomalyDetector", "BrainSynth", "Detection", "Person", "Translation", "Translator"]
 
 if TYPE_CHECKING:
+    from diffx_mri.anomaly.face import AnomalyDetector as AnomalyDetector
+    from diffx_mri.anomaly.face import Detection as Detection
     from diffx_mri.synth.face import BrainSynth as BrainSynth
     from diffx_mri.synth.face import Person as Person
     from diffx_mri.translate.face import Translation as Translation

@@ -20,21 +20,21 @@ def warn(text: str) -> None:
     warnings.warn(text, stacklevel=4)
 
 
-def on_grid(source: Source, like: Volume, say: Say = warn) -> Volume:
+def on_grid(source: Source, like: Volume, say: Say = warn, empty: bool = False) -> Volume:
     """A mask as 0 and 1 on the grid of a scan, nearest neighbour by world coordinates where grids differ.
 
     What is over 0.5 counts; of a file `*_dseg.nii*`, every label. A mask that has the scan's voxels but lies where the
     scan's qform says, not its sform, was drawn on this scan by a tool that goes by the qform: it is taken voxel by
     voxel, and that is told to `say`. So is a mask of as many and as large voxels that lies elsewhere, and stays there.
-    Raises DataError, naming the file, when it is unreadable, or empty there.
+    Raises DataError, naming the file, when it is unreadable, or empty there and not allowed to be `empty`.
     """
-    stored, (_, name) = load(source), opened(source)
+    stored, (_, name) = load(source, constant=empty), opened(source)
     above = 0 if Name.parse(name).suffix == "dseg" else 0.5
     binary = Volume((stored.data > above).astype(np.float32), stored.affine)
     mask = settled(binary, like, name, say)
     if not (mask.data.shape == like.data.shape and np.allclose(mask.affine, like.affine, atol=1e-3)):
         mask = resample(mask, like.affine, like.data.shape, 0)
-    if not mask.data.any():
+    if not empty and not mask.data.any():
         raise DataError(f"{name}: the mask is empty on the scan's grid")
     return mask
 

@@ -66,7 +66,7 @@ def three_planes(
     size = tile_sizes(heads)
     height = max(h for _, h in size.values())
     tiles = [tile(heads[0], plane, (size[plane][0], height), convention) for plane in PLANES]
-    return _sheet([Block([caption], [tiles])], convention, spanning=True)
+    return sheet([Block([caption], [tiles])], convention, spanning=True)
 
 
 def grid(
@@ -93,7 +93,7 @@ def grid(
         some = heads[first : first + share]
         rows = [[tile(one, plane, (width, size[plane][1]), convention) for one in some] for plane in PLANES]
         sheets.append(Block(captions[first : first + share], rows))
-    return _sheet(sheets, convention)
+    return sheet(sheets, convention)
 
 
 def strip(
@@ -143,7 +143,7 @@ def _row(
     size = tile_sizes(heads)
     width = max(size[plane][0] for plane in planes)
     rows = [[tile(one, plane, (width, size[plane][1]), convention) for one in heads] for plane in planes]
-    return _sheet([Block(captions, rows)], convention)
+    return sheet([Block(captions, rows)], convention)
 
 
 def montage(
@@ -176,7 +176,7 @@ def montage(
         [tile(one, plane, size[plane], convention, title in HEATS, line) for title, one in heads.items()]
         for plane in PLANES
     ]
-    return _sheet([Block(list(columns), rows)], convention)
+    return sheet([Block(list(columns), rows)], convention)
 
 
 def slices(rows: Sequence[Row], spacing: float, convention: Convention = "neurological") -> Image.Image:
@@ -198,7 +198,7 @@ def slices(rows: Sequence[Row], spacing: float, convention: Convention = "neurol
     size = tile_sizes([one for heads in prepared for one in heads.values()])["axial"]
     for heads in prepared:
         tiles.append([tile(one, "axial", size, convention, title in HEATS) for title, one in heads.items()])
-    return _sheet([Block(titles, tiles, [row.note for row in rows])], convention)
+    return sheet([Block(titles, tiles, [row.note for row in rows])], convention)
 
 
 def _slice_heads(row: Row, spacing: float) -> dict[str, Head]:
@@ -217,7 +217,7 @@ def _slice_heads(row: Row, spacing: float) -> dict[str, Head]:
     return made
 
 
-def _sheet(blocks: Sequence[Block], convention: Convention, spanning: bool = False) -> Image.Image:
+def sheet(blocks: Sequence[Block], convention: Convention = "neurological", spanning: bool = False) -> Image.Image:
     """Blocks one below the other on dark ground: captions above the columns (`spanning`: one over all), then the rows
     of tiles; at the foot a scale bar and what L means."""
     top_space = 30 if any(any(block.captions) for block in blocks) else GAP

@@ -77,18 +77,18 @@ class Stored:
         image.header.set_slope_inter(self.slope, self.inter)
         return image
 
-    def image(self, values: np.ndarray, description: str = "") -> nib.Nifti1Image:
-        """Other values [X, Y, Z] (RAS) as float32 on the file's voxels, in its order and shape.
+    def image(self, values: np.ndarray, description: str = "", dtype: type = np.float32) -> nib.Nifti1Image:
+        """Other values [X, Y, Z] (RAS) of a type on the file's voxels, in its order and shape.
 
         sform, qform, their codes and the unit of length are the file's; its extensions are not, being about the scan.
         `description`: at most 79 bytes.
         """
         header = self._kind.header_class.from_header(self.header)
         header.extensions.clear()
-        header.set_data_dtype(np.float32)
+        header.set_data_dtype(dtype)
         header["descrip"] = description.encode()[:79]
         header["cal_min"] = header["cal_max"] = 0
-        return self._kind(self.to_file_order(values).astype(np.float32), header.get_best_affine(), header)
+        return self._kind(self.to_file_order(values).astype(dtype), header.get_best_affine(), header)
 
     @property
     def _kind(self) -> type[nib.Nifti1Image]:

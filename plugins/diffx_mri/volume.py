@@ -60,10 +60,11 @@ def opened(source: Source) -> tuple[nib.Nifti1Pair, str]:
     return image, name
 
 
-def load(source: Source) -> Volume:
+def load(source: Source, constant: bool = False) -> Volume:
     """Read a NIfTI file, or an image of nibabel, of any orientation as a RAS volume, in mm.
 
-    The sform counts when it is coded, else the qform. A fourth axis of length one is dropped.
+    The sform counts when it is coded, else the qform. A fourth axis of length one is dropped. `constant`: all voxels
+    may be equal, as in the mask of a scan without lesions.
     Raises DataError, naming the file, when it is missing, unreadable, of the wrong kind, has several frames,
     no coded orientation, a singular affine, or voxels that are not finite or all equal.
     """
@@ -87,7 +88,7 @@ def load(source: Source) -> Volume:
         raise DataError(f"{path}: the affine in the header is singular")
     if not np.isfinite(data).all():
         raise DataError(f"{path}: {int((~np.isfinite(data)).sum())} voxels are NaN or infinite")
-    if data.min() == data.max():
+    if data.min() == data.max() and not constant:
         raise DataError(f"{path}: all voxels have the same value, {data.flat[0]:g}")
     to_ras = nib.io_orientation(affine)
     turn = nib.orientations.inv_ornt_aff(to_ras, shape[:3])

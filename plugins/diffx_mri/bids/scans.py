@@ -1,4 +1,4 @@
-"""The T1-weighted scans of a BIDS folder, what is known of the people, and the masks that belong to each."""
+"""The scans of one contrast in a BIDS folder, what is known of the people, and the masks that belong to each."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from diffx.errors import DataError
@@ -20,7 +21,7 @@ Found = tuple[Path, Name]
 
 @dataclass(frozen=True)
 class Scan:
-    """One T1w file. `age` in years, `sex` "M" or "F", `split` as participants.tsv has it; None where unknown."""
+    """One scan. `age` in years, `sex` "M" or "F", `split` as participants.tsv has it; None where unknown."""
 
     subject: str
     session: str | None
@@ -32,12 +33,13 @@ class Scan:
     split: str | None = None
 
 
-def find_scans(root: str | Path) -> tuple[list[Scan], list[str]]:
-    """The T1w scans under a BIDS folder, one per subject and session, sorted, and one line per entry that was unusable.
+def find_scans(root: str | Path, suffix: str = "T1w") -> tuple[list[Scan], list[str]]:
+    """The T1w scans, or those of another suffix, under a BIDS folder, one per subject and session, sorted, and one line
+    per entry that was unusable.
 
     Of several scans of a session the first by name without contrast agent (`ce-`) counts. Its mask is the
     `desc-brain` or `label-brain` `_mask` of any derivative that belongs to it (`belonging`), else such a `_dseg`, > 0.
-    Raises DataError when the folder is missing or holds no T1w scan.
+    Raises DataError when the folder is missing or holds no such scan.
     """
     folders, said = sessions(root), Said()
     people, problems = known(root, folders)
@@ -45,12 +47,12 @@ def find_scans(root: str | Path) -> tuple[list[Scan], list[str]]:
     scans = []
     choices = Choices()
     for session, folder in folders.items():
-        files, others = images(session, folder, lambda name: name.suffix == "T1w")
+        files, others = images(session, folder, partial(_of_suffix, suffix))
         for line in others:
             said.add(line, "named for another")
         plain = [item for item in files if item[1].get("ce") is None]
         if not plain:
-            said.add(f"{folder}: no *_T1w.nii or *_T1w.nii.gz without contrast agent", "no T1w")
+            said.add(f"{folder}: no *_{suffix}.nii or *_{suffix}.nii.gz without contrast agent", f"no {suffix}")
             continue
         mask = belonging(masks.get(session, []), plain[0], files, is_brain_mask, choices) or belonging(
             masks.get(session, []), plain[0], files, is_segmentation, choices
@@ -61,19 +63,19 @@ def find_scans(root: str | Path) -> tuple[list[Scan], list[str]]:
         kind = Name.parse(mask).suffix if mask else None
         scans.append(Scan(*session, plain[0][0], mask, kind, **people[session]))
     if not scans:
-        raise DataError(f"{root}: no T1w scan found (looked for sub-*/[ses-*/]anat/*_T1w.nii[.gz])")
+        raise DataError(f"{root}: no {suffix} scan found (looked for sub-*/[ses-*/]anat/*_{suffix}.nii[.gz])")
     return scans, [*problems, *said.lines(), *choices.lines()]
 
 
 def find_lesions(root: str | Path, scans: Iterable[Scan]) -> tuple[dict[Session, Path], list[str]]:
-    """The lesion mask of each T1w scan that has one (`label-` or `desc-lesion*`, `_mask` or `_roi`), and a line where
+    """The lesion mask of each scan that has one (`label-` or `desc-lesion*`, `_mask` or `_roi`), and a line where
     there were several."""
     choices = Choices()
     return _of_each(scans, derived(root, ("mask", "roi")), is_lesion_mask, choices), choices.lines()
 
 
 def find_segmentations(root: str | Path, scans: Iterable[Scan], within: Path) -> dict[Session, Path]:
-    """The `_dseg` of each T1w scan that has one in a folder of derivatives."""
+    """The `_dseg` of each scan that has one in a folder of derivatives."""
     every = derived(root, ("dseg",)).items()
     inside = {session: [item for item in some if within in item[0].parents] for session, some in every}
     return _of_each(scans, inside, is_segmentation, Choices())
@@ -84,12 +86,16 @@ def _of_each(
 ) -> dict[Session, Path]:
     found = {}
     for scan in scans:
-        session = scan.subject, scan.session
-        files, _ = images(session, scan.path.parent, lambda name: name.suffix == "T1w")
-        mask = belonging(masks.get(session, []), (scan.path, Name.parse(scan.path)), files, fits, choices)
+        session, own = (scan.subject, scan.session), Name.parse(scan.path)
+        files, _ = images(session, scan.path.parent, partial(_of_suffix, own.suffix))
+        mask = belonging(masks.get(session, []), (scan.path, own), files, fits, choices)
         if mask:
             found[session] = mask
     return found
+
+
+def _of_suffix(suffix: str, name: Name) -> bool:
+    return name.suffix == suffix
 
 
 def is_brain_mask(name: Name) -> bool:

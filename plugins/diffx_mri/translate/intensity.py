@@ -7,25 +7,14 @@ the mean, and by 9 to 20 % about the 99th percentile, which vessels and enhancin
 from __future__ import annotations
 
 import numpy as np
-from scipy import ndimage
 
 from diffx.errors import DataError
+
+from ..slices import head_mask
 
 STEPS = 64  # uint8 grey levels to one unit, so that packed slices reach 3.98 and are 1/128 off at the most
 LEVELS = np.linspace(0, 100, 101)  # percentiles by which distributions are matched
 _CENTRE, _WIDTH = 0.5, 0.7  # of a slice with its air around, roughly: the network's state has unit variance
-_AIR = 0.1  # of the 99th percentile
-
-
-def head_mask(slices: np.ndarray) -> np.ndarray:
-    """Head against air, bool [Z, X, Y], of axial slices [Z, X, Y] of any intensity: largest part, holes filled."""
-    inside = slices > _AIR * np.percentile(slices, 99)
-    inside = ndimage.binary_opening(inside, np.ones((1, 3, 3)))
-    parts, count = ndimage.label(inside)
-    if count > 1:
-        inside = parts == 1 + np.argmax(np.bincount(parts.ravel())[1:])
-    inside = ndimage.binary_closing(inside, np.ones((1, 7, 7)))
-    return np.stack([ndimage.binary_fill_holes(one) for one in inside])
 
 
 def robust_mean(values: np.ndarray) -> float:

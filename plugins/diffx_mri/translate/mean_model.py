@@ -13,8 +13,8 @@ from torch import Tensor
 from diffx.errors import DataError
 from diffx.pipeline import Pipeline
 
+from ..slices import SliceGrid, heights
 from .config import PLUGIN, SliceSampling
-from .grid import SliceGrid, heights
 from .intensity import to_state
 from .model import Regression
 

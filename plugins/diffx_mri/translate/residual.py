@@ -18,9 +18,10 @@ from diffx.errors import DataError, UsageError
 from diffx.io.checkpoint import load, read_meta, save, under
 from diffx.plugins.weights import resolve_weights
 
+from ..slices import head_mask
 from .config import TranslateConfig
 from .data import Pairs
-from .intensity import head_mask, to_state
+from .intensity import to_state
 from .mean_model import PLUGIN, MeanModel, Stack
 from .pack import Slices
 

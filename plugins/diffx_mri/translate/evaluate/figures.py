@@ -12,9 +12,10 @@ from diffx.evaluation import Baseline, Figure, estimate
 from diffx.metrics import ause, rank_correlation, spread_skill
 
 from ...pictures import Row
+from ...slices import head_mask
 from ..config import SliceSampling
 from ..face import Translator
-from ..intensity import head_mask, matched
+from ..intensity import matched
 from ..mean_model import Stack
 from ..pack import Slices
 from ..uncertainty import estimated, spread_of

@@ -11,10 +11,10 @@ from diffx.run import Run
 
 from ...pictures import Row
 from ...pictures import slices as picture_of
+from ...slices import head_mask
 from ..contrast import Contrast, find_contrast
 from ..face import WEIGHTS, Translation, Translator
 from ..inputs import check_inputs
-from ..intensity import head_mask
 from ..write import TranslationWriter
 
 _SHOWN = 6  # rows of a picture

@@ -1,0 +1,1 @@
+"""Anomaly maps against manual masks: scores and figures."""
