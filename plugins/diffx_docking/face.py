@@ -1,0 +1,211 @@
+"""Docking for a notebook or a script; the command line calls the same methods.
+
+from diffx_docking import Docker
+docking = Docker.load().dock("protein.pdb", "CC(=O)Nc1ccc(O)cc1", pocket="12.1,4.0,-7.5")
+docking.poses[0].confidence, list(docking)   # RDKit molecules with conformers
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from rdkit import Chem
+from torch import Tensor
+
+from diffx.errors import DataError, UsageError
+from diffx.io.home import expanded
+from diffx.plugins.weights import resolve_weights
+
+from .cavities import cavities
+from .confidence import Confidence, candidates
+from .config import PLUGIN, WEIGHTS, SearchConfig
+from .inputs import is_file
+from .ligand import Ligand, from_smiles, prepare, read_ligands
+from .maps import Known
+from .pocket import Box, pocket_box
+from .receptor import Receptor, read_receptor
+from .result import Docking, Pose
+from .search import Found, distinct, pose_energy, random_starts
+from .validity import OWN, POSEBUSTERS, Busters, geometry_checks, posebusters_installed
+from .vina import Vina
+
+APART = 1.0  # Å of RMSD between two poses that are written
+BLIND = 25.0  # Å: edge of the boxes of a blind search
+AROUND = 12.0  # Å around the box within which the receptor's atoms matter to a docking
+
+
+@dataclass
+class Target:
+    """A receptor and the boxes in it to search; made once for many ligands.
+
+    ``known`` keeps the energy maps of each box, so that a screen computes each map once.
+    """
+
+    path: Path
+    receptor: Receptor
+    boxes: tuple[Box, ...]
+    known: list[Known] = field(default_factory=list)
+    busters: Busters | None = None
+
+    def __post_init__(self) -> None:
+        self.known = self.known or [{} for _ in self.boxes]
+
+
+class Docker:
+    """Searches for poses and ranks them; made by :meth:`load`.
+
+    Args:
+        confidence: what ranks poses; None: their energy.
+        options: of the search.
+    """
+
+    def __init__(self, confidence: Confidence | None = None, options: SearchConfig | None = None):
+        self.confidence, self.options = confidence, options or SearchConfig()
+
+    @classmethod
+    def load(
+        cls, source: str | Path | None = None, rank: str = "confidence", options: SearchConfig | None = None
+    ) -> Docker:
+        """Shipped weights, or those of an id, a file or a run folder.
+
+        Args:
+            source: of the weights; None: those that are shipped.
+            rank: "confidence", or "energy", which needs no weights.
+            options: of the search.
+
+        Raises:
+            UsageError: another word for ``rank``.
+            DataError: missing, damaged or foreign weights.
+        """
+        if rank not in ("confidence", "energy"):
+            raise UsageError(f"rank={rank}: poses are ranked by confidence or by energy")
+        found = Confidence.load(resolve_weights(str(source or WEIGHTS), PLUGIN)) if rank == "confidence" else None
+        return cls(found, options)
+
+    def target(self, protein: str | Path, pocket: str | Path, waters: bool = False) -> Target:
+        """A receptor with the pocket that is meant, ready for ligands.
+
+        Args:
+            protein: PDB or mmCIF file.
+            pocket: "x,y,z" or "x,y,z,size" in Å, a reference ligand's file, residues, or "blind".
+            waters: keep those of the structure.
+
+        Raises:
+            DataError: no such structure, a pocket outside it.
+            UsageError: words for a pocket that mean none.
+        """
+        path = expanded(protein)
+        receptor = read_receptor(path, waters)
+        if str(pocket).strip() == "blind":
+            boxes = tuple(Box(c, np.full(3, BLIND)) for c in cavities(receptor))
+        else:
+            boxes = (pocket_box(pocket, receptor),)
+        return Target(path, receptor, boxes)
+
+    def dock(
+        self,
+        protein: str | Path | Target,
+        ligand: str | Path | Chem.Mol,
+        pocket: str | Path = "",
+        samples: int = 10,
+        seed: int = 0,
+        checks: str = "auto",
+        name: str = "",
+    ) -> Docking:
+        """The poses of one ligand in one pocket.
+
+        Args:
+            protein: PDB or mmCIF file, or a target.
+            ligand: SMILES, a file (its first entry), or an RDKit molecule. Its coordinates are not looked at.
+            pocket: see :meth:`target`.
+            samples: poses to return, at most.
+            seed: the same seed gives the same poses.
+            checks: "auto", "posebusters", "own" or "none".
+            name: of the ligand.
+
+        Raises:
+            DataError: one line that says what is wrong with the structure or the ligand.
+        """
+        wall, cpu = time.perf_counter(), time.process_time()
+        target = protein if isinstance(protein, Target) else self.target(protein, pocket or "")
+        mol, title = _molecule(ligand)
+        name = name or title
+        prepared = prepare(mol, name, seed)
+        found, box_of = self._search(target, prepared, seed)
+        chosen = distinct(found.positions, found.energies, self.options.candidates, APART)
+        positions, energies = found.positions[chosen], found.energies[chosen]
+        order, confidence = self._ranked(target.receptor, prepared, positions, energies, found)
+        box = target.boxes[box_of[chosen[order[0]]]]
+        near = target.receptor.select(target.receptor.near_box(box.low, box.high, AROUND))
+        affinity = Vina(target.receptor.select(_around(target.receptor, positions)), prepared).affinity(positions)
+        poses = [
+            Pose(
+                rank,
+                positions[i].double().numpy(),
+                None if confidence is None else float(confidence[i]),
+                float(affinity[i]),
+                float(energies[i]),
+            )
+            for rank, i in enumerate(order[:samples], start=1)
+        ]
+        posed = Docking(
+            name, prepared, near, box, tuple(poses), len(found.energies), "", 0.0, 0.0,
+            target.receptor.notes + prepared.notes,
+        )  # fmt: skip
+        posed = self._checked(target, posed, checks)
+        return replace(posed, seconds=time.perf_counter() - wall, cpu_seconds=time.process_time() - cpu)
+
+    def _search(self, target: Target, ligand: Ligand, seed: int) -> tuple[Found, list[int]]:
+        """All minimised poses, and the number of the box that each was found in."""
+        starts = max(self.options.starts // len(target.boxes), 64)
+        parts = []
+        for k, (box, known) in enumerate(zip(target.boxes, target.known, strict=True)):
+            energy = pose_energy(target.receptor, ligand, box, known)
+            parts.append(random_starts(energy, ligand, box, starts, self.options.steps, seed + k))
+        found = Found(torch.cat([p.positions for p in parts]), torch.cat([p.energies for p in parts]))
+        if not bool(found.energies.isfinite().all()):
+            raise DataError(f"{ligand.name}: the energy of its poses is not finite")
+        return found, [k for k, part in enumerate(parts) for _ in range(len(part.energies))]
+
+    def _ranked(
+        self, receptor: Receptor, ligand: Ligand, positions: Tensor, energies: Tensor, found: Found
+    ) -> tuple[list[int], Tensor | None]:
+        if self.confidence is None:
+            return energies.argsort(stable=True).tolist(), None
+        logits = self.confidence.logits(candidates(ligand, receptor, positions, energies, found))
+        return logits.argsort(descending=True, stable=True).tolist(), self.confidence.calibration(logits)
+
+    def _checked(self, target: Target, docking: Docking, checks: str) -> Docking:
+        if checks == "none":
+            return docking
+        if checks == "posebusters" and not posebusters_installed():
+            raise UsageError("checks=posebusters: PoseBusters is not installed: pip install 'diffx-suite[docking-bench]'")
+        if checks == "own" or not posebusters_installed():
+            verdicts = [geometry_checks(docking.ligand, docking.receptor, docking.box, p.positions) for p in docking.poses]
+            judge = OWN
+        else:
+            target.busters = target.busters or Busters(target.path)
+            verdicts = target.busters([docking.molecule(pose, hydrogens=False) for pose in docking.poses])
+            judge = POSEBUSTERS
+        poses = tuple(replace(pose, checks=v) for pose, v in zip(docking.poses, verdicts, strict=True))
+        return replace(docking, poses=poses, judge=judge)
+
+
+def _molecule(ligand: str | Path | Chem.Mol) -> tuple[Chem.Mol, str]:
+    if isinstance(ligand, Chem.Mol):
+        return ligand, ligand.GetProp("_Name") if ligand.HasProp("_Name") else "ligand"
+    if isinstance(ligand, Path) or is_file(ligand):
+        name, mol = read_ligands(expanded(ligand))[0]
+        if isinstance(mol, DataError):
+            raise mol
+        return mol, name
+    return from_smiles(ligand), "ligand"
+
+
+def _around(receptor: Receptor, positions: Tensor) -> np.ndarray:
+    flat = positions.flatten(0, 1)
+    return receptor.near_box(flat.amin(0).numpy(), flat.amax(0).numpy(), 8.0)
