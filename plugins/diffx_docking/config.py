@@ -53,6 +53,17 @@ class RankingTraining(TrainConfig):
 
 
 @dataclass
+class EvaluateConfig:
+    """What the poses are compared with."""
+
+    vina: bool = option(False, help="run AutoDock Vina on the same boxes (needs vina and meeko)")
+    exhaustiveness: int = option(8, help="Vina's", min=1, max=256)
+    stored: str | None = option(
+        None, help="results of Vina from an earlier run: CSV with id, rmsd_top1, rmsd_top5, pb_valid, dock_cpu_s"
+    )
+
+
+@dataclass
 class DockConfig(RunConfig):
     """Poses of a ligand in a protein's pocket."""
 
@@ -65,17 +76,19 @@ class DockConfig(RunConfig):
     )
     samples: int = option(10, help="distinct poses to write, the most likely first", min=1, max=1000, common=True)
     rank: str = option(
-        "confidence", help="what poses are ranked by: the network's confidence, or the energy alone",
-        choices=("confidence", "energy"), common=True,
+        "confidence",
+        help="what poses are ranked by: the network's confidence, or the energy alone",
+        choices=("confidence", "energy"),
+        common=True,
     )
     checks: str = option(
-        "auto", help="validity of poses: PoseBusters', the plugin's own geometry checks; auto: PoseBusters if installed",
-        choices=("auto", "posebusters", "own"),
+        "auto",
+        help="validity: PoseBusters' checks, the plugin's own geometry checks; auto: PoseBusters if installed",
+        choices=("auto", "posebusters", "own", "none"),
     )
     waters: bool = option(False, help="keep the waters of the structure")
-    vina: bool = option(False, help="evaluate: run AutoDock Vina on the same boxes (needs vina and meeko)")
-    exhaustiveness: int = option(8, help="evaluate: Vina's", min=1, max=256)
     data: DockData = field(default_factory=DockData)
     search: SearchConfig = field(default_factory=SearchConfig)
     ranking: RankingConfig = field(default_factory=RankingConfig)
+    evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
     train: RankingTraining = field(default_factory=RankingTraining)

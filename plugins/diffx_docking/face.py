@@ -156,7 +156,7 @@ class Docker:
             name, prepared, near, box, tuple(poses), len(found.energies), "", 0.0, 0.0,
             target.receptor.notes + prepared.notes,
         )  # fmt: skip
-        posed = self._checked(target, posed, checks)
+        posed = self.check(target, posed, checks)
         return replace(posed, seconds=time.perf_counter() - wall, cpu_seconds=time.process_time() - cpu)
 
     def _search(self, target: Target, ligand: Ligand, seed: int) -> tuple[Found, list[int]]:
@@ -179,20 +179,31 @@ class Docker:
         logits = self.confidence.logits(candidates(ligand, receptor, positions, energies, found))
         return logits.argsort(descending=True, stable=True).tolist(), self.confidence.calibration(logits)
 
-    def _checked(self, target: Target, docking: Docking, checks: str) -> Docking:
+    def check(self, target: Target, docking: Docking, checks: str, most: int | None = None) -> Docking:
+        """The docking with the validity of its first poses.
+
+        Args:
+            target: that was docked to.
+            docking: whose poses are checked.
+            checks: "auto", "posebusters", "own" or "none".
+            most: how many poses; None is all.
+
+        Raises:
+            UsageError: PoseBusters is asked for and not installed.
+        """
         if checks == "none":
             return docking
         if checks == "posebusters" and not posebusters_installed():
-            raise UsageError("checks=posebusters: PoseBusters is not installed: pip install 'diffx-suite[docking-bench]'")
+            raise UsageError("checks=posebusters: it is not installed: pip install 'diffx-suite[docking-bench]'")
+        first = docking.poses[:most]
         if checks == "own" or not posebusters_installed():
-            verdicts = [geometry_checks(docking.ligand, docking.receptor, docking.box, p.positions) for p in docking.poses]
-            judge = OWN
+            ligand, near, box, judge = docking.ligand, docking.receptor, docking.box, OWN
+            verdicts = [geometry_checks(ligand, near, box, pose.positions) for pose in first]
         else:
-            target.busters = target.busters or Busters(target.path)
-            verdicts = target.busters([docking.molecule(pose, hydrogens=False) for pose in docking.poses])
-            judge = POSEBUSTERS
-        poses = tuple(replace(pose, checks=v) for pose, v in zip(docking.poses, verdicts, strict=True))
-        return replace(docking, poses=poses, judge=judge)
+            target.busters, judge = target.busters or Busters(target.path), POSEBUSTERS
+            verdicts = target.busters([docking.molecule(pose, hydrogens=False) for pose in first])
+        checked = tuple(replace(pose, checks=found) for pose, found in zip(first, verdicts, strict=True))
+        return replace(docking, poses=checked + docking.poses[len(first) :], judge=judge)
 
 
 def _molecule(ligand: str | Path | Chem.Mol) -> tuple[Chem.Mol, str]:

@@ -34,7 +34,9 @@ def check_inputs(cfg: DockConfig) -> None:
         _there("data.file" if cfg.data.file else "ligand", table)
     elif bool(cfg.protein) != bool(cfg.ligand):
         given, missing = ("protein", "ligand") if cfg.protein else ("ligand", "protein")
-        raise UsageError(f"{given}= is given, {missing}= is missing; without both, a complex that comes along is docked")
+        raise UsageError(
+            f"{given}= is given, {missing}= is missing; without both, a complex that comes along is docked"
+        )
     if cfg.protein:
         _there("protein", cfg.protein)
         if not cfg.protein.lower().endswith(RECEPTOR_FILES):

@@ -40,5 +40,9 @@ def diffx_doctor() -> Iterable[tuple[str, bool, str]]:
     from .validity import OWN, posebusters_installed
 
     there = posebusters_installed()
-    line = "installed" if there else f"not installed: poses get the {OWN} instead; pip install 'diffx-suite[docking-bench]'"
+    line = (
+        "installed"
+        if there
+        else f"not installed: poses get the {OWN} instead; pip install 'diffx-suite[docking-bench]'"
+    )
     return [("PoseBusters", True, line)]

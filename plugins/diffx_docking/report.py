@@ -10,8 +10,8 @@ from .result import Docking
 from .validity import OWN
 
 VIEW = (
-    "Green: the pose. Pale blue: residues within 5 Å; violet: cofactors and metals; dashed: hydrogen bonds. Click a rank "
-    "to see its pose; drag to turn, scroll to zoom. The viewer is 3Dmol.js and needs no network."
+    "Green: the pose. Pale blue: residues within 5 Å; violet: cofactors and metals; dashed: hydrogen bonds. Click a "
+    "rank to see its pose; drag to turn, scroll to zoom. The viewer is 3Dmol.js and needs no network."
 )
 CONFIDENCE = (
     "Confidence is the probability that the pose lies within 2 Å of where the ligand is in a crystal, calibrated on "
@@ -47,7 +47,9 @@ def screened(
     run: Any, rows: Sequence[Mapping[str, Any]], best: Sequence[Docking], failed: int, weights: Mapping[str, Any] | None
 ) -> None:
     """The page of ``task=screen``: the hits, and the best of this session in the pocket."""
-    run.report.facts({"ligands": len(rows), "failed": failed, "best energy": f"{rows[0]['energy_kcal_mol']:.1f} kcal/mol"})
+    run.report.facts(
+        {"ligands": len(rows), "failed": failed, "best energy": f"{rows[0]['energy_kcal_mol']:.1f} kcal/mol"}
+    )
     if best:
         run.report.embed("The lowest energies", viewer.page(best), viewer.HEIGHT, VIEW)
     caption = (
@@ -66,8 +68,8 @@ def judged_by(docking: Docking) -> str:
     line = f"Validity is judged by {docking.judge}."
     if docking.judge == OWN:
         line = (
-            "Validity: the plugin's own geometry checks (bonds and stereo of the conformer, no clash within the ligand or "
-            "with the receptor), which are fewer than PoseBusters'."
+            "Validity: the plugin's own geometry checks (bonds and stereo of the conformer, no clash within the ligand "
+            "or with the receptor), which are fewer than PoseBusters'."
         )
     return line
 

@@ -31,7 +31,9 @@ def page(dockings: Sequence[Docking], truths: Sequence[Chem.Mol | None] | None =
     library = folder.joinpath("vendor/3Dmol-min.js").read_text(encoding="utf-8")
     engine = Environment(autoescape=True, undefined=StrictUndefined)
     text = json.dumps(data).replace("</", "<\\/")
-    return engine.from_string(source).render(title="Poses", library=library.replace("</script", "<\\/script"), data=text)
+    return engine.from_string(source).render(
+        title="Poses", library=library.replace("</script", "<\\/script"), data=text
+    )
 
 
 def _complex(docking: Docking, truth: Chem.Mol | None) -> dict[str, Any]:

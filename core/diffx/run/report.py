@@ -16,7 +16,7 @@ LONG = 34  # characters of a cell above which its column is given room to wrap i
 
 @dataclass
 class Section:
-    """One block of the page; `kind` (picture, table, text or embedded) says which of the other fields hold something."""
+    """One block of the page; `kind` (picture, table, text, embedded) says which of the other fields hold something."""
 
     kind: str
     title: str

@@ -20,7 +20,7 @@ _SHOWN = 8  # ligands in the report's viewer
 
 
 def dock(run: Any) -> None:
-    """Dock what is asked for into ``samples/NAME/rank01.sdf`` ..., ``samples/NAME/poses.sdf`` and ``samples/poses.csv``.
+    """Dock what is asked for into ``samples/NAME/rank01.sdf`` ..., ``NAME/poses.sdf`` and ``samples/poses.csv``.
 
     A complex that cannot be docked is listed as failed, and the others are done.
     """

@@ -22,7 +22,17 @@ from ..write import write_sdf
 
 HITS = "hits.csv"
 JOURNAL = "screened.jsonl"  # one line a ligand, in checkpoints/: what resume=true goes by
-_COLUMNS = ("rank", "name", "energy_kcal_mol", "energy_per_atom", "confidence", "valid", "heavy_atoms", "smiles", "file")
+_COLUMNS = (
+    "rank",
+    "name",
+    "energy_kcal_mol",
+    "energy_per_atom",
+    "confidence",
+    "valid",
+    "heavy_atoms",
+    "smiles",
+    "file",
+)
 _SHOWN = 6
 
 
