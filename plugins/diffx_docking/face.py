@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from rdkit import Chem
-from torch import Tensor
 
 from diffx.errors import DataError, UsageError
 from diffx.io.home import expanded
+from diffx.noise import derive
 from diffx.plugins.weights import resolve_weights
 
 from .cavities import cavities
@@ -35,7 +35,8 @@ from .vina import Vina
 
 APART = 1.0  # Å of RMSD between two poses that are written
 BLIND = 25.0  # Å: edge of the boxes of a blind search
-AROUND = 12.0  # Å around the box within which the receptor's atoms matter to a docking
+AROUND = 12.0  # Å around poses within which the receptor's atoms are kept with them
+_FEWEST = 64  # starts in each box of a blind search
 
 
 @dataclass
@@ -130,54 +131,52 @@ class Docker:
         Raises:
             DataError: one line that says what is wrong with the structure or the ligand.
         """
-        wall, cpu = time.perf_counter(), time.process_time()
         target = protein if isinstance(protein, Target) else self.target(protein, pocket or "")
         mol, title = _molecule(ligand)
-        name = name or title
-        prepared = prepare(mol, name, seed)
-        found, box_of = self._search(target, prepared, seed)
-        chosen = distinct(found.positions, found.energies, self.options.candidates, APART)
-        positions, energies = found.positions[chosen], found.energies[chosen]
-        order, confidence = self._ranked(target.receptor, prepared, positions, energies, found)
-        box = target.boxes[box_of[chosen[order[0]]]]
-        near = target.receptor.select(target.receptor.near_box(box.low, box.high, AROUND))
-        affinity = Vina(target.receptor.select(_around(target.receptor, positions)), prepared).affinity(positions)
-        poses = [
-            Pose(
-                rank,
-                positions[i].double().numpy(),
-                None if confidence is None else float(confidence[i]),
-                float(affinity[i]),
-                float(energies[i]),
-            )
-            for rank, i in enumerate(order[:samples], start=1)
-        ]
-        posed = Docking(
-            name, prepared, near, box, tuple(poses), len(found.energies), "", 0.0, 0.0,
-            target.receptor.notes + prepared.notes,
-        )  # fmt: skip
-        posed = self.check(target, posed, checks)
-        return replace(posed, seconds=time.perf_counter() - wall, cpu_seconds=time.process_time() - cpu)
+        began = _clock()
+        prepared = prepare(mol, name or title, seed)
+        docking = self.ranked(target, prepared, self.search(target, prepared, seed), samples)
+        docking = self.check(target, docking, checks)
+        wall, cpu = _since(began)
+        return replace(docking, seconds=wall, cpu_seconds=cpu)
 
-    def _search(self, target: Target, ligand: Ligand, seed: int) -> tuple[Found, list[int]]:
-        """All minimised poses, and the number of the box that each was found in."""
-        starts = max(self.options.starts // len(target.boxes), 64)
-        parts = []
+    def search(self, target: Target, ligand: Ligand, seed: int = 0) -> Found:
+        """All minimised poses of a ligand in the boxes of a target.
+
+        Raises:
+            DataError: their energy is not finite.
+        """
+        began, parts = _clock(), []
+        starts = max(self.options.starts // len(target.boxes), _FEWEST)
         for k, (box, known) in enumerate(zip(target.boxes, target.known, strict=True)):
             energy = pose_energy(target.receptor, ligand, box, known)
-            parts.append(random_starts(energy, ligand, box, starts, self.options.steps, seed + k))
-        found = Found(torch.cat([p.positions for p in parts]), torch.cat([p.energies for p in parts]))
-        if not bool(found.energies.isfinite().all()):
+            parts.append(random_starts(energy, ligand, box, starts, self.options.steps, derive(seed, "box", k)))
+        energies, positions = torch.cat([p.energies for p in parts]), torch.cat([p.positions for p in parts])
+        if not bool(energies.isfinite().all()):
             raise DataError(f"{ligand.name}: the energy of its poses is not finite")
-        return found, [k for k, part in enumerate(parts) for _ in range(len(part.energies))]
+        box_of = torch.arange(len(parts)).repeat_interleave(starts)
+        return Found(positions, energies, box_of, _since(began))
 
-    def _ranked(
-        self, receptor: Receptor, ligand: Ligand, positions: Tensor, energies: Tensor, found: Found
-    ) -> tuple[list[int], Tensor | None]:
-        if self.confidence is None:
-            return energies.argsort(stable=True).tolist(), None
-        logits = self.confidence.logits(candidates(ligand, receptor, positions, energies, found))
-        return logits.argsort(descending=True, stable=True).tolist(), self.confidence.calibration(logits)
+    def ranked(self, target: Target, ligand: Ligand, found: Found, samples: int = 10) -> Docking:
+        """The most likely of the distinct poses that a search found, at most so many."""
+        began = _clock()
+        chosen = distinct(found.positions, found.energies, self.options.candidates, APART)
+        positions, energies = found.positions[chosen], found.energies[chosen]
+        order, confidence = list(range(len(chosen))), None
+        if self.confidence is not None:
+            logits = self.confidence.logits(candidates(ligand, target.receptor, positions, energies, found))
+            order = logits.argsort(descending=True, stable=True).tolist()
+            confidence = self.confidence.calibration(logits).tolist()
+        near = target.receptor.select(_around(target.receptor, positions))
+        affinity = Vina(near, ligand).affinity(positions).tolist()
+        poses = tuple(
+            Pose(rank, positions[i].double().numpy(), confidence and confidence[i], affinity[i], float(energies[i]))
+            for rank, i in enumerate(order[:samples], start=1)
+        )
+        box = target.boxes[0 if found.box is None else int(found.box[chosen[order[0]]])]
+        notes = target.receptor.notes + ligand.notes
+        wall, cpu = (a + b for a, b in zip(found.spent, _since(began), strict=True))
+        return Docking(ligand.name, ligand, near, box, poses, len(found.energies), "", wall, cpu, notes)
 
     def check(self, target: Target, docking: Docking, checks: str, most: int | None = None) -> Docking:
         """The docking with the validity of its first poses.
@@ -217,6 +216,16 @@ def _molecule(ligand: str | Path | Chem.Mol) -> tuple[Chem.Mol, str]:
     return from_smiles(ligand), "ligand"
 
 
-def _around(receptor: Receptor, positions: Tensor) -> np.ndarray:
+def _clock() -> tuple[float, float]:
+    return time.perf_counter(), time.process_time()
+
+
+def _since(began: tuple[float, float]) -> tuple[float, float]:
+    """Seconds of wall time and of the processor."""
+    wall, cpu = _clock()
+    return wall - began[0], cpu - began[1]
+
+
+def _around(receptor: Receptor, positions: torch.Tensor) -> np.ndarray:
     flat = positions.flatten(0, 1)
-    return receptor.near_box(flat.amin(0).numpy(), flat.amax(0).numpy(), 8.0)
+    return receptor.near_box(flat.amin(0).numpy(), flat.amax(0).numpy(), AROUND)

@@ -29,10 +29,15 @@ _TOGETHER = 512  # poses that are minimised together: more do not go faster
 
 @dataclass(frozen=True)
 class Found:
-    """What a search found: positions [N, n, 3] in Å, and energies [N] in kcal/mol."""
+    """What a search found: positions [N, n, 3] in Å, and energies [N] in kcal/mol.
+
+    box: which of several boxes each was found in, [N]. spent: seconds of wall time and of the processor.
+    """
 
     positions: Tensor
     energies: Tensor
+    box: Tensor | None = None
+    spent: tuple[float, float] = (0.0, 0.0)
 
 
 def pose_energy(receptor: Receptor, ligand: Ligand, box: Box, known: Known | None = None) -> Energy:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from diffx.errors import DataError, DiffxError
+from diffx.io import checkpoint
 from diffx.noise import derive
 
 from ..evaluate import report
@@ -14,7 +15,9 @@ from ..evaluate.figures import Case, figures, strata
 from ..evaluate.vina import VinaPoses, check_vina, run_vina, stored
 from ..face import Docker, Target
 from ..known import Known, known_complexes, read_known, with_rmsd
+from ..ligand import Ligand, prepare
 from ..receptor import read_receptor
+from ..search import Found
 from ..validity import failed
 
 
@@ -24,7 +27,8 @@ def evaluate(run: Any) -> None:
     ``metrics.json``: ``top1_2A``, ``top5_2A``, ``oracle_2A``, ``top1_2A_and_valid``, ``valid``, ``median_rmsd``,
     ``seconds_per_complex``, ``cpu_seconds_per_complex`` and ``failures``, each beside ranking by energy and Vina where
     that ran on every complex; ``strata``: by identity to the training set, where manifest.csv says it. A complex that
-    cannot be docked counts among the failures, and not among the others.
+    cannot be docked counts among the failures, and not among the others. ``resume=true`` goes on after a kill, or ranks
+    the same poses with other weights.
     """
     cfg = run.cfg
     if cfg.evaluate.vina:
@@ -66,8 +70,10 @@ def judged(run: Any, docker: Docker, one: Known, before: VinaPoses | None, numbe
     """A complex, docked: every candidate with its RMSD, the first one's validity, and Vina's poses if asked for."""
     cfg = run.cfg
     target = Target(one.protein, read_receptor(one.protein, cfg.waters), (one.box,))
-    docking = docker.dock(target, one.ligand, samples=10**6, seed=cfg.seed, checks="none", name=one.name)
-    docking = docker.check(target, with_rmsd(docking, one.truth), cfg.checks, most=1)
+    ligand = prepare(one.ligand, one.name, cfg.seed)
+    found = searched(run, docker, target, ligand)
+    docking = with_rmsd(docker.ranked(target, ligand, found, samples=cfg.search.candidates), one.truth)
+    docking = docker.check(target, docking, cfg.checks, most=1)
     vina = before
     if cfg.evaluate.vina:
         vina = run_vina(target.receptor, docking.ligand, one.box, one.truth, cfg.evaluate.exhaustiveness, cfg.seed + 1)
@@ -81,6 +87,20 @@ def judged(run: Any, docker: Docker, one: Known, before: VinaPoses | None, numbe
         vina=None if vina is None else float(vina.rmsd[0]), cpu=docking.cpu_seconds,
     )  # fmt: skip
     return Case(docking, one.identity, vina)
+
+
+def searched(run: Any, docker: Docker, target: Target, ligand: Ligand) -> Found:
+    """The poses of a search, kept in ``checkpoints/`` so that a resumed run does not search again."""
+    path = run.checkpoints / f"{ligand.name}.safetensors"
+    asked = {"search": vars(run.cfg.search), "seed": run.cfg.seed}
+    if path.exists():
+        tensors, meta = checkpoint.load(path)
+        if {name: meta[name] for name in asked} == asked:
+            return Found(tensors["positions"], tensors["energies"], spent=tuple(meta["spent"]))
+    found = docker.search(target, ligand, run.cfg.seed)
+    meta = {"kind": "searched poses", "spent": list(found.spent), **asked}
+    checkpoint.save(path, {"positions": found.positions, "energies": found.energies}, meta)
+    return found
 
 
 class _Read:
