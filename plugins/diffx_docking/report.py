@@ -79,6 +79,8 @@ def _row(row: Mapping[str, str]) -> dict[str, Any]:
     if "confidence" in row:
         out["confidence"] = float(row["confidence"])
     out["energy (kcal/mol)"] = float(row["energy_kcal_mol"])
+    if "rmsd_to_reference" in row:
+        out["RMSD to the reference (Å)"] = float(row["rmsd_to_reference"])
     if "valid" in row:
         out |= {"valid": "yes" if row["valid"] == "true" else "no", "failed checks": row["failed_checks"]}
     return out | {"file": row["file"]}

@@ -8,10 +8,14 @@ from typing import Any
 import numpy as np
 
 from diffx.errors import DataError, DiffxError
+from diffx.io.home import expanded
 
 from .. import report
 from ..config import WEIGHTS
 from ..face import Docker, Target
+from ..inputs import is_file
+from ..known import with_rmsd
+from ..ligand import read_ligands
 from ..requests import Request, requests
 from ..result import Docking
 from ..write import folder_name, write_docking, write_table
@@ -74,9 +78,21 @@ def _docked(docker: Docker, request: Request, targets: dict[tuple[str, str], Tar
     if key not in targets:
         targets.clear()  # tables are sorted by receptor more often than not
         targets[key] = docker.target(request.protein, request.pocket, cfg.waters)
-    return docker.dock(
+    docking = docker.dock(
         targets[key], request.ligand, samples=cfg.samples, seed=cfg.seed, checks=cfg.checks, name=request.name
     )
+    return _redocked(docking, request.pocket)
+
+
+def _redocked(docking: Docking, pocket: str) -> Docking:
+    """With the RMSD to the reference ligand of the pocket, where that is the molecule that was docked."""
+    if not is_file(pocket):
+        return docking
+    reference = read_ligands(expanded(pocket))[0][1]
+    try:
+        return docking if isinstance(reference, DataError) else with_rmsd(docking, reference)
+    except DataError:  # another molecule
+        return docking
 
 
 def _unique(name: str, seen: dict[str, int]) -> str:

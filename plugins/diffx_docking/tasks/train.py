@@ -19,13 +19,10 @@ from ..pictures import reliability_picture
 from ..ranking import Ranker
 from ..training import SUCCESS, Example, calibrated, example, fit, load_example, save_example
 
-EXAMPLES = "examples"  # folder in checkpoints/
-
-
 def train(run: Any) -> None:
     """Dock the complexes of ``data.root``, fit networks to the poses, calibrate them, and write the weights.
 
-    Docked complexes are kept in ``checkpoints/examples``, so that ``resume=true`` goes on with the next one. Families
+    Docked complexes are kept in ``checkpoints/``, so that ``resume=true`` goes on with the next one. Families
     of proteins are left out in turn; what networks say of families that they did not see gives the calibration and
     the figures of ``metrics.json``. The networks that are written are then fitted to all complexes.
     """
@@ -46,7 +43,7 @@ def train(run: Any) -> None:
 def docked(run: Any) -> list[Example]:
     """The examples of all complexes that can be read; those that cannot are listed as failed."""
     cfg = run.cfg
-    folder = run.checkpoints / EXAMPLES
+    folder = run.checkpoints
     names = known_complexes(cfg.data.root)[: cfg.data.first or None]
     run.begin()
     for name in run.progress(names, "docking", unit="complex"):
@@ -114,4 +111,4 @@ def _fit(run: Any, examples: list[Example], member: int, label: str) -> Ranker:
 
 
 def _file(folder: Path, name: str) -> Path:
-    return folder / f"{name}.safetensors"
+    return folder / f"docked-{name}.safetensors"
