@@ -15,9 +15,8 @@ from diffx.io import checkpoint
 
 from .config import PLUGIN
 from .descriptors import NAMES, descriptors
-from .features import ligand_features, pocket_features
 from .ligand import Ligand
-from .ranking import Candidates, Ranker
+from .ranking import Ranker
 from .receptor import Receptor
 from .search import Found
 
@@ -66,10 +65,10 @@ class Confidence:
     def __init__(self, members: Sequence[Ranker], calibration: Calibration, meta: Mapping[str, Any]):
         self.members, self.calibration, self.meta = [m.eval() for m in members], calibration, dict(meta)
 
-    def logits(self, given: Candidates) -> Tensor:
-        """[B]: the higher, the more likely."""
+    def logits(self, told: Tensor) -> Tensor:
+        """Of the descriptors [B, len(NAMES)] of poses, [B]: the higher, the more likely."""
         with torch.no_grad():
-            return torch.stack([member(given) for member in self.members]).mean(0)
+            return torch.stack([member(told) for member in self.members]).mean(0)
 
     def save(self, path: Path, meta: Mapping[str, Any]) -> None:
         """Write networks and calibration as one file of weights.
@@ -99,8 +98,8 @@ class Confidence:
         return cls(members, Calibration(**meta["calibration"]), meta)
 
 
-def candidates(ligand: Ligand, receptor: Receptor, positions: Tensor, energies: Tensor, found: Found) -> Candidates:
-    """What the networks see of some of the poses that a search found.
+def described(ligand: Ligand, receptor: Receptor, positions: Tensor, energies: Tensor, found: Found) -> Tensor:
+    """The descriptors [B, len(NAMES)] of some of the poses that a search found, with the pocket cut out around them.
 
     Args:
         ligand: of n atoms.
@@ -111,7 +110,4 @@ def candidates(ligand: Ligand, receptor: Receptor, positions: Tensor, energies: 
     """
     flat = positions.flatten(0, 1)
     low, high = flat.amin(0).numpy(), flat.amax(0).numpy()
-    pocket = receptor.select(receptor.near_box(low, high, AROUND))
-    told = descriptors(ligand, pocket, positions, energies, found)
-    points = torch.as_tensor(pocket.positions, dtype=torch.float32)
-    return Candidates(positions, points, ligand_features(ligand).atoms, pocket_features(pocket).atoms, told)
+    return descriptors(ligand, receptor.select(receptor.near_box(low, high, AROUND)), positions, energies, found)

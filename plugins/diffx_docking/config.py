@@ -37,18 +37,17 @@ class SearchConfig:
 class RankingConfig:
     """The network that ranks poses."""
 
-    width: int = option(16, help="width of the descriptions of atoms", min=4)
-    hidden: int = option(64, help="width of hidden layers", min=8)
-    dropout: float = option(0.1, help="in training", min=0, max=0.9)
-    members: int = option(3, help="networks, trained from different seeds, whose logits are averaged", min=1, max=20)
+    hidden: int = option(32, help="width of the hidden layer", min=4)
+    dropout: float = option(0.2, help="in training", min=0, max=0.9)
+    members: int = option(4, help="networks, trained from different seeds, whose logits are averaged", min=1, max=20)
     folds: int = option(5, help="parts in which families of proteins are left out, for the calibration", min=2)
 
 
 @dataclass
 class RankingTraining(TrainConfig):
-    steps: int = option(1200, help="optimiser steps of each member", min=1, common=True)
-    batch: int = option(8, help="complexes in one step", min=1)
-    lr: float = option(2e-3, help="peak learning rate", min=0)
+    steps: int = option(300, help="optimiser steps of each member", min=1, common=True)
+    batch: int = option(16, help="complexes in one step", min=1)
+    lr: float = option(3e-3, help="peak learning rate", min=0)
     weight_decay: float = option(0.05, help="decoupled weight decay of AdamW", min=0)
 
 

@@ -21,7 +21,7 @@ from diffx.noise import derive
 from diffx.plugins.weights import resolve_weights
 
 from .cavities import cavities
-from .confidence import Confidence, candidates
+from .confidence import Confidence, described
 from .config import PLUGIN, WEIGHTS, SearchConfig
 from .inputs import is_file
 from .ligand import Ligand, from_smiles, prepare, read_ligands
@@ -164,7 +164,7 @@ class Docker:
         positions, energies = found.positions[chosen], found.energies[chosen]
         order, confidence = list(range(len(chosen))), None
         if self.confidence is not None:
-            logits = self.confidence.logits(candidates(ligand, target.receptor, positions, energies, found))
+            logits = self.confidence.logits(described(ligand, target.receptor, positions, energies, found))
             order = logits.argsort(descending=True, stable=True).tolist()
             confidence = self.confidence.calibration(logits).tolist()
         near = target.receptor.select(_around(target.receptor, positions))

@@ -19,6 +19,7 @@ from ..pictures import reliability_picture
 from ..ranking import Ranker
 from ..training import SUCCESS, Example, calibrated, example, fit, load_example, save_example
 
+
 def train(run: Any) -> None:
     """Dock the complexes of ``data.root``, fit networks to the poses, calibrate them, and write the weights.
 
@@ -32,7 +33,7 @@ def train(run: Any) -> None:
     logits = left_out(run, examples, part)
     calibration = calibrated(logits, examples)
     members = [_fit(run, examples, k, f"network {k + 1} of {cfg.ranking.members}") for k in range(cfg.ranking.members)]
-    network = {"width": cfg.ranking.width, "hidden": cfg.ranking.hidden, "dropout": cfg.ranking.dropout}
+    network = {"hidden": cfg.ranking.hidden, "dropout": cfg.ranking.dropout}
     path = run.checkpoints / "weights.safetensors"
     meta = {"net": network, "complexes": len(examples), "search": vars(cfg.search), "seed": cfg.seed}
     Confidence(members, calibration, {}).save(path, meta)
@@ -71,13 +72,13 @@ def left_out(run: Any, examples: list[Example], part: np.ndarray) -> list[torch.
         ranker = _fit(run, seen, 1000 + int(k), f"fold {k + 1}")
         for i in np.flatnonzero(part == k):
             with torch.no_grad():
-                logits[i] = ranker(examples[i].given)[: examples[i].searched]
+                logits[i] = ranker(examples[i].descriptors)
     return logits
 
 
 def judge(run: Any, examples: list[Example], logits: list[torch.Tensor], calibration: Calibration) -> None:
     """Figures on families that were left out: the first pose by confidence and by energy, and the reliability."""
-    off = [one.rmsd[: one.searched].numpy() for one in examples]
+    off = [one.rmsd.numpy() for one in examples]
     order = [z.argsort(descending=True).numpy() for z in logits]
     top1 = np.array([r[k[0]] < SUCCESS for r, k in zip(off, order, strict=True)])
     said = np.array([float(calibration(z.max())) for z in logits])
