@@ -20,11 +20,12 @@ pytest.importorskip("gemmi")
 import torch
 from rdkit import Chem
 
+import diffx_docking
 from diffx.errors import DataError, UsageError
 from diffx_docking import Docker
 from diffx_docking.cavities import cavities
-from diffx_docking.config import SearchConfig
 from diffx_docking.confidence import Calibration
+from diffx_docking.config import SearchConfig
 from diffx_docking.families import families, folds
 from diffx_docking.hbonds import hydrogen_bonds
 from diffx_docking.inputs import check_inputs
@@ -36,8 +37,6 @@ from diffx_docking.training import ranking_loss
 from diffx_docking.validity import failed, geometry_checks
 from diffx_docking.viewer import page, pocket_pdb
 from diffx_docking.write import write_docking
-
-import diffx_docking
 
 HOME = Path(diffx_docking.__file__).parent / EXAMPLE
 PROTEIN, LIGAND = HOME / "protein.pdb.gz", HOME / "ligand.sdf"

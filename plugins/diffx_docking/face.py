@@ -199,7 +199,7 @@ class Docker:
             ligand, near, box, judge = docking.ligand, docking.receptor, docking.box, OWN
             verdicts = [geometry_checks(ligand, near, box, pose.positions) for pose in first]
         else:
-            target.busters, judge = target.busters or Busters(target.path), POSEBUSTERS
+            target.busters, judge = target.busters or Busters(target.path, target.boxes), POSEBUSTERS
             verdicts = target.busters([docking.molecule(pose, hydrogens=False) for pose in first])
         checked = tuple(replace(pose, checks=found) for pose, found in zip(first, verdicts, strict=True))
         return replace(docking, poses=checked + docking.poses[len(first) :], judge=judge)

@@ -66,6 +66,8 @@ def docked(run: Any) -> list[Example]:
 
 def left_out(run: Any, examples: list[Example], part: np.ndarray) -> list[torch.Tensor]:
     """Logits of the searched poses of each example, by networks that saw none of its family."""
+    if len(np.unique(part)) < 2:
+        raise DataError(f"{run.cfg.data.root}: all proteins are of one family, so that none can be left out")
     logits: list[torch.Tensor] = [torch.zeros(0)] * len(examples)
     for k in np.unique(part):
         seen = [one for one, own in zip(examples, part, strict=True) if own != k]
