@@ -215,7 +215,7 @@ def test_a_comma_without_quotes_is_explained(tmp_path):
     [
         ({"protein": str(PROTEIN)}, UsageError, "ligand= is missing"),
         ({"protein": str(PROTEIN), "ligand": "CCO"}, UsageError, "pocket= says where to dock"),
-        ({"protein": "gone.pdb", "ligand": "CCO", "pocket": "1,2,3"}, DataError, "protein=gone.pdb: there is no such file"),
+        ({"protein": "gone.pdb", "ligand": "CCO", "pocket": "1,2,3"}, DataError, "protein=gone.pdb: there is no such"),
         ({"protein": str(PROTEIN), "ligand": "gone.sdf", "pocket": "1,2,3"}, DataError, "ligand=gone.sdf: there is no"),
         ({"protein": __file__, "ligand": "CCO", "pocket": "1,2,3"}, UsageError, "a receptor is a file .pdb"),
         ({"task": "evaluate"}, UsageError, "data.root= says which folder of complexes"),
@@ -261,8 +261,8 @@ def test_a_library_is_counted_and_streamed(tmp_path):
 
 def test_a_screen_that_is_killed_goes_on_and_ends_like_one_that_was_not(strangers, tmp_path):
     words = [
-        "run", "plugin=docking", "task=screen", f"protein={PROTEIN}", f"pocket={LIGAND}", f"ligand={library(tmp_path, 8)}",
-        "rank=energy", "checks=own", "search.starts=32", "search.steps=10",
+        "run", "plugin=docking", "task=screen", f"protein={PROTEIN}", f"pocket={LIGAND}",
+        f"ligand={library(tmp_path, 8)}", "rank=energy", "checks=own", "search.starts=32", "search.steps=10",
     ]  # fmt: skip
     straight = strangers.diffx(*words, "out=straight")
     assert straight.returncode == 1 and "bad:" in straight.stderr, straight.stderr
@@ -280,8 +280,7 @@ def test_a_screen_that_is_killed_goes_on_and_ends_like_one_that_was_not(stranger
     assert 2 <= len(before) < 8, "it was killed too late to prove anything"
     resumed = strangers.diffx(*words, "out=cut", "resume=true")
     assert resumed.returncode == 1, resumed.stderr
-    one, two = (
-        list(csv.DictReader(open(strangers.folder / f"{name}/samples/hits.csv"))) for name in ("straight", "cut")
-    )  # fmt: skip
+    tables = [(strangers.folder / f"{name}/samples/hits.csv").read_text() for name in ("straight", "cut")]
+    one, two = (list(csv.DictReader(text.splitlines())) for text in tables)
     assert one == two and len(one) == 7
     assert journal.read_text().splitlines()[: len(before)] == before, "nothing was docked twice"

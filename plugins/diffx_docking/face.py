@@ -162,15 +162,15 @@ class Docker:
         began = _clock()
         chosen = distinct(found.positions, found.energies, self.options.candidates, APART)
         positions, energies = found.positions[chosen], found.energies[chosen]
-        order, confidence = list(range(len(chosen))), None
+        order, said = list(range(len(chosen))), [None] * len(chosen)
         if self.confidence is not None:
             logits = self.confidence.logits(described(ligand, target.receptor, positions, energies, found))
             order = logits.argsort(descending=True, stable=True).tolist()
-            confidence = self.confidence.calibration(logits).tolist()
+            said = self.confidence.calibration(logits).tolist()
         near = target.receptor.select(_around(target.receptor, positions))
         affinity = Vina(near, ligand).affinity(positions).tolist()
         poses = tuple(
-            Pose(rank, positions[i].double().numpy(), confidence and confidence[i], affinity[i], float(energies[i]))
+            Pose(rank, positions[i].double().numpy(), said[i], affinity[i], float(energies[i]))
             for rank, i in enumerate(order[:samples], start=1)
         )
         box = target.boxes[0 if found.box is None else int(found.box[chosen[order[0]]])]

@@ -35,7 +35,9 @@ def dock(run: Any) -> None:
         run.flag("no protein was given: this is the complex that comes with diffx, PDB entry 1IA1")
     targets: dict[tuple[str, str], Target] = {}
     names: dict[str, int] = {}
-    rows, shown, seconds = [], [], []
+    rows: list[dict[str, str]] = []
+    shown: list[Docking] = []
+    seconds: list[float] = []
     began = time.perf_counter()
     for request in run.progress(asked, "docking", unit="ligand"):
         try:
