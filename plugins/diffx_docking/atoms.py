@@ -44,6 +44,10 @@ class Types:
         arrays = (self.radius, self.hydrophobic, self.donor, self.acceptor)
         return Types(tuple(self.elements[i] for i in kept), *(a[kept] for a in arrays))
 
+    def key(self, i: int) -> tuple[float, ...]:
+        """What decides how atom i scores: radius, hydrophobic, donor, acceptor."""
+        return tuple(float(of[i]) for of in (self.radius, self.hydrophobic, self.donor, self.acceptor))
+
     @property
     def kinds(self) -> np.ndarray:
         """A whole number [n] for each distinct (radius, hydrophobic, donor, acceptor): equal atoms score alike."""

@@ -16,6 +16,9 @@ _FINE = 128  # entries of a table a squared Å
 _WALL = 10.0  # kcal/mol/Å^2 outside the box
 
 
+Known = dict[tuple[float, ...], Tensor]  # what an atom is to Vina -> its map, flat
+
+
 class Maps:
     """Energy of single atoms anywhere in a box, and the force on them, by trilinear interpolation.
 
@@ -24,17 +27,26 @@ class Maps:
         types: of the atoms to be looked up; those that score alike share a map.
         box: where they may be. Outside, an atom has the energy of the nearest point inside and a wall that rises with
             the square of the distance.
+        spacing: between the points of the grid, Å.
+        known: maps of the same receptor, box and spacing that were made before; new ones are added to it.
     """
 
-    def __init__(self, receptor: Receptor, types: Types, box: Box, spacing: float = SPACING):
+    def __init__(
+        self, receptor: Receptor, types: Types, box: Box, spacing: float = SPACING, known: Known | None = None
+    ):
         kinds = types.kinds
         self.kind = torch.as_tensor(kinds)
         shape = np.ceil(box.size / spacing).astype(int) + 1
         self.origin = box.centre - (shape - 1) * spacing / 2
         self.shape, self.spacing = tuple(int(n) for n in shape), spacing
         first = np.array([int(np.flatnonzero(kinds == k)[0]) for k in range(kinds.max() + 1)])
-        near = receptor.near_box(self.origin, self.origin + (shape - 1) * spacing, CUTOFF)
-        self.values = _filled(receptor.select(near), types.select(first), self.origin, self.shape, spacing)
+        known = {} if known is None else known
+        keys = [types.key(i) for i in first]
+        if new := [i for i, key in zip(first, keys, strict=True) if key not in known]:
+            near = receptor.near_box(self.origin, self.origin + (shape - 1) * spacing, CUTOFF)
+            made = _filled(receptor.select(near), types.select(np.array(new)), self.origin, self.shape, spacing)
+            known.update(zip((types.key(i) for i in new), made.view(len(new), -1), strict=True))
+        self.values = torch.cat([known[key] for key in keys])
         self._origin = torch.as_tensor(self.origin, dtype=torch.float32)
         strides = (self.shape[1] * self.shape[2], self.shape[2], 1)
         self._strides = torch.tensor(strides)

@@ -1,18 +1,19 @@
-"""Search without a network: basin hopping of many poses at once, as AutoDock Vina searches one at a time."""
+"""Search for poses of low energy: many random starts at once, each minimised; or basin hopping, as Vina searches."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from diffx.noise import Noise
+from diffx.noise import Noise, derive
 from diffx.process import SO3
 
 from .ligand import Ligand
-from .maps import Maps
+from .maps import Known, Maps
 from .pocket import Box
 from .pose import Body
 from .receptor import Receptor
@@ -23,11 +24,28 @@ TEMPERATURE = 1.2  # kcal/mol, of the acceptance of a hop, as Vina has it
 SHIFT, TURN = 1.0, 0.6  # Å and radians: standard deviations of a hop's translation and rotation
 RETURN = 10  # hops after which a chain goes on from the best it has found
 EDGE = 3.0  # Å from the box's sides within which no chain begins
+_TOGETHER = 512  # poses that are minimised together: more do not go faster
 
 
-def pose_energy(receptor: Receptor, ligand: Ligand, box: Box) -> Energy:
-    """Vina's energy of poses in a box, kcal/mol: from maps of the receptor, and of the pairs within the ligand."""
-    body, maps = Body(ligand), Maps(receptor, ligand.types, box)
+@dataclass(frozen=True)
+class Found:
+    """What a search found: positions [N, n, 3] in Å, and energies [N] in kcal/mol.
+
+    box: which of several boxes each was found in, [N]. spent: seconds of wall time and of the processor.
+    """
+
+    positions: Tensor
+    energies: Tensor
+    box: Tensor | None = None
+    spent: tuple[float, float] = (0.0, 0.0)
+
+
+def pose_energy(receptor: Receptor, ligand: Ligand, box: Box, known: Known | None = None) -> Energy:
+    """Vina's energy of poses in a box, kcal/mol: from maps of the receptor, and of the pairs within the ligand.
+
+    ``known`` holds maps of this receptor and box that were made for other ligands, and takes up those made for this.
+    """
+    body, maps = Body(ligand), Maps(receptor, ligand.types, box, known=known)
     vina = Vina(receptor.select(np.zeros(0, int)), ligand)
 
     def energy(pose: Pose) -> tuple[Tensor, Tensor]:
@@ -49,6 +67,26 @@ def scattered(box: Box, torsions: int, noise: Noise) -> dict[str, Tensor]:
         "rotation": SO3().prior((3, 3), 1.0, noise["turn"]),
         "torsion": math.pi * (2 * noise["twist"].uniform(torsions) - 1),
     }
+
+
+def random_starts(energy: Energy, ligand: Ligand, box: Box, starts: int, steps: int, seed: int = 0) -> Found:
+    """Poses put anywhere in a box, each minimised; the same seed gives the same poses, whatever their number.
+
+    Args:
+        energy: of poses, from :func:`pose_energy`.
+        ligand: whose poses they are.
+        box: in which they begin.
+        starts: how many.
+        steps: of minimisation.
+        seed: of the starts.
+    """
+    body, poses, energies = Body(ligand), [], []
+    for first in range(0, starts, _TOGETHER):
+        seeds = [derive(seed, "start", k) for k in range(first, min(first + _TOGETHER, starts))]
+        pose, value = minimise(energy, scattered(box, len(ligand.torsions), Noise(seeds)), steps)
+        poses.append(body.positions(pose))
+        energies.append(value)
+    return Found(torch.cat(poses), torch.cat(energies))
 
 
 def basin_hopping(

@@ -16,7 +16,7 @@ LONG = 34  # characters of a cell above which its column is given room to wrap i
 
 @dataclass
 class Section:
-    """One block of the page; `kind` (picture, table or text) says which of the other fields hold something."""
+    """One block of the page; `kind` (picture, table, text, embedded) says which of the other fields hold something."""
 
     kind: str
     title: str
@@ -26,6 +26,8 @@ class Section:
     numeric: list[bool] = field(default_factory=list)
     rows: list[list[str]] = field(default_factory=list)
     paragraphs: list[str] = field(default_factory=list)
+    html: str = ""
+    height: int = 0
 
     @property
     def uri(self) -> str:
@@ -84,6 +86,17 @@ class Report:
         """Plain text; an empty line begins a new paragraph."""
         paragraphs = [" ".join(part.split()) for part in text.split("\n\n")]
         self.sections.append(Section("text", title, paragraphs=[part for part in paragraphs if part]))
+
+    def embed(self, title: str, html: str, height: int, caption: str = "") -> None:
+        """A page of its own within the page, such as a viewer of molecules: it runs its scripts, and sees nothing else.
+
+        Args:
+            title: of the section.
+            html: a whole document that needs no other file and no network.
+            height: in CSS pixels; the width is that of the report.
+            caption: below it.
+        """
+        self.sections.append(Section("embedded", title, caption, html=html, height=height))
 
     def save_pictures(self, folder: Path) -> None:
         """Write all pictures as `01-title.png` or `.webp`, numbered as they come; makes the folder if there are any."""

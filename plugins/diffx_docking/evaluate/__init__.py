@@ -1,0 +1,1 @@
+"""Figures of docking on complexes whose pose is known."""

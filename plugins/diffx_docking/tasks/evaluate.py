@@ -1,0 +1,116 @@
+"""`task=evaluate`: figures on complexes whose pose is known."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from diffx.errors import DataError, DiffxError
+from diffx.io import checkpoint
+from diffx.noise import derive
+
+from ..evaluate import report
+from ..evaluate.figures import Case, figures, strata
+from ..evaluate.vina import VinaPoses, check_vina, run_vina, stored
+from ..face import Docker, Target
+from ..known import Known, known_complexes, read_known, with_rmsd
+from ..ligand import Ligand, prepare
+from ..receptor import read_receptor
+from ..search import Found
+from ..validity import failed
+
+
+def evaluate(run: Any) -> None:
+    """Dock every complex of ``data.root`` in the box of its ligand with 4 Å on every side, from a fresh conformer.
+
+    ``metrics.json``: ``top1_2A``, ``top5_2A``, ``oracle_2A``, ``top1_2A_and_valid``, ``valid``, ``median_rmsd``,
+    ``seconds_per_complex``, ``cpu_seconds_per_complex`` and ``failures``, each beside ranking by energy and Vina where
+    that ran on every complex; ``strata``: by identity to the training set, where manifest.csv says it. A complex that
+    cannot be docked counts among the failures, and not among the others. ``resume=true`` goes on after a kill, or ranks
+    the same poses with other weights.
+    """
+    cfg = run.cfg
+    if cfg.evaluate.vina:
+        check_vina()
+    docker = Docker.load(cfg.from_, cfg.rank, cfg.search)
+    before = stored(cfg.evaluate.stored) if cfg.evaluate.stored else {}
+    names = chosen(cfg)
+    known: dict[str, Known] = {}
+    cases: list[Case] = []
+    for name, one in run.progress(_Read(cfg.data.root, names), "docking", unit="complex"):
+        try:
+            if isinstance(one, DataError):
+                raise one
+            cases.append(judged(run, docker, one, before.get(name), len(cases) + 1))
+            known[name] = one
+        except DiffxError as error:
+            run.fail(name, error)
+    if not cases:
+        raise DataError(f"{cfg.data.root}: none of its complexes could be docked")
+    for metric, figure in figures(cases).items():
+        run.metric(metric, figure)
+    run.metric("failures", len(run.failures))
+    run.metric("strata", strata(cases))
+    if before:
+        run.flag(f"Vina's results are of an earlier run: {cfg.evaluate.stored}")
+    report.write(run, cases, known)
+
+
+def chosen(cfg: Any) -> list[str]:
+    """The complexes that are asked for: all, the first, or some drawn by seed."""
+    names = known_complexes(cfg.data.root)[: cfg.data.first or None]
+    if cfg.data.pick and cfg.data.pick < len(names):
+        drawn = sorted(names, key=lambda name: derive(cfg.seed, "pick", name))[: cfg.data.pick]
+        names = [name for name in names if name in drawn]
+    return names
+
+
+def judged(run: Any, docker: Docker, one: Known, before: VinaPoses | None, number: int) -> Case:
+    """A complex, docked: every candidate with its RMSD, the first one's validity, and Vina's poses if asked for."""
+    cfg = run.cfg
+    target = Target(one.protein, read_receptor(one.protein, cfg.waters), (one.box,))
+    ligand = prepare(one.ligand, one.name, cfg.seed)
+    found = searched(run, docker, target, ligand)
+    docking = with_rmsd(docker.ranked(target, ligand, found, samples=cfg.search.candidates), one.truth)
+    docking = docker.check(target, docking, cfg.checks, most=1)
+    vina = before
+    if cfg.evaluate.vina:
+        vina = run_vina(target.receptor, docking.ligand, one.box, one.truth, cfg.evaluate.exhaustiveness, cfg.seed + 1)
+        if target.busters is not None and vina.first is not None:
+            verdict = not failed(target.busters([vina.first])[0])
+            vina = VinaPoses(vina.rmsd, vina.first, vina.cpu_seconds, verdict)
+    first = docking.poses[0]
+    run.record(
+        number, complex=one.name, rmsd=first.rmsd, confidence=first.confidence, valid=first.valid,
+        by_energy=Case(docking).rmsd_by_energy[0], best=float(np.min(Case(docking).rmsd)),
+        vina=None if vina is None else float(vina.rmsd[0]), cpu=docking.cpu_seconds,
+    )  # fmt: skip
+    return Case(docking, one.identity, vina)
+
+
+def searched(run: Any, docker: Docker, target: Target, ligand: Ligand) -> Found:
+    """The poses of a search, kept in ``checkpoints/`` so that a resumed run does not search again."""
+    path = run.checkpoints / f"{ligand.name}.safetensors"
+    asked = {"search": vars(run.cfg.search), "seed": run.cfg.seed}
+    if path.exists():
+        tensors, meta = checkpoint.load(path)
+        if {name: meta[name] for name in asked} == asked:
+            return Found(tensors["positions"], tensors["energies"], spent=tuple(meta["spent"]))
+    found = docker.search(target, ligand, run.cfg.seed)
+    meta = {"kind": "searched poses", "spent": list(found.spent), **asked}
+    checkpoint.save(path, {"positions": found.positions, "energies": found.energies}, meta)
+    return found
+
+
+class _Read:
+    """Known complexes, read one at a time, of a known number."""
+
+    def __init__(self, root: str, names: list[str]):
+        self.root, self.names = root, names
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __iter__(self) -> Any:
+        return read_known(self.root, self.names)

@@ -1,0 +1,117 @@
+"""`task=train`: the networks that rank poses, from a folder of known complexes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from diffx.errors import DataError
+from diffx.metrics import reliability
+from diffx.noise import derive
+
+from ..confidence import Calibration, Confidence
+from ..families import families, folds
+from ..known import known_complexes, read_known
+from ..pictures import reliability_picture
+from ..ranking import Ranker
+from ..training import SUCCESS, Example, calibrated, example, fit, load_example, save_example
+
+
+def train(run: Any) -> None:
+    """Dock the complexes of ``data.root``, fit networks to the poses, calibrate them, and write the weights.
+
+    Docked complexes are kept in ``checkpoints/``, so that ``resume=true`` goes on with the next one. Families
+    of proteins are left out in turn; what networks say of families that they did not see gives the calibration and
+    the figures of ``metrics.json``. The networks that are written are then fitted to all complexes.
+    """
+    cfg = run.cfg
+    examples = docked(run)
+    part = folds(families([one.triples for one in examples]), cfg.ranking.folds, cfg.seed)
+    logits = left_out(run, examples, part)
+    calibration = calibrated(logits, examples)
+    members = [_fit(run, examples, k, f"network {k + 1} of {cfg.ranking.members}") for k in range(cfg.ranking.members)]
+    network = {"hidden": cfg.ranking.hidden, "dropout": cfg.ranking.dropout}
+    path = run.checkpoints / "weights.safetensors"
+    meta = {"net": network, "complexes": len(examples), "search": vars(cfg.search), "seed": cfg.seed}
+    Confidence(members, calibration, {}).save(path, meta)
+    judge(run, examples, logits, calibration)
+    run.log(f"weights: {path}")
+
+
+def docked(run: Any) -> list[Example]:
+    """The examples of all complexes that can be read; those that cannot are listed as failed."""
+    cfg = run.cfg
+    folder = run.checkpoints
+    names = known_complexes(cfg.data.root)[: cfg.data.first or None]
+    run.begin()
+    for name in run.progress(names, "docking", unit="complex"):
+        path = _file(folder, name)
+        if path.exists():
+            continue
+        ((_, known),) = read_known(cfg.data.root, [name])
+        try:
+            if isinstance(known, DataError):
+                raise known
+            save_example(path, example(known, cfg.search, cfg.seed))
+        except DataError as error:
+            run.fail(name, error)
+    found = [load_example(_file(folder, name)) for name in names if _file(folder, name).exists()]
+    if len(found) < 2 * cfg.ranking.folds:
+        raise DataError(f"{cfg.data.root}: {len(found)} complexes are too few to train on")
+    return found
+
+
+def left_out(run: Any, examples: list[Example], part: np.ndarray) -> list[torch.Tensor]:
+    """Logits of the searched poses of each example, by networks that saw none of its family."""
+    if len(np.unique(part)) < 2:
+        raise DataError(f"{run.cfg.data.root}: all proteins are of one family, so that none can be left out")
+    logits: list[torch.Tensor] = [torch.zeros(0)] * len(examples)
+    for k in np.unique(part):
+        seen = [one for one, own in zip(examples, part, strict=True) if own != k]
+        ranker = _fit(run, seen, 1000 + int(k), f"fold {k + 1}")
+        for i in np.flatnonzero(part == k):
+            with torch.no_grad():
+                logits[i] = ranker(examples[i].descriptors)
+    return logits
+
+
+def judge(run: Any, examples: list[Example], logits: list[torch.Tensor], calibration: Calibration) -> None:
+    """Figures on families that were left out: the first pose by confidence and by energy, and the reliability."""
+    off = [one.rmsd.numpy() for one in examples]
+    order = [z.argsort(descending=True).numpy() for z in logits]
+    top1 = np.array([r[k[0]] < SUCCESS for r, k in zip(off, order, strict=True)])
+    said = np.array([float(calibration(z.max())) for z in logits])
+    known = reliability(said, top1.astype(float), bins=8)
+    figures = {
+        "top1_2A": float(top1.mean()),
+        "top1_2A_by_energy": float(np.mean([r[0] < SUCCESS for r in off])),
+        "top5_2A": float(np.mean([r[k[:5]].min() < SUCCESS for r, k in zip(off, order, strict=True)])),
+        "oracle_2A": float(np.mean([r.min() < SUCCESS for r in off])),
+        "calibration_error": known.error,
+        "n": len(examples),
+    }
+    run.metric("left_out", figures)
+    run.report.facts({"complexes": len(examples), "first pose right": f"{100 * figures['top1_2A']:.0f} %"})
+    run.report.picture(
+        "Reliability on families left out", reliability_picture(known),
+        "Confidence of the first-ranked pose against how often it was within 2 Å, on proteins that were left out.",
+    )  # fmt: skip
+
+
+def _fit(run: Any, examples: list[Example], member: int, label: str) -> Ranker:
+    cfg = run.cfg
+    with run.progress(cfg.train.steps, label) as bar:
+
+        def told(step: int, loss: float) -> None:
+            bar.advance(loss=loss)
+            if step % cfg.train.log_every == 0:
+                run.record(step, **{f"loss_{label.replace(' ', '_')}": loss})
+
+        return fit(examples, cfg.ranking, cfg.train, derive(cfg.seed, "member", member), told)
+
+
+def _file(folder: Path, name: str) -> Path:
+    return folder / f"docked-{name}.safetensors"
