@@ -16,7 +16,7 @@ from diffx.noise import Noise
 from diffx.plugins.weights import resolve_weights, shipped
 from diffx_mri import BrainSynth, Person
 from diffx_mri.synth.config import BrainSampling
-from diffx_mri.synth.segmentation.kept import one_piece
+from diffx_mri.synth.segmentation.kept import one_piece, with_fluid, within_edge
 
 QUICK = BrainSampling(steps=10, batch=2, stages=[])  # the prior alone
 
@@ -124,6 +124,21 @@ def test_a_brain_is_one_piece():
     whole = one_piece(data)
     assert whole[6, 6, 6] == 0 and whole.dtype == np.float32
     assert np.array_equal(whole[:5], data[:5]) and not one_piece(np.zeros_like(data)).any()
+
+
+def test_a_brain_ends_where_its_blur_fades_and_holds_no_holes():
+    ball = ((np.indices((40, 40, 40)) - 19.5) ** 2).sum(0) < 15**2
+    data = np.where(ball, 0.6, 0).astype(np.float32)
+    data[19, 19, 10:30] = data[3, 19, 19] = 0.0
+    data[5, 19, 19] = 0.3  # a grain beside the rim: the ball begins at 5
+    data[2, 19, 19] = 0.3
+    edged = within_edge(data)
+    assert edged[2, 19, 19] == 0 and np.array_equal(edged[ball], data[ball])
+    fluid = with_fluid(data)
+    assert (fluid[19, 19, 10:30] == np.float32(0.25)).all() and fluid.dtype == np.float32
+    rest = np.ones_like(ball)
+    rest[19, 19, 10:30] = False
+    assert np.array_equal(fluid[rest], data[rest])
 
 
 def test_men_have_larger_brains(synth):

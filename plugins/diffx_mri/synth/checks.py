@@ -34,10 +34,12 @@ def check(run: Run, synth: BrainModel, brain: Brain) -> None:
 
 def check_ventricles(run: Run, synth: BrainModel, brain: Brain, name: str) -> None:
     """Flag ventricles larger than any of the training set, and ones that are not of the volume asked for."""
-    asked = synth.millilitres(brain.person)
-    if asked is None or brain.tissues is None or synth.codec.people is None:
+    if brain.tissues is None:
         return
-    largest = synth.codec.people["ventricles"].get("largest", asked)
+    asked, people = synth.millilitres(brain.person), synth.codec.people
+    if asked is None or people is None:
+        return
+    largest = people["ventricles"].get("largest", asked)
     if asked > 1.01 * largest:
         run.flag(
             f"{name}: ventricles of {asked:.0f} ml; the largest that these weights learned from have {largest:.0f}"

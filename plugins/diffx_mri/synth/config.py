@@ -66,7 +66,7 @@ class BrainSampling(SampleConfig):
         None,
         help="weights of the stages that draw voxels, coarsest first; [] is none; by default what the weights name",
     )
-    stage_steps: int = option(8, help="steps of each of these stages", min=1)
+    stage_steps: int = option(6, help="steps of each of these stages", min=1)
 
 
 @dataclass

@@ -11,6 +11,7 @@ from typing import Any, Self
 
 import nibabel as nib
 import numpy as np
+import torch
 from torch import Tensor
 
 from diffx.errors import DataError, UsageError
@@ -25,7 +26,7 @@ from ..ventricles import largest_score, millilitres, to_tell
 from .cascade.draw import Refiner, in_order, refined
 from .config import PLUGIN, WEIGHTS, WIDEST, BrainSampling
 from .guidance import guided_appearance, weak_pipeline
-from .segmentation.kept import one_piece
+from .segmentation.kept import one_piece, with_fluid
 from .segmentation.segment import Segmenter
 from .volumetry import segmenter_for, ventricle_volume, with_ventricles
 
@@ -195,8 +196,12 @@ class BrainModel:
         told = to_tell([person.age], [person.sex], [person.ventricles], people)[0]
         if segment is None:
             return decode(told)
+
+        def brain(told: float) -> Tensor:
+            return torch.from_numpy(with_fluid(decode(told).numpy()))
+
         slope = people["ventricles"]["response"][-1]
-        return with_ventricles(decode, told, wanted, slope, lambda b: ventricle_volume(segment(b), self.codec))
+        return with_ventricles(brain, told, wanted, slope, lambda b: ventricle_volume(segment(b), self.codec))
 
     def expected(self, people: Sequence[Person]) -> Tensor:
         """Mean latents [N, 3+K, *grid] of people, those whose decoded ventricles have the sizes asked for."""

@@ -7,6 +7,7 @@ from scipy import ndimage
 
 STEP = 1 / 170  # so that 255 is 1.5; 1.0 is the 99th percentile of a brain
 _EDGE = 0.14
+_FLUID, _DEPTH = 0.25, 2  # of ventricles in scans, the 5th percentile; voxels from the edge
 SILENT = 0.06  # below is background, as it is where the codec decodes
 
 
@@ -31,3 +32,12 @@ def within_edge(data: np.ndarray) -> np.ndarray:
     """
     inside = one_piece(ndimage.gaussian_filter(data, 1) > _EDGE)
     return np.where(inside, np.maximum(data, 0), 0)
+
+
+def with_fluid(data: np.ndarray) -> np.ndarray:
+    """The volume with nothing darker than fluid, 0.25, deeper than 2 voxels in the brain.
+
+    A trend that is told of ventricles larger than it has seen goes on to below 0, which is no fluid but a hole.
+    """
+    deep = ndimage.binary_erosion(ndimage.binary_fill_holes(data > 0), iterations=_DEPTH)
+    return np.where(deep, np.maximum(data, _FLUID), data).astype(data.dtype)
