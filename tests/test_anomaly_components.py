@@ -9,7 +9,7 @@ from diffx_mri.anomaly.components import as_tsv, components, lesions, marked, vo
 
 
 def two_boxes() -> tuple[np.ndarray, np.ndarray]:
-    """Scores 2 in a box of 24 voxels with one voxel of 5, scores 1 in a box of 4, one voxel of 3 alone; and certainty."""
+    """Scores 2 in a box of 24 voxels, 5 in one of them; 1 in a box of 4; 3 in a voxel alone. And certainty."""
     anomaly = np.zeros((20, 20, 10))
     anomaly[2:5, 3:7, 4:6] = 2
     anomaly[3, 4, 4] = 5

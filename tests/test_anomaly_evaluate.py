@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import nibabel as nib
 import numpy as np
 import pytest
+from anomaly_fakes import LESION, SHAPE, head, knowing, truth
 from scipy import ndimage
 
 from diffx.errors import DataError
 from diffx.metrics import average_precision
+from diffx_mri.anomaly.components import marked
+from diffx_mri.anomaly.evaluate.figures import figures, pools
 from diffx_mri.anomaly.evaluate.ranking import Pool, Ranked, levels_of, score_of
+from diffx_mri.anomaly.evaluate.scores import OWN, Counted, Found, count, found_lesions, intensity
 from diffx_mri.anomaly.simulate import Shape, simulate
 from diffx_mri.volume import Volume
 
@@ -126,3 +132,81 @@ def test_the_shape_of_a_mask_keeps_its_proportions(tmp_path):
     assert axes * 12**0.5 == pytest.approx(np.array([20, 5, 4]) * 10 ** (1 / 3), rel=0.1)
     with pytest.raises(DataError, match="found no room"):
         simulate(scan, inside, [shape], (600, 600), "T1w", np.random.default_rng(1))
+
+
+def counted(lesion: float = 300.0, **changes) -> Counted:
+    """Counts of a head with a box, by a model that knows its healthy image."""
+    maps = replace(knowing(head()).maps(head(lesion=lesion), n=1), **changes)
+    return count(maps, marked(maps.anomaly, 0.2, 1), truth(), 1, {}, "FLAIR")
+
+
+def test_a_model_that_knows_the_healthy_image_is_perfect():
+    """The scan's grid is not the model's, so the box's border is blurred; what it ranks is the box nevertheless."""
+    one = counted()
+    assert Pool([one.ranked[OWN]]).average_precision() > 0.98
+    sharp = counted(anomaly=np.where(truth(), 0.6, 0.0).astype(np.float32))
+    assert Pool([sharp.ranked[OWN]]).average_precision() == 1 and sharp.dice == 1
+    assert sharp.lesions == [Found(pytest.approx(truth().sum() * 0.054), 1.0)] and sharp.false_lesions == 0
+    assert sharp.healthy > 0 and sharp.healthy_marked == 0
+    flat = counted(anomaly=np.zeros(SHAPE, np.float32))
+    area = Pool([flat.ranked[OWN]]).average_precision()
+    assert area == pytest.approx(flat.true / flat.voxels) and flat.dice == 0 and flat.lesions[0].dice == 0
+
+
+def test_lesions_outside_of_the_region_are_missed():
+    """A method that silences half of the box cannot have recall above one half."""
+    region = np.ones(SHAPE, bool)
+    region[LESION[0], LESION[1], 10:12] = False
+    half = counted(anomaly=np.where(truth() & region, 0.6, 0.0).astype(np.float32), region=region)
+    assert half.true == truth().sum() and half.both == half.true // 2 and half.dice == pytest.approx(2 / 3)
+    # half of the ill voxels first, precision 1; the others at the end, at the prevalence
+    assert Pool([half.ranked[OWN]]).average_precision() == pytest.approx(0.5 + 0.5 * half.true / half.voxels)
+
+
+def test_brightness_is_the_trivial_score():
+    maps = knowing(head()).maps(head(lesion=300), n=1)
+    for contrast in ("FLAIR", "T1w"):
+        z = intensity(maps, contrast)
+        inside = maps.scan.data[maps.region]
+        expected = (maps.scan.data[LESION].mean() - inside.mean()) / inside.std()
+        assert z[LESION].mean() == pytest.approx(expected, rel=1e-4)
+        assert (z[~maps.region] == z[maps.region].min()).all()
+    dark = intensity(knowing(head()).maps(head(lesion=-400), n=1), "T1w")
+    assert dark[LESION].mean() > 0 and intensity(maps, "T1w").min() >= 0
+
+
+def test_lesions_are_matched_by_touch():
+    ill, mask = np.zeros((2, 30, 30, 10), bool)
+    ill[2:6, 2:6, 2:6] = True  # 64, half of it marked
+    mask[2:6, 2:6, 2:4] = True
+    ill[12:16, 12:16, 4:6] = True  # 32, missed
+    ill[20:22, 2:4, 2:3] = True  # 4, marked with 12 voxels in two regions
+    mask[20:22, 2:4, 2:3] = mask[20:22, 4:8, 2:3] = True
+    ill[28, 28, 8] = True  # one voxel, too small to count
+    mask[28, 5:7, 8] = True  # false
+    found, false = found_lesions(mask, ill, np.array([1.0, 1, 1]), 2)
+    assert [(round(1000 * f.volume), f.dice) for f in found] == [
+        (64, pytest.approx(2 * 32 / 96)), (32, 0.0), (4, pytest.approx(2 * 4 / 16)),
+    ]  # fmt: skip
+    assert false == 1
+
+
+def test_figures_are_those_of_the_counts():
+    ranked = {
+        name: Ranked.of(np.r_[np.full(60, up), np.full(940, 0.1)].astype(float), np.arange(1000) < 50)
+        for name, up in (("mri_anomaly", 0.9), ("intensity", 0.1))
+    }
+    one = Counted(ranked, 50, 60, 50, 1000, 900, 9, [Found(1.0, 0.5), Found(30.0, 0.8)], 1)
+    other = Counted(ranked, 50, 40, 40, 1000, 900, 0, [Found(1.5, 0.0)], 0)
+    some = [one, other, one, other]
+    made = figures(some, ["a", "b", "c", "d"], pools(some), 0.005, (2.0, 20.0))
+    assert made["auprc"].value == pytest.approx(50 / 60) and made["auprc_intensity"].value == pytest.approx(0.05)
+    assert [b.name for b in made["auprc"].baselines] == ["intensity"]
+    assert made["dice_calibrated"].value == pytest.approx(2 * 180 / 400)
+    assert made["dice_calibrated"].facts["mean_of_patients"] == pytest.approx((100 / 110 + 80 / 90) / 2)
+    assert made["dice_val_threshold"].value == made["dice_oracle"].value == pytest.approx(100 / 110)
+    assert made["healthy_fpr"].value == pytest.approx(18 / 3600) and made["healthy_fpr"].real_vs_real == 0.005
+    assert made["lesion_f1"].value == pytest.approx(2 * 4 / (4 + 6 + 2))
+    assert made["dice_small"].value == pytest.approx(0.25) and made["dice_large"].value == pytest.approx(0.8)
+    assert made["dice_medium"].value is None and made["prevalence"].value == 0.05
+    assert made["dice_calibrated"].n == 4 and made["dice_calibrated"].interval[0] < made["dice_calibrated"].interval[1]

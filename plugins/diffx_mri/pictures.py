@@ -218,7 +218,7 @@ def _slice_heads(row: Row, spacing: float) -> dict[str, Head]:
 
 
 def sheet(blocks: Sequence[Block], convention: Convention = "neurological", spanning: bool = False) -> Image.Image:
-    """A picture of blocks, one below the other, on dark ground: captions above the columns (`spanning`: one over all), then the rows
+    """Blocks one below the other on dark ground: captions above the columns (`spanning`: one over all), then the rows
     of tiles; at the foot a scale bar and what L means."""
     top_space = 30 if any(any(block.captions) for block in blocks) else GAP
     foot, noted = 34, 24 if any(block.notes for block in blocks) else 0

@@ -1,9 +1,9 @@
 """What a threshold costs on healthy scans: the share of voxels that it marks, and false lesions a scan.
 
-Masks are counted as they are written, small regions already dropped. The thresholds are the same for all scans, an
-eighth of an octave apart, so scans are counted one after the other and added up. The share of marked voxels falls
-with the threshold: what a higher one marks, a lower one marks too. The number of false lesions need not, since regions
-merge; there the least threshold counts above which no threshold shows more than were asked for.
+Masks are counted as they are written, small regions already dropped. The thresholds are the same for all scans, a
+quarter of an octave of the odds p / (1 - p) apart, so scans are counted one after the other and added up. The share of
+marked voxels falls with the threshold: what a higher one marks, a lower one marks too. The number of false lesions need
+not, since regions merge; there the least threshold counts above which no threshold shows more than were asked for.
 """
 
 from __future__ import annotations
@@ -21,15 +21,20 @@ from diffx.io.home import expanded
 
 from .components import components
 
-PER_OCTAVE = 8
-_OCTAVES = 16  # below the greatest score of a scan
+PER_OCTAVE = 4
+_LEAST = 2.0**-14  # odds below which no threshold is of use
 _MOST = 0.2  # share of marked voxels beyond which a threshold is of no use
 _CLEAR = 5.0  # mm between a healthy slice and the nearest one with a lesion
 
 
-def threshold_of(step: int) -> float:
-    """The threshold of a step."""
-    return float(2.0 ** (step / PER_OCTAVE))
+def threshold_of(step: float) -> float:
+    """The threshold of a step, between 0 and 1."""
+    return float(1 / (1 + 2.0 ** (-step / PER_OCTAVE)))
+
+
+def _steps(score: Any) -> Any:
+    """The step, not a whole one, of scores between 0 and 1."""
+    return PER_OCTAVE * np.log2(score / (1 - score))
 
 
 @dataclass
@@ -50,7 +55,7 @@ class Counts:
         """Count a scan.
 
         Args:
-            anomaly: scores [X, Y, Z], at least 0.
+            anomaly: scores [X, Y, Z], from 0 to less than 1.
             healthy: bool [X, Y, Z], the voxels of the head or brain that are known to be healthy.
             share: of the scan's head or brain that these are.
             smallest: voxels of the smallest region that a mask keeps.
@@ -62,8 +67,8 @@ class Counts:
         top = float(inside.max(initial=0))
         if not top > 0:
             return
-        low = max(float(np.quantile(inside, 1 - _MOST)), top * 2.0**-_OCTAVES)
-        first, last = (int(np.floor(PER_OCTAVE * np.log2(score))) for score in (low, top))
+        low = min(max(float(np.quantile(inside, 1 - _MOST)), _LEAST), top)
+        first, last = (int(np.floor(_steps(score))) for score in (low, top))
         for step in range(first, last + 1):
             sizes = components(scores > threshold_of(step), smallest)[1]
             self.marked[step] = self.marked.get(step, 0) + int(sizes.sum())
@@ -76,7 +81,8 @@ class Calibration:
     """Thresholds, rising, and what each costs on healthy scans.
 
     ``thresholds``, ``fpr`` (share of voxels that are marked) and ``false_lesions`` (a scan) [n]; ``voxels`` and
-    ``scans`` they were counted in; ``smallest`` region that was kept, ml; ``weights``: the hash of the weights.
+    ``scans`` they were counted in; ``smallest`` region that was kept, ml; ``weights``: the hash of the weights;
+    ``made_with``: options that change the map, name -> value.
     """
 
     thresholds: tuple[float, ...]
@@ -86,9 +92,12 @@ class Calibration:
     scans: float
     smallest: float
     weights: str = ""
+    made_with: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, counts: Counts, smallest: float, weights: str = "") -> Calibration:
+    def of(
+        cls, counts: Counts, smallest: float, weights: str = "", made_with: Mapping[str, Any] | None = None
+    ) -> Calibration:
         """From counted scans. Raises DataError where nothing in them has a score."""
         if counts.least is None:
             raise DataError("no healthy voxel has an anomaly score above 0: there is no threshold to choose")
@@ -102,19 +111,19 @@ class Calibration:
             round(counts.scans, 2),
             smallest,
             weights,
+            made_with or {},
         )
 
     def at(self, fpr: float) -> float:
-        """The threshold that marks this share of healthy voxels, between steps by its logarithm.
+        """The threshold that marks this share of healthy voxels, between steps by the logarithm of its odds.
 
         Raises UsageError for a share that these scans cannot tell.
         """
-        known = np.array([share for share in self.fpr if share > 0])
+        steps, known = self._known()
         if not known.size or not known[-1] <= fpr <= known[0]:
             ends = f"{known[-1]:.2g} to {known[0]:.2g}" if known.size else "none at all"
             raise UsageError(f"fpr={fpr:g}: the {self.scans:g} healthy scans of this calibration tell {ends}")
-        steps = np.log2(self.thresholds[: len(known)])
-        return float(2.0 ** np.interp(-np.log(fpr), -np.log(known), steps))
+        return threshold_of(np.interp(-np.log(fpr), -np.log(known), steps))
 
     def at_lesions(self, false_lesions: float) -> float:
         """The threshold at which a healthy scan shows at most so many false lesions on average.
@@ -131,9 +140,21 @@ class Calibration:
 
     def rates(self, threshold: float) -> tuple[float, float]:
         """(share of healthy voxels that a threshold marks, false lesions a healthy scan), between steps."""
-        steps = np.log2(self.thresholds)
-        fpr, count = (np.interp(np.log2(threshold), steps, values) for values in (self.fpr, self.false_lesions))
-        return float(fpr), float(count)
+        steps, known = self._known()
+        at = _steps(threshold)
+        beyond = threshold >= self.thresholds[-1] or not known.size
+        fpr = 0.0 if beyond else float(np.exp(np.interp(at, steps, np.log(known))))
+        return fpr, float(np.interp(at, _steps(np.array(self.thresholds)), self.false_lesions))
+
+    def _known(self) -> tuple[np.ndarray, np.ndarray]:
+        """The steps at which something is marked, and the share of voxels at each."""
+        shares = np.array([share for share in self.fpr if share > 0])
+        return _steps(np.array(self.thresholds[: len(shares)])), shares
+
+    def unlike(self, options: Mapping[str, Any]) -> str:
+        """What of the options is not as it was when these scans were counted; "" where all of it is."""
+        other = {name: value for name, value in options.items() if self.made_with.get(name, value) != value}
+        return ", ".join(f"{name}={value} (they: {self.made_with[name]})" for name, value in other.items())
 
     def to_json(self) -> dict[str, Any]:
         """A mapping, for :meth:`from_json`."""
@@ -142,22 +163,60 @@ class Calibration:
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> Calibration:
         """Raises KeyError, TypeError or ValueError for a mapping that is none."""
-        rows = {name: tuple(float(v) for v in raw[name]) for name in ("thresholds", "fpr", "false_lesions")}
-        lengths = {len(row) for row in rows.values()}
-        if lengths != {len(rows["fpr"])} or not rows["fpr"] or list(rows["thresholds"]) != sorted(rows["thresholds"]):
+        thresholds, fpr, lesions = (tuple(map(float, raw[name])) for name in ("thresholds", "fpr", "false_lesions"))
+        if not len(thresholds) == len(fpr) == len(lesions) > 0 or list(thresholds) != sorted(thresholds):
             raise ValueError("thresholds do not rise, or not every one has its rates")
-        plain = {"voxels": int(raw["voxels"]), "scans": float(raw["scans"]), "smallest": float(raw["smallest"])}
-        return cls(**rows, **plain, weights=str(raw.get("weights", "")))
+        plain = int(raw["voxels"]), float(raw["scans"]), float(raw["smallest"])
+        return cls(thresholds, fpr, lesions, *plain, str(raw.get("weights", "")), dict(raw.get("made_with", {})))
 
 
-def read(path: str | Path, weights: str) -> Calibration:
+@dataclass(frozen=True)
+class Thresholds:
+    """Of heads with their skull and of brains without, as far as they are known: what is false in a head lies mostly
+    outside the brain."""
+
+    head: Calibration | None = None
+    brain: Calibration | None = None
+
+    def of(self, stripped: bool) -> Calibration:
+        """Those of a brain or of a head; those of the other where there are none."""
+        found = (self.brain or self.head) if stripped else (self.head or self.brain)
+        assert found is not None
+        return found
+
+    def lacks(self, stripped: bool) -> str:
+        """What to say where a brain or a head has no thresholds of its own; "" where it has."""
+        if (self.brain if stripped else self.head) is not None:
+            return ""
+        own, other = ("brains without skull", "heads with it")[:: 1 if stripped else -1]
+        return f"the thresholds were counted in {other}, not in {own}: rates of false positives may be off"
+
+    @property
+    def known(self) -> list[Calibration]:
+        """Those that there are."""
+        return [one for one in (self.head, self.brain) if one is not None]
+
+    def to_json(self) -> dict[str, Any]:
+        """A mapping, for :meth:`from_json`."""
+        both = {"head": self.head, "brain": self.brain}
+        return {name: one.to_json() for name, one in both.items() if one is not None}
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> Thresholds:
+        """Raises KeyError, TypeError, ValueError or AttributeError for a mapping that is none."""
+        found = {name: Calibration.from_json(raw[name]) for name in ("head", "brain") if name in raw}
+        if not found:
+            raise ValueError("neither of heads nor of brains")
+        return cls(**found)
+
+
+def read(path: str | Path, weights: str) -> Thresholds:
     """The file that task=calibrate wrote. Raises DataError for another file, or one of other weights."""
     try:
-        raw = json.loads(expanded(path).read_text(encoding="utf-8"))
-        found = Calibration.from_json(raw)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        found = Thresholds.from_json(json.loads(expanded(path).read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"calibration={path}: not a file that task=calibrate wrote ({error})") from None
-    if found.weights and weights and found.weights != weights:
+    if weights and any(one.weights not in ("", weights) for one in found.known):
         raise DataError(f"calibration={path}: measured with other weights; run task=calibrate with these")
     return found
 

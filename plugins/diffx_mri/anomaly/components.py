@@ -78,13 +78,14 @@ def lesions(anomaly: np.ndarray, certainty: np.ndarray, mask: np.ndarray, affine
     index = np.arange(1, len(sizes) + 1)
     volume = float(abs(np.linalg.det(affine[:3, :3]))) / 1000
     centres = np.array(ndimage.center_of_mass(mask, labels, index)) @ affine[:3, :3].T + affine[:3, 3]
+    places: list[tuple[float, float, float]] = [(float(x), float(y), float(z)) for x, y, z in centres]
     peak, mean, sure = (
         f(values, labels, index)
         for f, values in ((ndimage.maximum, anomaly), (ndimage.mean, anomaly), (ndimage.mean, certainty))
     )
     return [
-        Lesion(int(k), float(sizes[i] * volume), *map(float, centres[i]), float(peak[i]), float(mean[i]), float(sure[i]))
-        for i, k in enumerate(index)
+        Lesion(k + 1, float(sizes[k] * volume), *places[k], float(peak[k]), float(mean[k]), float(sure[k]))
+        for k in range(len(sizes))
     ]
 
 

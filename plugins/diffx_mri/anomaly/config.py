@@ -58,9 +58,20 @@ class HealthySampling(SampleConfig):
 
 
 @dataclass
+class ScoreConfig:
+    """What is done to the anomaly score. Thresholds hold for the values that they were counted with."""
+
+    median: int = option(5, help="edge of the median filter in a slice, odd; 1 is none", unit="pixels", min=1, max=15)
+    layers: int = option(3, help="slices that the median goes through, odd", min=1, max=9)
+    ring: float = option(2.0, help="depth below a head's surface in which nothing is marked", unit="pixels", min=0)
+    vote: float = option(0.5, help="score from which a single healthy image counts as finding something", min=0, max=1)
+
+
+@dataclass
 class EvaluateConfig:
     """What task=evaluate compares with, and lesions it makes itself."""
 
+    others: list[str] = option([], help="weights of other methods to compare with (method=regression, autoencoder)")
     simulate: str | None = option(
         None,
         help="put lesions into healthy scans: `ellipsoids`, or a folder of lesion masks whose shapes to use",
@@ -100,4 +111,5 @@ class AnomalyConfig(RunConfig):
     process: HealthyProcess = field(default_factory=HealthyProcess)
     train: HealthyTraining = field(default_factory=HealthyTraining)
     sample: HealthySampling = field(default_factory=HealthySampling)
+    score: ScoreConfig = field(default_factory=ScoreConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)

@@ -22,17 +22,17 @@ from diffx.errors import DataError, UsageError
 
 from ..overlay import Say, on_grid, warn
 from ..stored import Stored
-from ..translate.contrast import Contrast
 from ..volume import Source, Volume, opened
 from . import calibrate
-from .calibrate import Calibration
+from .calibrate import Thresholds
 from .components import Lesion, lesions, marked, voxels_of
-from .config import WEIGHTS, HealthySampling
+from .config import WEIGHTS
 from .inputs import weights_for
 from .model import HealthyModel
 from .score import Settings, score
 from .stack import Stack
 
+_SUREST = 1 - 1e-6  # score: beyond it odds mean nothing
 _LARGEST = 400.0  # mm, the field of view of a head scan; a body is longer
 _LEAST = 60.0  # mm: less shows no brain
 
@@ -41,10 +41,10 @@ _LEAST = 60.0  # mm: less shows no brain
 class Maps:
     """What a model says of a scan, on the scan's voxels in RAS order, [X, Y, Z] each.
 
-    ``scan``: as it was read; ``anomaly``: scores, at least 0, 0 outside the region; ``certainty``: share of the drawn
-    healthy images that differ from the scan, 0 to 1; ``healthy``: the pseudo-healthy image, in the scan's intensities;
-    ``region``: bool, the head or the brain, in which anomalies are looked for; ``stripped``: whether the skull is off;
-    ``seconds`` it took.
+    ``scan``: as it was read; ``anomaly``: score from 0 to less than 1, 0 outside the region; ``certainty``: share of
+    the drawn healthy images that find something there, 0 to 1; ``healthy``: the pseudo-healthy image, in the scan's
+    intensities; ``region``: bool, the head or the brain, in which anomalies are looked for; ``stripped``: whether the
+    skull is off; ``seconds`` it took.
     """
 
     scan: Volume
@@ -80,8 +80,8 @@ class Detection:
 class AnomalyDetector:
     """A model of healthy scans of one contrast, and thresholds from healthy scans; made by :meth:`load`."""
 
-    def __init__(self, model: HealthyModel, calibration: Calibration | None = None, contrast: str = "FLAIR"):
-        self.model, self.calibration, self.contrast = model, calibration, contrast
+    def __init__(self, model: HealthyModel, calibration: Thresholds | None = None):
+        self.model, self.calibration, self.contrast = model, calibration, model.contrast
 
     @classmethod
     def load(
@@ -104,37 +104,35 @@ class AnomalyDetector:
         Raises:
             DataError: missing, damaged or foreign weights or thresholds.
         """
-        shipped = {name.lower(): name for name in WEIGHTS}.get(str(source).lower())
-        reference = weights_for(shipped) if shipped else str(source)
-        model = HealthyModel.load(reference, device=device, extensions=extensions)
-        pipeline = model.pipeline
-        pipeline.announce(say, reference)
-        contrast = shipped or Contrast.of(pipeline.config.contrast or "FLAIR").name
+        contrast = {name.lower(): name for name in WEIGHTS}.get(str(source).lower())
+        reference = weights_for(contrast) if contrast else source
+        model = HealthyModel.load(reference, device, extensions=extensions)
+        model.pipeline.announce(say, reference)
         if calibration is not None:
-            return cls(model, calibrate.read(calibration, pipeline.meta.get("sha256", "")), contrast)
-        known = pipeline.meta.get("calibration")
-        return cls(model, Calibration.from_json(known) if known else None, contrast)
+            return cls(model, calibrate.read(calibration, model.meta.get("sha256", "")))
+        known = model.meta.get("calibration")
+        return cls(model, Thresholds.from_json(known) if known else None)
 
     @property
     def licence(self) -> str:
         """What the weights may be used for; "" where nobody stated it."""
         return self.model.pipeline.licence
 
-    def threshold(self, fpr: float = 0.005, false_lesions: float | None = None) -> float:
+    def threshold(self, fpr: float = 0.005, false_lesions: float | None = None, stripped: bool = False) -> float:
         """The threshold of the anomaly map at a rate of false positives in healthy scans.
 
         Args:
             fpr: share of the voxels of a healthy head or brain that are marked.
             false_lesions: marked regions in a healthy scan, on average; takes the place of ``fpr``.
+            stripped: whether the scan is a brain without its skull.
 
         Raises:
             UsageError: a rate that the healthy scans cannot tell, or weights without thresholds.
         """
         if self.calibration is None:
             raise UsageError("these weights have no thresholds: run task=calibrate on healthy scans, give calibration=")
-        if false_lesions is not None:
-            return self.calibration.at_lesions(false_lesions)
-        return self.calibration.at(fpr)
+        own = self.calibration.of(stripped)
+        return own.at(fpr) if false_lesions is None else own.at_lesions(false_lesions)
 
     def maps(
         self,
@@ -162,12 +160,13 @@ class AnomalyDetector:
         began = time.perf_counter()
         check_field(scan)
         stack = Stack.of(scan, brain, self.contrast)
-        drawn = self.model.draw(stack, range(seed, seed + n), replace(HealthySampling(), **options))
-        found = score(stack, drawn, settings or Settings())
+        sampling = replace(self.model.config.sample, **options)
+        drawn = self.model.draw(stack, range(seed, seed + (n if self.model.draws else 1)), sampling)
+        found = score(stack, drawn, settings)
         region = stack.restore(stack.region, 0) > 0.5
         return Maps(
             scan,
-            np.where(region, np.maximum(stack.restore(found.anomaly), 0), 0).astype(np.float32),
+            np.where(region, np.clip(stack.restore(found.anomaly), 0, _SUREST), 0).astype(np.float32),
             np.where(region, np.clip(stack.restore(found.certainty), 0, 1), 0).astype(np.float32),
             stack.restore(found.healthy * stack.scale),
             region,
@@ -184,6 +183,7 @@ class AnomalyDetector:
         smallest: float = 0.1,
         n: int = 4,
         seed: int = 0,
+        settings: Settings | None = None,
         say: Say = warn,
         **options: Any,
     ) -> Detection:
@@ -196,8 +196,9 @@ class AnomalyDetector:
             fpr: share of the voxels of a healthy scan that the mask may mark.
             false_lesions: regions that it may mark in a healthy scan, on average; takes the place of ``fpr``.
             smallest: volume in ml below which a marked region is dropped.
-            n: healthy images that are drawn; the certainty is the share of them that differ from the scan.
+            n: healthy images that are drawn; the certainty is the share of them that find something.
             seed: image i has seed + i.
+            settings: filters of the map, as ``score.*`` on the command line.
             say: is told of a mask that has the scan's voxels but by its header lies elsewhere; by default a warning.
             options: steps, sampler, grid, eta, batch, as ``sample.*`` on the command line.
 
@@ -205,16 +206,19 @@ class AnomalyDetector:
             DataError: a file that cannot be used, or that shows no head.
             UsageError: a rate that the healthy scans cannot tell, an unknown sampler.
         """
-        threshold = self.threshold(fpr, false_lesions)
+        self.threshold(fpr, false_lesions)  # what cannot be told is said before the work
         stored = Stored.read(scan)
         brain = on_grid(mask, stored.volume, say) if mask is not None else None
         try:
-            maps = self.maps(stored.volume, brain, n, seed, **options)
+            maps = self.maps(stored.volume, brain, n, seed, settings, **options)
         except DataError as error:
             raise DataError(f"{opened(scan)[1]}: {error}") from None
         assert self.calibration is not None
+        if lacking := self.calibration.lacks(maps.stripped):
+            say(lacking)
+        threshold = self.threshold(fpr, false_lesions, maps.stripped)
         where = marked(maps.anomaly, threshold, voxels_of(smallest, maps.scan.spacing))
-        rates = self.calibration.rates(threshold)
+        rates = self.calibration.of(maps.stripped).rates(threshold)
         return Detection(
             stored.image(maps.anomaly, f"diffx anomaly score of {self.contrast}"),
             stored.image(where, f"diffx anomaly mask, score > {threshold:.4g}", np.uint8),

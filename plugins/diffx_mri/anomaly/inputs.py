@@ -67,7 +67,10 @@ def check_inputs(cfg: AnomalyConfig) -> None:
         return
     if cfg.evaluate.simulate not in (None, ELLIPSOIDS) and not any(shapes_in(cfg.evaluate.simulate)):
         raise DataError(f"evaluate.simulate={cfg.evaluate.simulate}: no folder with NIfTI masks, nor `{ELLIPSOIDS}`")
-    weights_for(contrast_of(cfg), cfg.from_)
+    contrast = contrast_of(cfg)
+    weights_for(contrast, cfg.from_)
+    for other in cfg.evaluate.others if cfg.task == "evaluate" else ():
+        weights_for(contrast, other)
 
 
 def weights_for(contrast: str, source: str | None = None) -> str:
@@ -80,9 +83,10 @@ def weights_for(contrast: str, source: str | None = None) -> str:
     if source is None and contrast not in WEIGHTS:
         raise UsageError(f"contrast={contrast}: there are weights for {' and '.join(WEIGHTS)}; from= names your own")
     found = source or WEIGHTS[contrast]
-    known = header_of(found, PLUGIN)["config"].get("contrast")
+    facts = header_of(found, PLUGIN)
+    known = facts.get("contrast") or facts["config"].get("contrast")
     if known and known != contrast:
-        raise DataError(f"from={source}: weights of {known}, and the scan is {contrast}")
+        raise DataError(f"{found}: weights of {known}, and the scan is {contrast}")
     return found
 
 
@@ -128,7 +132,7 @@ def requests(cfg: AnomalyConfig, contrast: str, log: Callable[[str], None] = lam
         path = expanded(cfg.image)
         *parts, last = Name.parse(path).stem.split("_")
         parts = parts if _names(last) else [*parts, last]
-        return [Request(path, Name.of(parts, contrast, ".nii.gz"), Path(), cfg.mask and expanded(cfg.mask))]
+        return [Request(path, Name.of(parts, contrast, ".nii.gz"), Path(), expanded(cfg.mask) if cfg.mask else None)]
     scans, problems = find_scans(str(cfg.data.root), contrast)
     lesions, several = find_lesions(str(cfg.data.root), scans)
     for problem in (*problems, *several):

@@ -1,4 +1,4 @@
-"""What was found, in slices: the scan, its pseudo-healthy image, the anomaly map, the mask and, where known, the truth."""
+"""What was found, in slices: the scan, its pseudo-healthy image, their difference, the score, the mask, the truth."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from ..tiles import Head, tile, tile_sizes, window
 from .components import components
 from .face import Maps
 
-HOT = 3.0  # thresholds that are shown as white
-COLUMNS = ("scan", "pseudo-healthy", "anomaly", "marked")
+COLUMNS = ("scan", "pseudo-healthy", "difference", "anomaly", "marked")
+HEATS = ("difference", "anomaly")
 CAPTION = (
-    "Axial slices. Scan and pseudo-healthy image in one grey window; anomaly score from black (0) to white (three "
-    "thresholds); the line is the border of what the mask marks"
+    "Axial slices. Scan and pseudo-healthy image in one grey window; difference: |scan - pseudo-healthy| up to half of "
+    "that window; anomaly: the score from black (0) to yellow (1); the line is the border of what the mask marks"
 )
 
 
@@ -33,19 +33,16 @@ class Shown:
     mask: np.ndarray
     truth: np.ndarray | None
     white: float
-    threshold: float
     spacing: np.ndarray
 
 
-def shown(
-    maps: Maps, mask: np.ndarray, threshold: float, z: int, note: str, truth: np.ndarray | None = None
-) -> Shown:
-    """The slice z of a scan: bool masks [X, Y, Z]; the threshold of the anomaly map."""
+def shown(maps: Maps, mask: np.ndarray, z: int, note: str, truth: np.ndarray | None = None) -> Shown:
+    """The slice z of a scan; bool masks [X, Y, Z]."""
     rows, columns = (np.flatnonzero(maps.region.any(axes)) for axes in ((1, 2), (0, 2)))
     cut = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1, z]
-    images = (image[cut].astype(np.float32) for image in (maps.scan.data, maps.healthy, maps.anomaly))
+    scan, healthy, score = (image[cut].astype(np.float32) for image in (maps.scan.data, maps.healthy, maps.anomaly))
     own = None if truth is None else truth[cut]
-    return Shown(note, *images, mask[cut], own, window(maps.scan.data[maps.region]), threshold, maps.scan.spacing)
+    return Shown(note, scan, healthy, score, mask[cut], own, window(maps.scan.data[maps.region]), maps.scan.spacing)
 
 
 def levels(mask: np.ndarray, most: int = 3) -> list[int]:
@@ -62,7 +59,7 @@ def levels(mask: np.ndarray, most: int = 3) -> list[int]:
 
 
 def picture(rows: Sequence[Shown]) -> Image.Image:
-    """Rows of tiles, a note above each: scan, pseudo-healthy, anomaly, marked, and the truth where all rows have it.
+    """Rows of tiles, a note above each: ``COLUMNS``, and the truth where all rows have it.
 
     Raises ValueError without rows.
     """
@@ -78,7 +75,7 @@ def picture(rows: Sequence[Shown]) -> Image.Image:
         lines = {name: _head(mask, row, 1.0) for name, mask in outlines.items() if mask is not None}
         tiles.append(
             [
-                tile(one, "axial", size, heat=title == "anomaly", outline=lines.get(title))
+                tile(one, "axial", size, heat=title in HEATS, outline=lines.get(title))
                 for title, one in zip(titles, heads, strict=True)
             ]
         )
@@ -87,8 +84,8 @@ def picture(rows: Sequence[Shown]) -> Image.Image:
 
 def _images(row: Shown, known: bool) -> list[tuple[np.ndarray, float]]:
     """The image of each column and the value that is white in it."""
-    scan, hot = (row.scan, row.white), HOT * row.threshold
-    return [scan, (row.healthy, row.white), (row.anomaly, hot), scan, *([scan] if known else [])]
+    scan, off = (row.scan, row.white), np.abs(row.scan - row.healthy) * (row.anomaly > 0)
+    return [scan, (row.healthy, row.white), (off, row.white / 2), (row.anomaly, 1.0), scan, *([scan] if known else [])]
 
 
 def _head(image: np.ndarray, row: Shown, white: float) -> Head:

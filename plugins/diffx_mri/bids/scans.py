@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from diffx.errors import DataError
@@ -46,7 +47,7 @@ def find_scans(root: str | Path, suffix: str = "T1w") -> tuple[list[Scan], list[
     scans = []
     choices = Choices()
     for session, folder in folders.items():
-        files, others = images(session, folder, lambda name: name.suffix == suffix)
+        files, others = images(session, folder, partial(_of_suffix, suffix))
         for line in others:
             said.add(line, "named for another")
         plain = [item for item in files if item[1].get("ce") is None]
@@ -86,11 +87,15 @@ def _of_each(
     found = {}
     for scan in scans:
         session, own = (scan.subject, scan.session), Name.parse(scan.path)
-        files, _ = images(session, scan.path.parent, lambda name, suffix=own.suffix: name.suffix == suffix)
+        files, _ = images(session, scan.path.parent, partial(_of_suffix, own.suffix))
         mask = belonging(masks.get(session, []), (scan.path, own), files, fits, choices)
         if mask:
             found[session] = mask
     return found
+
+
+def _of_suffix(suffix: str, name: Name) -> bool:
+    return name.suffix == suffix
 
 
 def is_brain_mask(name: Name) -> bool:

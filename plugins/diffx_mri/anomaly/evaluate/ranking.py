@@ -91,4 +91,4 @@ class Pool:
     def left_out(self) -> list[tuple[int, int]]:
         """:meth:`overlap` of each patient at the level that is best for all the others."""
         everyone = np.arange(len(self.ill))
-        return [self.overlap(p, self.best(everyone[everyone != p])) for p in everyone]
+        return [self.overlap(p, self.best(everyone[everyone != p])) for p in range(len(everyone))]

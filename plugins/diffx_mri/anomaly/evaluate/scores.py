@@ -18,7 +18,7 @@ INTENSITY = "intensity"
 
 @dataclass(frozen=True)
 class Found:
-    """A true lesion: its ``volume`` in ml, and the ``dice`` of it with the marked regions that touch it; 0 is missed."""
+    """A true lesion: its ``volume`` in ml, and its ``dice`` with the marked regions that touch it; 0 is missed."""
 
     volume: float
     dice: float
@@ -59,11 +59,11 @@ def count(
         mask: what is marked, bool [X, Y, Z].
         truth: lesion mask, bool [X, Y, Z]. What lies outside the region of the maps is counted as missed.
         least: voxels of the smallest true lesion that is counted as one.
-        others: maps [X, Y, Z] of other methods.
+        others: scores [X, Y, Z] of other methods, on any scale.
         contrast: whose lesions are bright (FLAIR), or may be dark as well.
     """
     domain = maps.region | truth
-    scores = {OWN: maps.anomaly, INTENSITY: intensity(maps, contrast), **others}
+    scores = {OWN: odds(maps.anomaly), INTENSITY: intensity(maps, contrast), **others}
     clear = maps.region & clear_of(truth, float(maps.scan.spacing[2]))
     lesions, false = found_lesions(mask, truth, maps.scan.spacing, least)
     return Counted(
@@ -79,6 +79,16 @@ def count(
     )
 
 
+def odds(score: np.ndarray) -> np.ndarray:
+    """p / (1 - p): the same order, told apart near 1 as finely as near 0."""
+    return score / (1 - score)
+
+
+def of_odds(value: float) -> float:
+    """The score of odds."""
+    return value / (1 + value)
+
+
 def intensity(maps: Maps, contrast: str) -> np.ndarray:
     """The trivial score [X, Y, Z]: standard deviations from the mean of the region; in FLAIR brighter is worse, in
     other contrasts either way is. The lowest score outside the region."""
@@ -88,9 +98,7 @@ def intensity(maps: Maps, contrast: str) -> np.ndarray:
     return np.where(maps.region, z, z[maps.region].min())
 
 
-def found_lesions(
-    mask: np.ndarray, truth: np.ndarray, spacing: np.ndarray, least: int
-) -> tuple[list[Found], int]:
+def found_lesions(mask: np.ndarray, truth: np.ndarray, spacing: np.ndarray, least: int) -> tuple[list[Found], int]:
     """Each true lesion of at least so many voxels with its Dice, and how many marked regions touch no true voxel.
 
     A lesion is compared with all of the marked regions that touch it.

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
 
 from diffx.errors import DataError
 from diffx.io import checkpoint
@@ -10,17 +13,22 @@ from diffx.io.files import write_json
 from diffx.plugins.weights import resolve_weights
 from diffx.run import Run
 
-from ...overlay import on_grid
+from ...overlay import Say, on_grid
+from ...volume import Volume
 from ...volume import load as read
-from ..calibrate import Calibration, Counts, clear_of
+from ..calibrate import Calibration, Counts, Thresholds, clear_of
 from ..components import voxels_of
 from ..config import PLUGIN
-from ..inputs import check_inputs, contrast_of, requests, weights_for
-from .detect import load
+from ..inputs import Request, check_inputs, contrast_of, requests, weights_for
+from ..stack import Stack
+from ..strip import compact, depth_of, rough_brain
+from .detect import drawing, load, of_the_map
+
+_SHARES = (0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001, 1e-4)  # of healthy voxels, in the report
 
 
 def calibrate(run: Run) -> None:
-    """Count what is marked in the healthy scans of ``data.root``.
+    """Count what is marked in the healthy scans of ``data.root``, as heads with their skull and as brains without.
 
     Of a scan with a lesion mask the slices count that are 5 mm or more from any lesion.
     """
@@ -28,48 +36,74 @@ def calibrate(run: Run) -> None:
     check_inputs(cfg)
     contrast = contrast_of(cfg)
     detector = load(run, contrast)
-    counts, used = Counts(), 0
+    counts, used = {"head": Counts(), "brain": Counts()}, 0
     for request in run.progress(requests(cfg, contrast, run.log), "counting in healthy scans", unit="scan"):
         try:
             scan = read(request.path)
-            brain = on_grid(request.mask, scan, run.flag) if request.mask else None
-            maps = detector.maps(scan, brain, cfg.n, cfg.seed, **asdict(cfg.sample))
-            healthy = maps.region
+            ill = np.zeros(scan.data.shape, bool)
             if request.lesion:
                 ill = on_grid(request.lesion, scan, run.flag, empty=True).data > 0
-                healthy = maps.region & clear_of(ill, float(scan.spacing[2]))
+            for brain, told in _looks(scan, request, contrast, run.flag):
+                maps = detector.maps(scan, brain, **drawing(cfg))
+                healthy = maps.region & clear_of(ill, float(scan.spacing[2])) & told
+                share = float(healthy.sum() / max(maps.region.sum(), 1))
+                own = counts["brain" if maps.stripped else "head"]
+                own.add(maps.anomaly, healthy, share, voxels_of(cfg.smallest, scan.spacing))
         except DataError as error:
             run.fail(request.path.name, error)
             continue
-        share = float(healthy.sum() / max(maps.region.sum(), 1))
-        counts.add(maps.anomaly, healthy, share, voxels_of(cfg.smallest, scan.spacing))
         used += 1
     if not used:
         raise DataError(f"{cfg.data.root}: none of the {contrast} scans could be used")
-    found = Calibration.of(counts, cfg.smallest, detector.model.pipeline.meta.get("sha256", ""))
+    about = cfg.smallest, detector.model.meta.get("sha256", ""), of_the_map(cfg)
+    found = Thresholds(**{name: Calibration.of(one, *about) for name, one in counts.items() if one.voxels})
     path = run.samples / "calibration.json"
     write_json(path, found.to_json())
     run.metric("scans", used)
-    run.metric("healthy_voxels", found.voxels)
-    run.report.facts({"healthy scans": used, "contrast": contrast, "healthy voxels": found.voxels})
-    run.report.table(
-        "Thresholds",
-        [
-            {"healthy voxels marked": share, "threshold": at, "false lesions a scan": found.rates(at)[1]}
-            for share in (0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001, 1e-4)
-            if min(f for f in found.fpr if f > 0) <= share <= found.fpr[0]
-            for at in [found.at(share)]
-        ],
-        f"Counted as masks are written: regions below {cfg.smallest:g} ml dropped. calibration={path} uses them.",
-    )
-    run.log(f"thresholds: {path}")
+    run.report.facts({"healthy scans": used, "contrast": contrast})
+    for name, own in (("Heads with their skull", found.head), ("Brains without skull", found.brain)):
+        if own is not None:
+            run.report.table(name, _table(own), f"In {own.scans:g} healthy scans, {own.voxels:,} voxels; regions below "
+                             f"{cfg.smallest:g} ml dropped.")  # fmt: skip
+    run.log(f"thresholds: {path}; calibration= takes it")
     if cfg.from_:
         _keep_in_weights(run, found, resolve_weights(weights_for(contrast, cfg.from_), PLUGIN))
 
 
-def _keep_in_weights(run: Run, found: Calibration, source: object) -> None:
+def _looks(scan: Volume, request: Request, contrast: str, say: Say) -> Iterator[tuple[Volume | None, np.ndarray]]:
+    """The scan as it is, and its brain alone where it shows more: a mask, None for all of it, and bool [Z], the slices
+    in which that mask is a brain's. Without a mask among the derivatives it is told by intensity and shape."""
+    everywhere = np.ones(scan.data.shape[2], bool)
+    yield None, everywhere
+    if request.brain:
+        yield on_grid(request.brain, scan, say), everywhere
+        return
+    stack = Stack.of(scan, None, contrast)
+    if stack.stripped:
+        return
+    rough = rough_brain(stack.slices, depth_of(stack.region))
+    good = rough & np.array([compact(one) for one in rough])[:, None, None]
+    mask = stack.restore(good, 0) > 0.5
+    if mask.any():
+        yield Volume(mask.astype(np.float32), scan.affine), mask.any((0, 1))
+
+
+def _table(own: Calibration) -> list[dict[str, float]]:
+    known = [share for share in own.fpr if share > 0]
+    shares = [share for share in _SHARES if known and known[-1] <= share <= known[0]]
+    return [
+        {
+            "healthy voxels marked": share,
+            "threshold": own.at(share),
+            "false lesions a scan": own.rates(own.at(share))[1],
+        }
+        for share in shares
+    ]
+
+
+def _keep_in_weights(run: Run, found: Thresholds, source: Path) -> None:
     """The weights of from= once more, with these thresholds inside."""
-    tensors, meta = checkpoint.load(source)  # type: ignore[arg-type]
+    tensors, meta = checkpoint.load(source)
     meta = {key: value for key, value in meta.items() if key != "sha256"}
     path = run.checkpoints / "weights.safetensors"
     checkpoint.save(path, tensors, {**meta, "calibration": found.to_json()})

@@ -20,6 +20,7 @@ from ..example import SAID, example
 from ..face import AnomalyDetector, Detection
 from ..inputs import Request, check_inputs, contrast_of, requests, weights_for
 from ..pictures import CAPTION, Shown, levels, picture, shown
+from ..score import Settings
 from ..write import DetectionWriter
 
 _SHOWN = 6  # scans whose slices the report shows
@@ -33,16 +34,19 @@ def detect(run: Run) -> None:
     contrast = contrast_of(cfg)
     detector = load(run, contrast)
     detector.threshold(cfg.fpr, cfg.false_lesions)  # before anything is read
+    check_thresholds(run, detector)
     out = DetectionWriter(run.samples, contrast, detector.licence)
     facts = {"Weights": cfg.from_ or weights_for(contrast), "Samples": cfg.n, "Seed": cfg.seed,
              "SmallestRegion": cfg.smallest, "Sampling": asdict(cfg.sample)}  # fmt: skip
     if detector.licence:
         facts["WeightsLicence"] = detector.licence
     rows: list[dict[str, Any]] = []
+    rates: list[tuple[float, float, float]] = []  # threshold, share of healthy voxels, false lesions
     for request, scan, truth in _scans(run, contrast):
         try:
-            found = detector.detect(scan, request.mask, cfg.fpr, cfg.false_lesions, cfg.smallest, cfg.n, cfg.seed,
-                                    run.flag, **asdict(cfg.sample))  # fmt: skip
+            found = detector.detect(
+                scan, request.mask, cfg.fpr, cfg.false_lesions, cfg.smallest, say=run.flag, **drawing(cfg)
+            )
         except DataError as error:
             if not cfg.data.root:
                 raise
@@ -52,17 +56,36 @@ def detect(run: Run) -> None:
         run.log_only(f"{', '.join(file.name for file in files)}: {found.maps.seconds:.1f} s")
         _flag(run, request.path.name, found)
         rows.append(_row(request, found))
+        rates.append((found.threshold, found.fpr, found.false_lesions))
         if len(rows) <= _SHOWN:
             _show(run, request, found, truth)
     if not rows:
         raise DataError(f"{cfg.data.root}: none of the {contrast} scans could be looked at")
-    _finish(run, rows, detector, contrast)
+    _finish(run, rows, np.mean(rates, axis=0), contrast)
 
 
 def load(run: Run, contrast: str) -> AnomalyDetector:
     """The detector that the options name."""
     cfg: AnomalyConfig = run.cfg
     return AnomalyDetector.load(weights_for(contrast, cfg.from_), cfg.device, cfg.extensions, cfg.calibration, run.log)
+
+
+def drawing(cfg: AnomalyConfig) -> dict[str, Any]:
+    """The arguments of the detector that say how maps are made."""
+    return {"n": cfg.n, "seed": cfg.seed, "settings": Settings(**asdict(cfg.score)), **asdict(cfg.sample)}
+
+
+def of_the_map(cfg: AnomalyConfig) -> dict[str, Any]:
+    """The options on which thresholds depend."""
+    chosen = {f"sample.{name}": getattr(cfg.sample, name) for name in ("sampler", "steps", "grid", "eta")}
+    return {"n": cfg.n, "smallest": cfg.smallest, **chosen, **{f"score.{k}": v for k, v in asdict(cfg.score).items()}}
+
+
+def check_thresholds(run: Run, detector: AnomalyDetector) -> None:
+    """Flag it where the thresholds were counted with other options."""
+    known = detector.calibration.known if detector.calibration else []
+    for other in filter(None, (one.unlike(of_the_map(run.cfg)) for one in known)):
+        run.flag(f"the thresholds were counted with other options, and rates of false positives may be off: {other}")
 
 
 def _scans(run: Run, contrast: str) -> Iterator[tuple[Request, Source, np.ndarray | None]]:
@@ -112,7 +135,7 @@ def _show(run: Run, request: Request, found: Detection, truth: np.ndarray | None
     for z in chosen:
         height = maps.scan.world(np.array([0, 0, z]))[2]
         note = f"slice {z + 1} of {maps.scan.data.shape[2]}, z = {height:.0f} mm"
-        rows.append(shown(maps, found.marked, found.threshold, z, note, truth))
+        rows.append(shown(maps, found.marked, z, note, truth))
     caption = f"{CAPTION}, at a false-positive rate of {found.fpr:.2g} in healthy scans. Not for diagnosis."
     if truth is not None:
         caption += f" Dice of mask and inserted lesion: {dice(found.marked, truth):.2f}."
@@ -132,11 +155,9 @@ def _show(run: Run, request: Request, found: Detection, truth: np.ndarray | None
         )  # fmt: skip
 
 
-def _finish(run: Run, rows: list[dict[str, Any]], detector: AnomalyDetector, contrast: str) -> None:
+def _finish(run: Run, rows: list[dict[str, Any]], rates: np.ndarray, contrast: str) -> None:
     cfg: AnomalyConfig = run.cfg
-    assert detector.calibration is not None
-    threshold = detector.threshold(cfg.fpr, cfg.false_lesions)
-    fpr, false = detector.calibration.rates(threshold)
+    threshold, fpr, false = rates.tolist()
     run.metric("scans", len(rows))
     run.metric("threshold", threshold)
     run.metric("fpr", fpr)
