@@ -9,8 +9,8 @@ from scipy import ndimage
 
 FEATURES = ("lesion", "brighter", "darker", "bright")
 _FLOOR = 0.002  # of a probability, before its log-odds are taken
-_FLUID = 0.5  # of the brain's median: darker is no tissue
-_NEAR = 3.0  # pixels, standard deviation of what is around
+_FLUID = 0.6  # of the brain's median: darker is no tissue
+_NEAR = 4.0  # pixels, standard deviation of what is around
 _CEILING = 1.5  # of differences in intensity, in units of the brain's median: a brighter voxel is as ill as that
 
 
@@ -38,7 +38,7 @@ def brightness(slices: np.ndarray) -> np.ndarray:
     Beside fluid and at the surface healthy cortex is bright, too: what lies there counts less, down to nothing.
     """
     dark = ndimage.gaussian_filter((slices < _FLUID).astype(np.float32), (0, _NEAR, _NEAR))
-    return np.clip(slices - 1, 0, None) * np.clip(1 - 2 * dark, 0, 1)
+    return np.clip(slices - 1, 0, None) * np.clip(1 - 3 * dark, 0, 1)
 
 
 def features(probability: np.ndarray, difference: np.ndarray, bright: np.ndarray) -> np.ndarray:

@@ -98,7 +98,7 @@ def _voxels(
         states = model.heal([item["source"].numpy()] * len(seeds), [derive(s, "weigh", index) for s in seeds])
         change, lesion = np.mean(list(states), 0)
         each = [median(one[None], settings.median, 1)[0] for one in (lesion, change)]
-        each.append(median(brightness(intensity[None]), min(settings.median, 3), 1)[0])
+        each.append(brightness(intensity[None])[0])
         ill = item["x"][1].numpy() > 0
         inside = np.flatnonzero(region)
         kept = rng.choice(inside, min(_KEPT, len(inside)), replace=False)
