@@ -7,15 +7,17 @@ from dataclasses import replace
 import nibabel as nib
 import numpy as np
 import pytest
-from anomaly_fakes import LESION, SHAPE, head, knowing, truth
+from anomaly_fakes import LESION, SHAPE, Knowing, head, knowing, truth
 from scipy import ndimage
 
 from diffx.errors import DataError
 from diffx.metrics import average_precision
 from diffx_mri.anomaly.components import marked
 from diffx_mri.anomaly.evaluate.figures import figures, pools
+from diffx_mri.anomaly.evaluate.others import Others
 from diffx_mri.anomaly.evaluate.ranking import Pool, Ranked, levels_of, score_of
-from diffx_mri.anomaly.evaluate.scores import OWN, Counted, Found, count, found_lesions, intensity
+from diffx_mri.anomaly.evaluate.scores import OWN, Counted, Found, count, found_lesions, intensity, odds
+from diffx_mri.anomaly.score import Settings
 from diffx_mri.anomaly.simulate import Shape, simulate
 from diffx_mri.volume import Volume
 
@@ -210,3 +212,18 @@ def test_figures_are_those_of_the_counts():
     assert made["dice_small"].value == pytest.approx(0.25) and made["dice_large"].value == pytest.approx(0.8)
     assert made["dice_medium"].value is None and made["prevalence"].value == 0.05
     assert made["dice_calibrated"].n == 4 and made["dice_calibrated"].interval[0] < made["dice_calibrated"].interval[1]
+
+
+def test_other_methods_stand_beside_it():
+    """The regression is scored as the diffusion is; the autoencoder by what is brighter than its reconstruction."""
+    models = [Knowing(head()), Knowing(head())]
+    for model, method in zip(models, ("regression", "autoencoder"), strict=True):
+        model.config.method, model.draws = method, False
+    ill = head(lesion=300)
+    found = Others(models, Settings(median=1, layers=1)).maps(ill, None)
+    assert list(found) == ["regression", "autoencoder"]
+    assert np.median(found["autoencoder"][LESION]) == pytest.approx(300 / 500, rel=0.1)
+    own = odds(knowing(head()).maps(ill, n=1, settings=Settings(median=1, layers=1)).anomaly)
+    assert np.array_equal(found["regression"], own)
+    with pytest.raises(DataError, match="two of the weights are of one method"):
+        Others([models[0], models[0]], Settings())

@@ -20,7 +20,7 @@ COLUMNS = {
     "z_mm": "centroid, mm to the top",
     "peak": "greatest anomaly score",
     "mean": "mean anomaly score",
-    "certainty": "mean share of the drawn healthy images that differ from the scan in these voxels, 0 to 1",
+    "certainty": "mean share of the drawn healthy images that find something in these voxels, 0 to 1",
 }
 
 

@@ -43,8 +43,8 @@ class Maps:
 
     ``scan``: as it was read; ``anomaly``: score from 0 to less than 1, 0 outside the region; ``certainty``: share of
     the drawn healthy images that find something there, 0 to 1; ``healthy``: the pseudo-healthy image, in the scan's
-    intensities; ``region``: bool, the head or the brain, in which anomalies are looked for; ``stripped``: whether the
-    skull is off; ``seconds`` it took.
+    intensities and as sharp as the scan, from which only what was drawn as changed is taken; ``region``: bool, the
+    head or the brain, in which anomalies are looked for; ``stripped``: whether the skull is off; ``seconds`` it took.
     """
 
     scan: Volume
@@ -134,6 +134,12 @@ class AnomalyDetector:
         own = self.calibration.of(stripped)
         return own.at(fpr) if false_lesions is None else own.at_lesions(false_lesions)
 
+    def check_rate(self, fpr: float = 0.005, false_lesions: float | None = None) -> None:
+        """Raise UsageError for a rate that the healthy scans cannot tell, before anything is read; as :meth:`threshold`
+        does, of heads and of brains."""
+        for stripped in (False, True):
+            self.threshold(fpr, false_lesions, stripped)
+
     def maps(
         self,
         scan: Volume,
@@ -168,7 +174,7 @@ class AnomalyDetector:
             scan,
             np.where(region, np.clip(stack.restore(found.anomaly), 0, _SUREST), 0).astype(np.float32),
             np.where(region, np.clip(stack.restore(found.certainty), 0, 1), 0).astype(np.float32),
-            stack.restore(found.healthy * stack.scale),
+            np.maximum(scan.data - stack.restore(found.difference * stack.scale), min(0.0, float(scan.data.min()))),
             region,
             stack.stripped,
             time.perf_counter() - began,
@@ -206,7 +212,7 @@ class AnomalyDetector:
             DataError: a file that cannot be used, or that shows no head.
             UsageError: a rate that the healthy scans cannot tell, an unknown sampler.
         """
-        self.threshold(fpr, false_lesions)  # what cannot be told is said before the work
+        self.check_rate(fpr, false_lesions)
         stored = Stored.read(scan)
         brain = on_grid(mask, stored.volume, say) if mask is not None else None
         try:

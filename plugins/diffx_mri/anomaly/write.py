@@ -18,7 +18,7 @@ from .inputs import Request
 _ABOUT = {
     "anomaly": "Anomaly score; 0 is as expected of a healthy scan. Not a measurement, not for diagnosis",
     "healthy": "Pseudo-healthy scan, drawn by a model of healthy scans, in the scan's intensities; not a measurement",
-    "certainty": "Share of the drawn healthy images that differ from the scan, 0 to 1",
+    "certainty": "Share of the drawn healthy images that find something there, 0 to 1",
 }
 
 

@@ -33,7 +33,7 @@ def detect(run: Run) -> None:
     check_inputs(cfg)
     contrast = contrast_of(cfg)
     detector = load(run, contrast)
-    detector.threshold(cfg.fpr, cfg.false_lesions)  # before anything is read
+    detector.check_rate(cfg.fpr, cfg.false_lesions)
     check_thresholds(run, detector)
     out = DetectionWriter(run.samples, contrast, detector.licence)
     facts = {"Weights": cfg.from_ or weights_for(contrast), "Samples": cfg.n, "Seed": cfg.seed,
@@ -135,7 +135,7 @@ def _show(run: Run, request: Request, found: Detection, truth: np.ndarray | None
     for z in chosen:
         height = maps.scan.world(np.array([0, 0, z]))[2]
         note = f"slice {z + 1} of {maps.scan.data.shape[2]}, z = {height:.0f} mm"
-        rows.append(shown(maps, found.marked, z, note, truth))
+        rows.append(shown(maps, found.marked, found.threshold, z, note, truth))
     caption = f"{CAPTION}, at a false-positive rate of {found.fpr:.2g} in healthy scans. Not for diagnosis."
     if truth is not None:
         caption += f" Dice of mask and inserted lesion: {dice(found.marked, truth):.2f}."
@@ -151,7 +151,7 @@ def _show(run: Run, request: Request, found: Detection, truth: np.ndarray | None
         run.report.table(
             f"Lesions of {request.path.name}", table,
             "Centroids in mm to the right, front and top (RAS+). Certainty: share of the drawn healthy images that "
-            f"differ from the scan, over the lesion's voxels.{more}",
+            f"find something, over the lesion's voxels.{more}",
         )  # fmt: skip
 
 
