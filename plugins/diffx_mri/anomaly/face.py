@@ -43,8 +43,8 @@ class Maps:
 
     ``scan``: as it was read; ``anomaly``: score from 0 to less than 1, 0 outside the region; ``certainty``: share of
     the drawn healthy images that find something there, 0 to 1; ``healthy``: the pseudo-healthy image, in the scan's
-    intensities; ``region``: bool, the head or the brain, in which anomalies are looked for; ``stripped``: whether the
-    skull is off; ``seconds`` it took.
+    intensities and as sharp as the scan, from which only what was drawn as changed is taken; ``region``: bool, the
+    head or the brain, in which anomalies are looked for; ``stripped``: whether the skull is off; ``seconds`` it took.
     """
 
     scan: Volume
@@ -174,7 +174,7 @@ class AnomalyDetector:
             scan,
             np.where(region, np.clip(stack.restore(found.anomaly), 0, _SUREST), 0).astype(np.float32),
             np.where(region, np.clip(stack.restore(found.certainty), 0, 1), 0).astype(np.float32),
-            stack.restore(found.healthy * stack.scale),
+            np.maximum(scan.data - stack.restore(found.difference * stack.scale), min(0.0, float(scan.data.min()))),
             region,
             stack.stripped,
             time.perf_counter() - began,

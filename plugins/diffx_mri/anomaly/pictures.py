@@ -17,14 +17,16 @@ COLUMNS = ("scan", "pseudo-healthy", "difference", "anomaly", "marked")
 HEATS = ("difference", "anomaly")
 CAPTION = (
     "Axial slices. Scan and pseudo-healthy image in one grey window; difference: |scan - pseudo-healthy| up to half of "
-    "that window; anomaly: the score from black (0) to yellow (1); the line is the border of what the mask marks"
+    "that window; anomaly: the score, with the threshold in the middle of the scale (red), odds 20 times smaller black "
+    "and 20 times larger yellow; the line is the border of what the mask marks"
 )
 
 
 @dataclass(frozen=True)
 class Shown:
-    """One axial slice of a scan, [X, Y] each, in RAS order: ``scan``, ``healthy``, ``anomaly`` and ``mask``; ``truth``
-    where it is known; ``white``: the value of the scan that is shown as white; ``spacing`` in mm, [3]; a ``note``."""
+    """One axial slice of a scan, [X, Y] each, in RAS order: ``scan``, ``healthy``, ``anomaly`` (as :func:`heat`) and
+    ``mask``; ``truth`` where it is known; ``white``: the value of the scan that is shown as white; ``spacing`` in mm,
+    [3]; a ``note``."""
 
     note: str
     scan: np.ndarray
@@ -36,13 +38,29 @@ class Shown:
     spacing: np.ndarray
 
 
-def shown(maps: Maps, mask: np.ndarray, z: int, note: str, truth: np.ndarray | None = None) -> Shown:
-    """The slice z of a scan; bool masks [X, Y, Z]."""
+def heat(score: np.ndarray, threshold: float) -> np.ndarray:
+    """Log-odds of a score from 0 to 1: one half at the threshold, the ends 20 times away in odds."""
+    with np.errstate(divide="ignore"):
+        odds = np.log(score / (1 - score)) - np.log(threshold / (1 - threshold))
+    return np.clip(0.5 + odds / (2 * np.log(20)), 0, 1)
+
+
+def shown(maps: Maps, mask: np.ndarray, threshold: float, z: int, note: str, truth: np.ndarray | None = None) -> Shown:
+    """The slice z of a scan; bool masks [X, Y, Z]; the threshold of the mask."""
     rows, columns = (np.flatnonzero(maps.region.any(axes)) for axes in ((1, 2), (0, 2)))
     cut = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1, z]
     scan, healthy, score = (image[cut].astype(np.float32) for image in (maps.scan.data, maps.healthy, maps.anomaly))
     own = None if truth is None else truth[cut]
-    return Shown(note, scan, healthy, score, mask[cut], own, window(maps.scan.data[maps.region]), maps.scan.spacing)
+    return Shown(
+        note,
+        scan,
+        healthy,
+        heat(score, threshold),
+        mask[cut],
+        own,
+        window(maps.scan.data[maps.region]),
+        maps.scan.spacing,
+    )
 
 
 def levels(mask: np.ndarray, most: int = 3) -> list[int]:
@@ -84,7 +102,7 @@ def picture(rows: Sequence[Shown]) -> Image.Image:
 
 def _images(row: Shown, known: bool) -> list[tuple[np.ndarray, float]]:
     """The image of each column and the value that is white in it."""
-    scan, off = (row.scan, row.white), np.abs(row.scan - row.healthy) * (row.anomaly > 0)
+    scan, off = (row.scan, row.white), np.abs(row.scan - row.healthy)
     return [scan, (row.healthy, row.white), (off, row.white / 2), (row.anomaly, 1.0), scan, *([scan] if known else [])]
 
 

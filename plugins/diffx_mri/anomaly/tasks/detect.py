@@ -77,7 +77,7 @@ def drawing(cfg: AnomalyConfig) -> dict[str, Any]:
 
 def of_the_map(cfg: AnomalyConfig) -> dict[str, Any]:
     """The options on which thresholds depend."""
-    chosen = {f"sample.{name}": getattr(cfg.sample, name) for name in ("sampler", "steps", "grid", "eta")}
+    chosen = {f"sample.{name}": getattr(cfg.sample, name) for name in ("sampler", "steps", "stop", "grid", "eta")}
     return {"n": cfg.n, "smallest": cfg.smallest, **chosen, **{f"score.{k}": v for k, v in asdict(cfg.score).items()}}
 
 
@@ -135,7 +135,7 @@ def _show(run: Run, request: Request, found: Detection, truth: np.ndarray | None
     for z in chosen:
         height = maps.scan.world(np.array([0, 0, z]))[2]
         note = f"slice {z + 1} of {maps.scan.data.shape[2]}, z = {height:.0f} mm"
-        rows.append(shown(maps, found.marked, z, note, truth))
+        rows.append(shown(maps, found.marked, found.threshold, z, note, truth))
     caption = f"{CAPTION}, at a false-positive rate of {found.fpr:.2g} in healthy scans. Not for diagnosis."
     if truth is not None:
         caption += f" Dice of mask and inserted lesion: {dice(found.marked, truth):.2f}."

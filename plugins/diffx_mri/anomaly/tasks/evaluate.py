@@ -75,16 +75,18 @@ def _case(run: Run, detector: AnomalyDetector, others: Others, one: Known) -> Ca
     mask = marked(maps.anomaly, threshold, least)
     counted = count(maps, mask, one.truth, least, others.maps(one.scan, one.brain), detector.contrast)
     subject = one.request.subject or one.request.path.name
-    return Case(subject, counted, _row(subject, one, maps, mask, counted), threshold, maps.stripped, maps.seconds)
+    return Case(
+        subject, counted, _row(subject, one, maps, mask, threshold, counted), threshold, maps.stripped, maps.seconds
+    )
 
 
-def _row(subject: str, one: Known, maps: Maps, mask: np.ndarray, counted: Counted) -> Shown:
+def _row(subject: str, one: Known, maps: Maps, mask: np.ndarray, threshold: float, counted: Counted) -> Shown:
     """The slice with the largest part of the lesions; without any, that with the most of the mask."""
     area = (one.truth if one.truth.any() else mask if mask.any() else maps.region).sum((0, 1))
     z = int(np.argmax(area))
     volume = counted.true * float(np.prod(one.scan.spacing)) / 1000
     note = f"{subject}, slice {z + 1} of {maps.scan.data.shape[2]}: Dice {counted.dice:.2f}, lesions {volume:.1f} ml"
-    return shown(maps, mask, z, note, one.truth)
+    return shown(maps, mask, threshold, z, note, one.truth)
 
 
 def _report(run: Run, detector: AnomalyDetector, found: list[Case]) -> None:
