@@ -59,7 +59,6 @@ def test_from_residues() -> None:
         ("0,0", UsageError, "no residue A:0"),
         ("", UsageError, "a pocket is"),
         ("0,0,0,20,20,20", UsageError, "no residue A:0"),
-        ("blind", UsageError, "not available yet"),
     ],
 )
 def test_what_is_refused(words, error, reason) -> None:

@@ -219,6 +219,7 @@ def test_a_comma_without_quotes_is_explained(tmp_path):
         ({"protein": str(PROTEIN), "ligand": "gone.sdf", "pocket": "1,2,3"}, DataError, "ligand=gone.sdf: there is no"),
         ({"protein": __file__, "ligand": "CCO", "pocket": "1,2,3"}, UsageError, "a receptor is a file .pdb"),
         ({"task": "evaluate"}, UsageError, "data.root= says which folder of complexes"),
+        ({"task": "screen", "protein": str(PROTEIN)}, UsageError, "task=screen needs protein=, pocket=, and a library"),
     ],
 )  # fmt: skip
 def test_what_is_missing_is_said_before_anything_is_loaded(given, error, why):

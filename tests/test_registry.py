@@ -42,6 +42,8 @@ def test_a_wheel_carries_the_catalogue_and_works_from_it(tmp_path: Path) -> None
         names = set(file.namelist())
         assert file.read("diffx/registry.yaml") == (ROOT / "registry.yaml").read_bytes()
         assert {"diffx/__init__.py", "diffx_mri/__init__.py", "diffx/run/report.html.j2"} <= names
+        viewer = {"viewer.html.j2", "vendor/3Dmol-min.js", "vendor/3Dmol-LICENSE.txt", "example/protein.pdb.gz"}
+        assert {f"diffx_docking/{name}" for name in viewer} <= names
         assert not [n for n in names if n.startswith(("core/", "plugins/", "tests/", "weights/"))]
         assert not [n for n in names if "mri-translate-lgg" in n or "research" in n]
         shipped = {name.removeprefix("diffx/docs/").removesuffix(".md") for name in names if name.endswith(".md")}

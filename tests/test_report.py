@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import io
 import re
 from dataclasses import dataclass, field
@@ -226,3 +227,16 @@ def test_smoothing_keeps_a_line_and_the_first_point():
     assert np.allclose(smooth(line, 9)[:46], line[:46])
     assert smooth(np.array([9.0, 0, 0, 0, 0, 0, 0]), 5)[0] == 9.0
     assert np.allclose(smooth(np.ones(20), 7), 1.0)
+
+
+def test_a_page_within_the_page_is_escaped_and_may_run_scripts_alone(tmp_path):
+    def task(run):
+        run.report.embed("A viewer", '<p id="x">1 < 2 & "so"</p>', 300, "Drag it.")
+
+    assert execute(Config(plugin="toy", task="sample", out=str(tmp_path / "a")), task, []) == 0
+    page = (tmp_path / "a/report.html").read_text(encoding="utf-8")
+    frame = re.search(r"<iframe[^>]*>", page)
+    assert frame and 'sandbox="allow-scripts"' in frame[0] and "height: 300px" in frame[0]
+    inner = re.search(r'srcdoc="([^"]*)"', frame[0])
+    assert inner and html.unescape(inner[1]) == '<p id="x">1 < 2 & "so"</p>'
+    assert "Drag it." in text(page)

@@ -162,7 +162,8 @@ class Docker:
         began = _clock()
         chosen = distinct(found.positions, found.energies, self.options.candidates, APART)
         positions, energies = found.positions[chosen], found.energies[chosen]
-        order, said = list(range(len(chosen))), [None] * len(chosen)
+        order = list(range(len(chosen)))
+        said: list[float | None] = [None] * len(chosen)
         if self.confidence is not None:
             logits = self.confidence.logits(described(ligand, target.receptor, positions, energies, found))
             order = logits.argsort(descending=True, stable=True).tolist()

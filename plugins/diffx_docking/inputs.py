@@ -26,32 +26,44 @@ def check_inputs(cfg: DockConfig) -> None:
             raise UsageError("data.root= says which folder of complexes (NAME/protein.pdb, NAME/ligand.sdf) to read")
         if not expanded(cfg.data.root).is_dir():
             raise DataError(f"data.root={cfg.data.root}: not a folder")
-        return
-    table = cfg.data.file or (cfg.ligand if cfg.ligand and cfg.ligand.lower().endswith(".csv") else None)
-    if cfg.data.file and cfg.ligand:
-        raise UsageError("data.file= names the ligands of each complex, so ligand= cannot be given with it")
-    if table:
-        _there("data.file" if cfg.data.file else "ligand", table)
-    elif bool(cfg.protein) != bool(cfg.ligand):
-        given, missing = ("protein", "ligand") if cfg.protein else ("ligand", "protein")
-        raise UsageError(
-            f"{given}= is given, {missing}= is missing; without both, a complex that comes along is docked"
-        )
+    elif cfg.task == "screen":
+        if not (cfg.protein and cfg.ligand and cfg.pocket):
+            raise UsageError("task=screen needs protein=, pocket=, and a library: ligand=library.smi, .sdf or .csv")
+        _there("ligand", cfg.ligand)
+    else:
+        _check_ligand(cfg)
     if cfg.protein:
         _there("protein", cfg.protein)
         if not cfg.protein.lower().endswith(RECEPTOR_FILES):
             raise UsageError(f"protein={cfg.protein}: a receptor is a file .pdb, .ent, .cif or .mmcif, gzipped or not")
-    if cfg.ligand and not table and is_file(cfg.ligand):
-        _there("ligand", cfg.ligand)
-    if cfg.protein and not table and not cfg.pocket:
-        raise UsageError(
-            "pocket= says where to dock: x,y,z or x,y,z,size in Å, a file of a reference ligand, residues such as "
-            "A:45,A:47, or blind for the whole protein"
-        )
     if cfg.pocket and Path(cfg.pocket).suffix.lower() in (".sdf", ".mol", ".mol2"):
         _there("pocket", cfg.pocket)
     if cfg.rank == "confidence" and cfg.from_:
         resolve_weights(cfg.from_, PLUGIN)
+
+
+def table_of(cfg: DockConfig) -> str | None:
+    """The table of complexes that is asked for: data.file, or a ligand that is a CSV."""
+    return cfg.data.file or (cfg.ligand if cfg.ligand and cfg.ligand.lower().endswith(".csv") else None)
+
+
+def _check_ligand(cfg: DockConfig) -> None:
+    """What ``task=dock`` docks: a table, or a ligand with a protein and a pocket, or nothing of all that."""
+    if cfg.data.file and cfg.ligand:
+        raise UsageError("data.file= names the ligands of each complex, so ligand= cannot be given with it")
+    if table := table_of(cfg):
+        _there("data.file" if cfg.data.file else "ligand", table)
+        return
+    if bool(cfg.protein) != bool(cfg.ligand):
+        given, missing = ("protein", "ligand") if cfg.protein else ("ligand", "protein")
+        raise UsageError(f"{given}= is given, {missing}= is missing; without both, the example of diffx is docked")
+    if cfg.ligand and is_file(cfg.ligand):
+        _there("ligand", cfg.ligand)
+    if cfg.protein and not cfg.pocket:
+        raise UsageError(
+            "pocket= says where to dock: x,y,z or x,y,z,size in Å, a file of a reference ligand, residues such as "
+            "A:45,A:47, or blind for the whole protein"
+        )
 
 
 def is_file(ligand: str) -> bool:

@@ -16,7 +16,7 @@ MARGIN = 4.0  # Å around a reference ligand or residues
 SIZE = 25.0  # Å of a box of which only the centre is given
 SMALLEST, LARGEST = 4.0, 60.0  # Å of an edge
 FEWEST = 20  # atoms of the receptor within 8 Å of a box, below which there is nothing to dock to
-_FORMS = "a pocket is x,y,z or x,y,z,size (Å), a file of a reference ligand, or residues such as A:45,A:47"
+_FORMS = "a pocket is x,y,z or x,y,z,size (Å), a file of a reference ligand, residues such as A:45,A:47, or blind"
 _FILES = (".sdf", ".mol", ".mol2")
 
 
@@ -62,8 +62,6 @@ def pocket_box(pocket: str | Path, receptor: Receptor) -> Box:
         DataError: a file that cannot be read, a box with next to nothing of the receptor around it.
     """
     text = str(pocket).strip()
-    if text == "blind":
-        raise UsageError(f"pocket: blind docking is not available yet; {_FORMS}")
     if Path(text).suffix.lower() in _FILES:
         box = _of_ligand(Path(text))
     elif (numbers := _numbers(text)) is not None:

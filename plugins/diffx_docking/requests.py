@@ -15,7 +15,7 @@ from diffx.errors import DataError
 from diffx.io.home import expanded
 
 from .config import DockConfig
-from .inputs import is_file
+from .inputs import is_file, table_of
 from .ligand import from_smiles, read_ligands
 
 EXAMPLE = "example"  # folder of the package with a complex
@@ -38,8 +38,7 @@ def requests(cfg: DockConfig) -> list[Request]:
     Raises:
         DataError: a table or ligand file that cannot be read at all.
     """
-    table = cfg.data.file or (cfg.ligand if cfg.ligand and cfg.ligand.lower().endswith(".csv") else None)
-    if table:
+    if table := table_of(cfg):
         return list(_of_table(expanded(table), cfg))
     if not cfg.protein or not cfg.ligand:
         folder = Path(str(resources.files(__package__))) / EXAMPLE

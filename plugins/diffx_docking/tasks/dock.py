@@ -13,7 +13,7 @@ from diffx.io.home import expanded
 from .. import report
 from ..config import WEIGHTS
 from ..face import Docker, Target
-from ..inputs import is_file
+from ..inputs import is_file, table_of
 from ..known import with_rmsd
 from ..ligand import read_ligands
 from ..requests import Request, requests
@@ -31,7 +31,7 @@ def dock(run: Any) -> None:
     cfg = run.cfg
     docker = Docker.load(cfg.from_, cfg.rank, cfg.search)
     asked = requests(cfg)
-    if not cfg.protein and not cfg.data.file and not (cfg.ligand or "").endswith(".csv"):
+    if not cfg.protein and not table_of(cfg):
         run.flag("no protein was given: this is the complex that comes with diffx, PDB entry 1IA1")
     targets: dict[tuple[str, str], Target] = {}
     names: dict[str, int] = {}

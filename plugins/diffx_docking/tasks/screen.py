@@ -10,7 +10,7 @@ from typing import Any
 
 from rdkit import Chem
 
-from diffx.errors import DataError, DiffxError, UsageError
+from diffx.errors import DataError, DiffxError
 from diffx.io.files import append_line, atomic, read_lines
 
 from .. import report
@@ -43,8 +43,6 @@ def screen(run: Any) -> None:
     library is read one molecule at a time. After a kill ``resume=true`` goes on with the next ligand.
     """
     cfg = run.cfg
-    if not (cfg.protein and cfg.ligand and cfg.pocket):
-        raise UsageError("task=screen needs protein=, pocket=, and a library: ligand=library.smi, .sdf or .csv")
     docker = Docker.load(cfg.from_, cfg.rank, cfg.search)
     target = docker.target(cfg.protein, cfg.pocket, cfg.waters)
     journal = run.checkpoints / JOURNAL
