@@ -10,7 +10,7 @@ from typing import Any
 
 from rdkit import Chem
 
-from diffx.io.files import atomic, write_text
+from diffx.io.files import atomic
 
 from .result import Docking, facts
 
@@ -48,11 +48,6 @@ def write_table(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
         writer = csv.DictWriter(file, used)
         writer.writeheader()
         writer.writerows(rows)
-
-
-def write_receptor(path: Path, text: str) -> None:
-    """The receptor's atoms around the pocket, to be looked at beside the poses."""
-    write_text(path, text)
 
 
 def folder_name(name: str) -> str:
