@@ -55,7 +55,9 @@ class HealthySampling(SampleConfig):
     sampler: str = option("euler", help="the solver, as for any plugin; the figures were measured with this one")
     steps: int = option(4, help="steps of the solver, of which those below stop are left out", min=1)
     # One evaluation, at the noise where sampling starts, ranks voxels best; at stop=1 three draw sharper images.
-    stop: float = option(30.0, help="noise (sigma/alpha) at which the prediction is taken for the sample", min=0, max=100)
+    stop: float = option(
+        30.0, help="noise (sigma/alpha) at which the prediction is taken for the sample", min=0, max=100
+    )
     batch: int = option(16, help="slices drawn together; changes the speed, not the slices", min=1)
 
 
