@@ -20,8 +20,6 @@ from torch import Tensor, nn
 from diffx.evaluation import Baseline, Figure, Goal, estimate
 from diffx.noise import Noise, derive
 
-from ..segmentation.kept import STEP
-
 SIDE = 24  # voxels along the edge of a patch
 BLURRED = "scans through a blur of one voxel"
 _FULL = 0.9  # share of a patch that is brain, at least
@@ -87,17 +85,16 @@ def accuracy(a: np.ndarray, b: np.ndarray, seed: int = 0, tick: Tell = lambda: N
 
 
 def learn(judge: Judge, one: Tensor, other: Tensor, seed: int, tick: Tell) -> None:
-    """Train on patches [N, P, S, S, S] of two sets, mirrored or not and of changed gain, by AdamW and a half cosine."""
+    """Train on patches [N, P, S, S, S] of two sets, mirrored or not, by AdamW and a half cosine."""
     sets = [patches.flatten(0, 1) for patches in (one, other)]
     optimiser = torch.optim.AdamW(judge.parameters(), lr=_RATE, weight_decay=1e-2)
     label = torch.arange(2).repeat_interleave(_BATCH // 2).float()
     for step in range(STEPS):
         u = Noise([derive(seed, "learn", step)]).uniform(2, _BATCH // 2)[0]
-        gain, mirror = Noise([derive(seed, "augment", step)]).uniform(2, _BATCH)[0]
+        mirror = Noise([derive(seed, "mirror", step)]).uniform(_BATCH)[0]
         chosen = torch.cat([some[(v * len(some)).long()] for some, v in zip(sets, u, strict=True)])
         x = torch.where((mirror < 0.5).view(-1, 1, 1, 1), chosen.flip(1), chosen)
-        logits = judge(_seen(x) * (0.9 + 0.2 * gain).view(-1, 1, 1, 1, 1))
-        loss = F.binary_cross_entropy_with_logits(logits, label)
+        loss = F.binary_cross_entropy_with_logits(judge(_seen(x)), label)
         for group in optimiser.param_groups:
             group["lr"] = _RATE * min(1.0, (step + 1) / 30) * 0.5 * (1 + math.cos(math.pi * step / STEPS))
         optimiser.zero_grad()
@@ -113,7 +110,10 @@ def told(judge: Judge, some: Tensor) -> Tensor:
 
 
 def _seen(patches: Tensor) -> Tensor:
-    return patches[:, None].float() * (2 * STEP) - 1
+    """Patches [B, S, S, S] as the network sees them, each of mean 0 and deviation 1: from a few brains it would learn
+    how bright each of them is."""
+    x = patches[:, None].float()
+    return (x - x.mean((2, 3, 4), keepdim=True)) / x.std((2, 3, 4), keepdim=True).clamp_min(1)
 
 
 def against(
