@@ -4,8 +4,8 @@ python benchmarks/mri_anomaly.py ROOT --steps 500 --out partial.json
 
 ROOT: a BIDS folder of FLAIR with lesion masks in derivatives/lesion and a column split in participants.tsv. A diffusion
 of healthy slices is trained on "train"; each slice of "val" is noised to a level and denoised again, and what became
-darker is the score, through the median of the product. Average precision and the best Dice, pooled over all heads. About
-15 minutes on one core.
+darker is the score, through the median of the product. Average precision and the best Dice, pooled over all heads.
+About 15 minutes on one core.
 """
 
 from __future__ import annotations

@@ -47,8 +47,8 @@ def calibrate(run: Run) -> None:
                 maps = detector.maps(scan, brain, **drawing(cfg))
                 healthy = maps.region & clear_of(ill, float(scan.spacing[2])) & told
                 share = float(healthy.sum() / max(maps.region.sum(), 1))
-                own = counts["brain" if maps.stripped else "head"]
-                own.add(maps.anomaly, healthy, share, voxels_of(cfg.smallest, scan.spacing))
+                kept = voxels_of(cfg.smallest, scan.spacing)
+                counts["brain" if maps.stripped else "head"].add(maps.anomaly, healthy, share, kept)
         except DataError as error:
             run.fail(request.path.name, error)
             continue
@@ -85,7 +85,7 @@ def _looks(scan: Volume, request: Request, contrast: str, say: Say) -> Iterator[
     good = rough & np.array([compact(one) for one in rough])[:, None, None]
     mask = stack.restore(good, 0) > 0.5
     if mask.any():
-        yield Volume(mask.astype(np.float32), scan.affine), mask.any((0, 1))
+        yield Volume(mask.astype(np.float32), scan.affine), np.asarray(mask.any((0, 1)))
 
 
 def _table(own: Calibration) -> list[dict[str, float]]:
