@@ -77,7 +77,7 @@ def drawing(cfg: AnomalyConfig) -> dict[str, Any]:
 
 def of_the_map(cfg: AnomalyConfig) -> dict[str, Any]:
     """The options on which thresholds depend."""
-    chosen = {f"sample.{name}": getattr(cfg.sample, name) for name in ("sampler", "steps", "grid", "eta")}
+    chosen = {f"sample.{name}": getattr(cfg.sample, name) for name in ("sampler", "steps", "stop", "grid", "eta")}
     return {"n": cfg.n, "smallest": cfg.smallest, **chosen, **{f"score.{k}": v for k, v in asdict(cfg.score).items()}}
 
 
