@@ -164,6 +164,40 @@ def test_the_pages_python_of_households_runs(page):
     assert power[["kettle", "kettle_low", "kettle_high", "kettle_on"]].notna().all().all()
 
 
+def test_the_readmes_python_of_anomalies_finds_the_lesion_of_the_example(tmp_path, monkeypatch):
+    import nibabel as nib
+
+    from diffx_mri.anomaly.example import example
+
+    monkeypatch.chdir(tmp_path)
+    image, made = example()
+    nib.save(image, "patient_T1w.nii.gz")
+    names: dict = {}
+    exec(block("python anomaly"), names)
+    found = names["found"]
+    assert found.mask.shape == found.healthy.shape == image.shape and np.array_equal(found.mask.affine, image.affine)
+    score = found.anomaly.get_fdata()
+    assert score[made.lesion].mean() > 3 * score[(image.get_fdata() > 0) & ~made.lesion].mean()
+
+
+def test_the_readmes_python_of_docking_finds_the_pose_of_the_crystal(tmp_path, monkeypatch):
+    import shutil
+    from importlib import resources
+
+    from rdkit import Chem
+
+    from diffx_docking.match import symmetric_rmsd
+
+    monkeypatch.chdir(tmp_path)
+    for name in ("protein.pdb.gz", "ligand.sdf"):
+        shutil.copy(str(resources.files("diffx_docking") / "example" / name), name)
+    names: dict = {}
+    exec(block("python docking"), names)
+    assert len(names["molecules"]) == len(names["docking"].poses) and 0 < names["best"].confidence < 1
+    (crystal,) = Chem.SDMolSupplier("ligand.sdf")
+    assert symmetric_rmsd(names["molecules"][0], crystal) < 2.0
+
+
 def test_every_diffx_line_of_the_pages_resolves():
     """Each `diffx run ...` of the pages, up to the point where it would begin to compute."""
     from diffx.cli.chosen import choose, configure
