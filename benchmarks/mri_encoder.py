@@ -22,8 +22,8 @@ from diffx.metrics.resample import permutation
 from diffx.noise import Noise
 from diffx_mri import BrainSynth
 from diffx_mri.synth.evaluate.measures import Measures
-from diffx_mri.synth.evaluate.scans import to_bytes
 from diffx_mri.synth.evaluate.sets import parts, read_scans
+from diffx_mri.synth.segmentation.kept import to_bytes
 
 SUBSETS = 40
 

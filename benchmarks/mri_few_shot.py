@@ -38,8 +38,9 @@ from diffx_mri.synth.config import BrainSampling, SynthConfig
 from diffx_mri.synth.data import Latents, prepare
 from diffx_mri.synth.evaluate import similarity
 from diffx_mri.synth.evaluate.measures import SHIPPED, Measures
-from diffx_mri.synth.evaluate.scans import read_posed, to_bytes
+from diffx_mri.synth.evaluate.scans import read_posed
 from diffx_mri.synth.evaluate.sets import people
+from diffx_mri.synth.segmentation.kept import to_bytes
 from diffx_mri.synth.tasks.adapt import adapted, departures, recoded, unmirrored
 from diffx_mri.volume import Volume, load, save
 
