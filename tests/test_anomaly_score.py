@@ -12,6 +12,7 @@ from diffx_mri.anomaly.evidence import FEATURES, Evidence, brightness, features
 from diffx_mri.anomaly.model import Healthy
 from diffx_mri.anomaly.score import Settings, median, score
 from diffx_mri.anomaly.stack import Stack
+from diffx_mri.anomaly.weighing import fit_logistic
 
 
 @pytest.fixture(scope="module")
@@ -95,3 +96,13 @@ def test_the_surface_of_a_head_with_its_skull_is_silent():
     rim = stack.region & ~ndimage.binary_erosion(stack.region, np.ones((1, 3, 3)))
     assert not found.anomaly[rim].any()
     assert (found.anomaly[ndimage.binary_erosion(stack.region, np.ones((1, 9, 9)))] > 0).all()
+
+
+def test_the_regression_finds_the_odds_that_labels_were_drawn_with():
+    rng = np.random.default_rng(5)
+    x = rng.exponential(1.0, (2, 60_000)).astype(np.float32)
+    odds = 1.5 * x[0] - 2.0  # the second feature says nothing
+    y = rng.random(len(odds)) < 1 / (1 + np.exp(-odds))
+    slope, nothing, bias = fit_logistic(x, y, np.ones(len(y)))
+    assert slope == pytest.approx(1.5, abs=0.06) and bias == pytest.approx(-2.0, abs=0.06)
+    assert 0 <= nothing < 0.03

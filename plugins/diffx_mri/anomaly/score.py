@@ -61,11 +61,11 @@ def score(stack: Stack, healthy: Healthy, settings: Settings | None = None) -> S
     probability, mean = healthy.probability.mean(0), healthy.samples.mean(0)
     difference = stack.slices - mean
     bright = brightness(stack.slices)  # not filtered: what is bright may be small
-    filtered = [median(one, settings.median, settings.layers) for one in (probability, difference)]
-    anomaly = _logistic(healthy.evidence.odds(features(*filtered, bright), stack.stripped)) * allowed
+    lesion, off = (median(one, settings.median, settings.layers) for one in (probability, difference))
+    anomaly = _logistic(healthy.evidence.odds(features(lesion, off, bright), stack.stripped)) * allowed
     votes = np.zeros_like(mean)
-    for sample, lesion in zip(healthy.samples, healthy.probability, strict=True):
-        each = features(_smooth(lesion), _smooth(stack.slices - sample), bright)
+    for sample, drawn in zip(healthy.samples, healthy.probability, strict=True):
+        each = features(_smooth(drawn), _smooth(stack.slices - sample), bright)
         votes += _logistic(healthy.evidence.odds(each, stack.stripped)) >= settings.vote
     certainty = votes / len(healthy.samples) * allowed
     return Scores(anomaly.astype(np.float32), certainty.astype(np.float32), mean, difference)

@@ -45,10 +45,11 @@ def weigh(
         say: is told what came out.
     """
     weights = []
-    for share, worth in enumerate(np.array(WORTH[data.slices.contrast], np.float32)):
+    for share in (0, 1):
+        worth = np.array(WORTH[data.slices.contrast][share], np.float32)
         x, y, chosen = _voxels(model, elsewhere(data, share), seeds, count, bool(share))
         slope, bias = fit_logistic((worth @ x)[None], y, chosen)
-        weights.append(np.float32([*(slope * worth), bias]))
+        weights.append(np.array([*(slope * worth), bias], np.float32))
         named = ", ".join(f"{name} {w:.2f}" for name, w in zip((*FEATURES, "bias"), weights[-1], strict=True))
         say(f"evidence {'without' if share else 'with'} skull: {named}")
     return Evidence(np.stack(weights))
