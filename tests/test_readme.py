@@ -177,7 +177,7 @@ def test_the_readmes_python_of_anomalies_finds_the_lesion_of_the_example(tmp_pat
     found = names["found"]
     assert found.mask.shape == found.healthy.shape == image.shape and np.array_equal(found.mask.affine, image.affine)
     score = found.anomaly.get_fdata()
-    assert score[made.lesion].mean() > 3 * score[(image.get_fdata() > 0) & ~made.lesion].mean()
+    assert score[made.truth].mean() > 3 * score[(image.get_fdata() > 0) & ~made.truth].mean()
 
 
 def test_the_readmes_python_of_docking_finds_the_pose_of_the_crystal(tmp_path, monkeypatch):
@@ -186,7 +186,7 @@ def test_the_readmes_python_of_docking_finds_the_pose_of_the_crystal(tmp_path, m
 
     from rdkit import Chem
 
-    from diffx_docking.match import symmetric_rmsd
+    from diffx_docking.known import with_rmsd
 
     monkeypatch.chdir(tmp_path)
     for name in ("protein.pdb.gz", "ligand.sdf"):
@@ -195,7 +195,7 @@ def test_the_readmes_python_of_docking_finds_the_pose_of_the_crystal(tmp_path, m
     exec(block("python docking"), names)
     assert len(names["molecules"]) == len(names["docking"].poses) and 0 < names["best"].confidence < 1
     (crystal,) = Chem.SDMolSupplier("ligand.sdf")
-    assert symmetric_rmsd(names["molecules"][0], crystal) < 2.0
+    assert with_rmsd(names["docking"], crystal).poses[0].rmsd < 2.0
 
 
 def test_every_diffx_line_of_the_pages_resolves():

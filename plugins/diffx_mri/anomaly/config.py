@@ -68,7 +68,6 @@ class ScoreConfig:
     median: int = option(5, help="edge of the median filter in a slice, odd; 1 is none", unit="pixels", min=1, max=15)
     layers: int = option(3, help="slices that the median goes through, odd", min=1, max=9)
     ring: float = option(2.0, help="depth below a head's surface in which nothing is marked", unit="pixels", min=0)
-    vote: float = option(0.5, help="score from which a single healthy image counts as finding something", min=0, max=1)
 
 
 @dataclass

@@ -12,6 +12,7 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +148,7 @@ class AnomalyDetector:
         n: int = 4,
         seed: int = 0,
         settings: Settings | None = None,
+        vote: Callable[[bool], float] | None = None,
         **options: Any,
     ) -> Maps:
         """The anomaly map of a scan that has been read, without a threshold.
@@ -157,6 +159,8 @@ class AnomalyDetector:
             n: healthy images that are drawn.
             seed: image i has seed + i, in all slices, so that neighbouring slices go together.
             settings: filters of the map.
+            vote: from whether the skull is off to the score from which a single draw counts as finding something; None:
+                that of the settings.
             options: steps, sampler, grid, eta, batch, as ``sample.*`` on the command line.
 
         Raises:
@@ -168,7 +172,8 @@ class AnomalyDetector:
         stack = Stack.of(scan, brain, self.contrast)
         sampling = replace(self.model.config.sample, **options)
         drawn = self.model.draw(stack, range(seed, seed + (n if self.model.draws else 1)), sampling)
-        found = score(stack, drawn, settings)
+        settings = settings or Settings()
+        found = score(stack, drawn, replace(settings, vote=vote(stack.stripped)) if vote else settings)
         region = stack.restore(stack.region, 0) > 0.5
         return Maps(
             scan,
@@ -216,7 +221,8 @@ class AnomalyDetector:
         stored = Stored.read(scan)
         brain = on_grid(mask, stored.volume, say) if mask is not None else None
         try:
-            maps = self.maps(stored.volume, brain, n, seed, settings, **options)
+            vote = partial(self.threshold, fpr, false_lesions)
+            maps = self.maps(stored.volume, brain, n, seed, settings, vote, **options)
         except DataError as error:
             raise DataError(f"{opened(scan)[1]}: {error}") from None
         assert self.calibration is not None

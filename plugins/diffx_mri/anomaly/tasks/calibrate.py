@@ -61,10 +61,12 @@ def calibrate(run: Run) -> None:
     write_json(path, found.to_json())
     run.metric("scans", used)
     run.report.facts({"healthy scans": used, "contrast": contrast})
-    for name, own in (("Heads with their skull", found.head), ("Brains without skull", found.brain)):
-        if own is not None:
-            run.report.table(name, _table(own), f"In {own.scans:g} healthy scans, {own.voxels:,} voxels; regions below "
-                             f"{cfg.smallest:g} ml dropped.")  # fmt: skip
+    for title, known in (("Heads with their skull", found.head), ("Brains without skull", found.brain)):
+        if known is not None:
+            said = (
+                f"In {known.scans:g} healthy scans, {known.voxels:,} voxels; regions below {cfg.smallest:g} ml dropped."
+            )
+            run.report.table(title, _table(known), said)
     run.log(f"thresholds: {path}; calibration= takes it")
     if cfg.from_:
         _keep_in_weights(run, found, resolve_weights(weights_for(contrast, cfg.from_), PLUGIN))
@@ -82,7 +84,7 @@ def _looks(scan: Volume, request: Request, contrast: str, say: Say) -> Iterator[
     if stack.stripped:
         return
     rough = rough_brain(stack.slices, depth_of(stack.region))
-    good = rough & np.array([compact(one) for one in rough])[:, None, None]
+    good = rough * np.array([compact(one) for one in rough])[:, None, None]
     mask = stack.restore(good, 0) > 0.5
     if mask.any():
         yield Volume(mask.astype(np.float32), scan.affine), np.asarray(mask.any((0, 1)))
