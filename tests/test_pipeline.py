@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import gc
+import json
 import math
 import weakref
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from torch import nn
 
 import diffx
 from diffx.condition import Class, Conditioning, Spatial
-from diffx.config import RunConfig, SampleConfig, resolve
+from diffx.config import DataConfig, RunConfig, SampleConfig, option, resolve
 from diffx.data.spec import Spec
 from diffx.errors import DataError, PluginError, UsageError
 from diffx.guide import autoguidance, keep
@@ -226,6 +227,24 @@ def test_a_file_of_another_plugin_is_refused(tmp_path) -> None:
         Pipeline.load(tmp_path / "w.safetensors", plugin="mine")
     with pytest.raises(PluginError, match="unknown plugin 'other'"):
         Pipeline.load(tmp_path / "w.safetensors")
+
+
+@dataclass
+class Shaped(DataConfig):
+    shapes: str | None = option(None, help="a folder")
+
+
+@dataclass
+class ShapedConfig(RunConfig):
+    data: Shaped = field(default_factory=Shaped)
+
+
+def test_a_header_says_nothing_of_the_machine(tmp_path) -> None:
+    places = [f"data.root={tmp_path}", f"data.shapes={tmp_path}", f"out={tmp_path}/run"]
+    meta = describe(resolve(ShapedConfig, overrides=["plugin=mine", "net.channels=[8,16]", *places]), Spec((1, 8)))
+    assert str(tmp_path) not in json.dumps(meta)
+    named = describe(resolve(ShapedConfig, overrides=["plugin=mine", "data.shapes=ellipsoids"]), Spec((1, 8)))
+    assert named["config"]["data.shapes"] == "ellipsoids"
 
 
 def test_a_header_that_does_not_fit_is_a_data_error() -> None:

@@ -27,8 +27,13 @@ _OF_THE_RUN = (
 
 def describe(cfg: RunConfig, spec: Spec) -> dict[str, Any]:
     """What the header of a file must say so that a :class:`Pipeline` can rebuild the model."""
-    values = {key: value for key, value in flat(cfg) if key not in _OF_THE_RUN}
+    values = {key: value for key, value in flat(cfg) if key not in _OF_THE_RUN and not _is_a_place(key, value)}
     return {"plugin": cfg.plugin, "config": values, "spec": spec.to_json()}
+
+
+def _is_a_place(key: str, value: object) -> bool:
+    """Whether it names a file or folder of the machine; what samples are drawn with (``sample.``) stays."""
+    return isinstance(value, str) and not key.startswith("sample.") and Path(value).expanduser().is_absolute()
 
 
 def recorded(config_type: type[C], meta: Mapping[str, Any], path: Path | str) -> C:
