@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from diffx.data.split import hold_out
+from diffx.data import hold_out
 from diffx.errors import DataError, UsageError
 
 from .config import DockConfig

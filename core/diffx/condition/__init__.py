@@ -9,7 +9,7 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-from diffx.condition.base import Condition, Conditioner, Vector
+from diffx.condition.base import Condition, Conditioner, Vector, is_missing
 from diffx.condition.class_label import Class
 from diffx.condition.conditioning import Conditioning, Values, drop, forget
 from diffx.condition.scalar import Scalar
@@ -28,6 +28,7 @@ __all__ = [
     "Vector",
     "drop",
     "forget",
+    "is_missing",
 ]
 
 _FORMER = {"Label": Class, "Map": Spatial, "Number": Scalar}

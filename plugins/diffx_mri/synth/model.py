@@ -235,9 +235,9 @@ class BrainModel:
             UsageError: an age, a sex or ventricles the weights do not know, an unknown sampler.
         """
         options, pipeline = options or BrainSampling(), self.pipeline
+        pipeline.check([{"age": person.age, "sex": person.sex} for person in people])
         people = [self.somebody(person) for person in people]
         records = [{"age": person.age, "sex": person.sex} for person in people]
-        pipeline.check(records)
         weak, modes, stages = self.weak(options), self.codec.modes, self.stages(options)
 
         def expected(batch: Batch) -> Tensor:

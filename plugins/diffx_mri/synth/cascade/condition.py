@@ -8,8 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from diffx.condition import Condition, Conditioner
-from diffx.condition.base import is_missing
+from diffx.condition import Condition, Conditioner, is_missing
 from diffx.noise import Noise
 
 from .place import enlarged
