@@ -51,8 +51,8 @@ def score(stack: Stack, healthy: Healthy, settings: Settings | None = None) -> S
     """What the draws and the intensity say together.
 
     The difference to what is healthy and the drawn lesion say most at home. On a scanner that the network does not
-    know they can miss what any eye sees; in a brain without skull a voxel that is brighter than the brain therefore adds
-    to the score (``evidence.WORTH``).
+    know they can miss what any eye sees; in a brain without skull a voxel that is brighter than the brain therefore
+    adds to the score (``evidence.WORTH``).
     """
     settings = settings or Settings()
     allowed = stack.region.copy()
