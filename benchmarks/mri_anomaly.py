@@ -35,9 +35,9 @@ from diffx_mri.anomaly.lesions import Blobs
 from diffx_mri.anomaly.score import Settings, median
 from diffx_mri.anomaly.stack import Stack
 from diffx_mri.bids import derived, is_lesion_mask, known
+from diffx_mri.contrast import Contrast, find_contrast
 from diffx_mri.overlay import on_grid
-from diffx_mri.translate.contrast import Contrast, find_contrast
-from diffx_mri.translate.model import Folded
+from diffx_mri.slice_net import Folded
 from diffx_mri.volume import load
 
 LEVELS = (0.3, 0.6, 1.0)  # of the noise, in standard deviations of a slice

@@ -18,7 +18,7 @@ from diffx.data import is_held_out
 from diffx.io.files import write_json
 from diffx_mri import Translator
 from diffx_mri.bids import derived, is_lesion_mask, known
-from diffx_mri.translate.contrast import Contrast, find_contrast
+from diffx_mri.contrast import Contrast, find_contrast
 from diffx_mri.translate.intensity import normalise
 from diffx_mri.volume import load
 

@@ -25,16 +25,16 @@ from diffx.metrics import spread_skill
 from diffx.noise import Noise
 from diffx.pipeline import pipeline
 from diffx.schedule import EDM
+from diffx_mri.contrast import Contrast, find_contrast
+from diffx_mri.slice_net import Folded, Regression
 from diffx_mri.slices import SliceGrid, head_mask, heights
 from diffx_mri.stored import Stored, write_int16
 from diffx_mri.translate import intensity
 from diffx_mri.translate.config import SliceData, SliceSampling, TranslateConfig
-from diffx_mri.translate.contrast import Contrast, find_contrast
 from diffx_mri.translate.data import Pairs, prepare
 from diffx_mri.translate.evaluate import scores
 from diffx_mri.translate.face import Translator
 from diffx_mri.translate.mean_model import MeanModel, Stack
-from diffx_mri.translate.model import Folded, Regression
 from diffx_mri.translate.training import training_data
 from diffx_mri.translate.uncertainty import estimated, spread_of
 from diffx_mri.volume import Volume, load

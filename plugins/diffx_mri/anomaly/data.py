@@ -16,7 +16,7 @@ from diffx.io.home import expanded
 from diffx.noise import derive
 
 from ..bids import tables_of
-from ..translate.contrast import Contrast, find_contrast
+from ..contrast import Contrast, find_contrast
 from .augment import Strength, moved, other_mask, rescanned, thicker
 from .config import PLUGIN, AnomalyConfig
 from .lesions import LOOKS, Blobs, Shapes, insert, smooth_noise

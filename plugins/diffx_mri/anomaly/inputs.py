@@ -12,8 +12,8 @@ from diffx.io.home import expanded
 from diffx.plugins.weights import check_safetensors
 
 from ..bids import Name, check_file, check_folder, find_lesions, find_scans, images, sessions
+from ..contrast import Contrast
 from ..header import header_of
-from ..translate.contrast import Contrast
 from .config import PLUGIN, WEIGHTS, AnomalyConfig
 
 ELLIPSOIDS = "ellipsoids"  # evaluate.simulate= without a folder of masks

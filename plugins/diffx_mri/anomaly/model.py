@@ -12,39 +12,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from diffx.condition import Conditioning
-from diffx.data.spec import Spec
 from diffx.errors import DataError
-from diffx.nets import UNet
 from diffx.noise import derive
 from diffx.pipeline import Pipeline
 from diffx.process import Gaussian, Noisy
 
-from ..translate.model import Folded
-from ..translate.model import Regression as _Regression
-from .config import PLUGIN, AnomalyConfig, HealthySampling
+from ..slice_net import Regression
+from .config import PLUGIN, HealthySampling
 from .data import seen
 from .evidence import Evidence
 from .stack import BRIGHTEST, Stack
 
 _WEIGHT = 4.0  # of a voxel in a large lesion beside one that is healthy, less one; in a small one four times as much
 _AROUND = 9  # pixels, edge of the square in which a lesion is large or small
-
-
-def healing_net(cfg: AnomalyConfig, spec: Spec, conditioning: Conditioning) -> Folded:
-    """The U-Net that ``net.*`` describes, on folded slices."""
-    net, squares = cfg.net, cfg.net.fold**2
-    unet = UNet(
-        spec.dims,
-        spec.channels * squares,
-        channels=net.channels,
-        blocks=net.blocks,
-        attention=net.attention,
-        vector=conditioning.vector,
-        spatial=conditioning.spatial * squares,
-        checkpointing=cfg.train.checkpointing,
-    )
-    return Folded(unet, net.fold)
 
 
 def _lesion_weight(target: Tensor) -> Tensor:
@@ -65,7 +45,7 @@ class Healing(Gaussian):
 
 
 @dataclass(frozen=True)
-class HealingRegression(_Regression):
+class HealingRegression(Regression):
     """The same answered at once: the conditional median of the change, by the same network."""
 
     def loss(self, prediction: Tensor, noisy: Noisy) -> Tensor:

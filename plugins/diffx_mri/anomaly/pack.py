@@ -16,8 +16,8 @@ from diffx.errors import DataError
 
 from ..bids import Name, derived, in_scan_space, is_lesion_mask, known, sessions, stated_licence
 from ..bids.scans import is_brain_mask, is_segmentation
+from ..contrast import Contrast, find_contrast
 from ..overlay import on_grid
-from ..translate.contrast import Contrast, find_contrast
 from ..volume import Volume, load
 from .stack import Stack
 from .strip import compact, depth_of, rough_brain

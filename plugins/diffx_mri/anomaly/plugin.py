@@ -14,8 +14,9 @@ from diffx.data.spec import Spec
 from diffx.plan import Plan
 from diffx.process import Gaussian
 
+from ..slice_net import slice_net
 from .config import AnomalyConfig
-from .model import Healing, HealingRegression, healing_net
+from .model import Healing, HealingRegression
 
 
 @diffx.hookimpl
@@ -39,7 +40,7 @@ def diffx_conditioning(cfg: AnomalyConfig, spec: Spec) -> Mapping[str, Any]:
 def diffx_denoiser(cfg: AnomalyConfig, spec: Spec, conditioning: Conditioning) -> nn.Module | None:
     if cfg.net.name != "unet":
         return None  # the core answers
-    return healing_net(cfg, spec, conditioning)
+    return slice_net(cfg, spec, conditioning)
 
 
 @diffx.hookimpl

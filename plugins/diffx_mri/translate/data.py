@@ -15,9 +15,9 @@ from diffx.io.cache import cache_path
 from diffx.io.home import expanded
 
 from ..bids import known, sessions, tables_of
+from ..contrast import Contrast, find_contrast
 from ..slices import SliceGrid
 from .config import TranslateConfig
-from .contrast import Contrast, find_contrast
 from .intensity import to_state
 from .pack import FORMAT, Slices, pack, read_slices
 

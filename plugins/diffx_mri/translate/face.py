@@ -21,15 +21,15 @@ from diffx.errors import DataError, UsageError
 from diffx.io.checkpoint import under
 from diffx.pipeline import Pipeline
 
+from ..contrast import Contrast, check_known
+from ..slice_net import Regression
 from ..slices import SliceGrid
 from ..stored import Stored
 from ..volume import Source, opened
 from .config import PLUGIN, WEIGHTS, SliceSampling
-from .contrast import Contrast, check_known
 from .data import grid_of
 from .intensity import from_state, normalise
 from .mean_model import MeanModel, Stack
-from .model import Regression
 from .sampling import ResidualSampler
 from .uncertainty import ESTIMATES, estimated, spread_of
 

@@ -9,9 +9,9 @@ from diffx.io.home import expanded
 from diffx.plugins.weights import check_safetensors
 
 from ..bids import check_folder
+from ..contrast import Contrast, check_known, contrasts_in, find_contrast
 from ..header import header_of
 from .config import PLUGIN, WEIGHTS, TranslateConfig
-from .contrast import Contrast, check_known, contrasts_in, find_contrast
 
 _ON_A_FOLDER = {"translate": "holds the scans", "pack": "to pack"}
 

@@ -13,10 +13,10 @@ from torch import Tensor
 from diffx.errors import DataError
 from diffx.pipeline import Pipeline
 
+from ..slice_net import Regression
 from ..slices import SliceGrid, heights
 from .config import PLUGIN, SliceSampling
 from .intensity import to_state
-from .model import Regression
 
 
 @dataclass(frozen=True)

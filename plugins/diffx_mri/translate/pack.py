@@ -15,9 +15,9 @@ from diffx.data.packed import pack_arrays, read_arrays
 from diffx.errors import DataError, UsageError
 
 from ..bids import Name, derived, in_scan_space, is_lesion_mask, known, sessions, stated_licence
+from ..contrast import Contrast, find_contrast
 from ..slices import SliceGrid
 from ..volume import Volume, load, resample
-from .contrast import Contrast, find_contrast
 from .intensity import LEVELS, STEPS, normalise
 
 FORMAT = "slices 2"

@@ -14,9 +14,9 @@ from diffx.data.spec import Spec
 from diffx.plan import Plan
 from diffx.process import Gaussian
 
+from ..contrast import Contrast
+from ..slice_net import Regression, slice_net
 from .config import TranslateConfig
-from .contrast import Contrast
-from .model import Regression, slice_net
 
 
 @diffx.hookimpl

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ..bids import Derivatives, Name, Session
+from ..contrast import Contrast
 from ..stored import write_int16
-from .contrast import Contrast
 from .face import Translation
 
 _UNIT = "the robust mean of the head (its values between the 5th and 98th percentile)"

@@ -9,10 +9,10 @@ import numpy as np
 from diffx.errors import DataError
 from diffx.run import Run
 
+from ...contrast import Contrast, find_contrast
 from ...pictures import Row
 from ...pictures import slices as picture_of
 from ...slices import head_mask
-from ..contrast import Contrast, find_contrast
 from ..face import WEIGHTS, Translation, Translator
 from ..inputs import check_inputs
 from ..write import TranslationWriter

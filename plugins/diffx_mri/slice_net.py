@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,8 +16,6 @@ from diffx.nets import UNet
 from diffx.noise import Noise
 from diffx.plan import Plan, Row
 from diffx.process import Gaussian, Noisy
-
-from .config import TranslateConfig
 
 
 class Folded(nn.Module):
@@ -38,8 +37,8 @@ class Folded(nn.Module):
         return F.pixel_shuffle(self.net(F.pixel_unshuffle(x, self.fold), level, condition), self.fold)
 
 
-def slice_net(cfg: TranslateConfig, spec: Spec, conditioning: Conditioning) -> Folded:
-    """The U-Net that ``net.*`` describes, on folded slices."""
+def slice_net(cfg: Any, spec: Spec, conditioning: Conditioning) -> Folded:
+    """The U-Net that ``net.*`` of a plugin's options describes, on slices folded by ``net.fold``."""
     net, squares = cfg.net, cfg.net.fold**2
     unet = UNet(
         spec.dims,

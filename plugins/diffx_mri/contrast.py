@@ -8,7 +8,7 @@ from pathlib import Path
 
 from diffx.errors import UsageError
 
-from ..bids import Name, Session, images, sessions
+from .bids import Name, Session, images, sessions
 
 _OTHER_NAMES = {"T1": "T1w", "T2": "T2w", "PD": "PDw", "T2*": "T2starw", "T2STAR": "T2starw"}
 _AFTER_CONTRAST = {"T1CE", "T1C", "T1GD", "T1POST", "CE-GD_T1W"}
