@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from scipy import ndimage
 
 from .lesions import SIZE, smooth_noise
+from .stack import BRIGHTEST
 
 _THICKEST = 8.0  # mm
 _LOST = 0.05  # share of the neighbours that are not shown, as at the ends of a scan
@@ -77,7 +78,7 @@ def rescanned(rng: np.random.Generator, slices: np.ndarray, strength: Strength) 
     if rng.random() < 0.4:  # magnitude images: noise adds to what is dark
         sigma = rng.uniform(0.01, strength.noise)
         out = np.hypot(out + sigma * rng.standard_normal(out.shape), sigma * rng.standard_normal(out.shape))
-    return np.clip(out, 0, 3.98).astype(np.float32)
+    return np.clip(out, 0, BRIGHTEST).astype(np.float32)
 
 
 def other_mask(rng: np.random.Generator, brain: np.ndarray) -> np.ndarray:

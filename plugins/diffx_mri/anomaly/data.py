@@ -21,7 +21,7 @@ from .augment import Strength, moved, other_mask, rescanned, thicker
 from .config import PLUGIN, AnomalyConfig
 from .lesions import LOOKS, Blobs, Shapes, insert, smooth_noise
 from .pack import FORMAT, STEPS, Slices, pack, read_slices
-from .stack import GRIDS
+from .stack import BRIGHTEST, GRIDS
 from .strip import compact
 
 ROUNDS = 1000  # versions of every slice in one epoch
@@ -105,7 +105,7 @@ class Made:
         ill, share = healthy, np.zeros_like(healthy)
         if self.method == "autoencoder":
             noise = rng.uniform(0.05, 0.35) * smooth_noise(rng, 8.0)
-            return np.clip(healthy + noise * (healthy > 0.1), 0, 3.98), share[1]
+            return np.clip(healthy + noise * (healthy > 0.1), 0, BRIGHTEST), share[1]
         if brain[1].any():
             number = int(rng.choice([0, 1, 1, 1, 2, 3, 6, 12]))
             for _ in range(number):
@@ -114,7 +114,7 @@ class Made:
                 share = np.maximum(share, more)
         if rng.random() < 0.5:
             noise = rng.uniform(0.02, 0.1) * smooth_noise(rng, rng.uniform(6.0, 16.0))
-            ill = np.clip(ill + noise * (healthy > 0.1), 0, 3.98)
+            ill = np.clip(ill + noise * (healthy > 0.1), 0, BRIGHTEST)
         return ill, (share[1] > 0.4).astype(np.float32)
 
 

@@ -19,6 +19,7 @@ from diffx.io.cache import cache_path
 from diffx.noise import derive
 
 from ..volume import load
+from .stack import BRIGHTEST
 
 SIZE, SPACING = 128, 2.0
 _FORMAT = "lesion shapes 1"
@@ -194,7 +195,7 @@ def _textured(rng: np.random.Generator, slices: np.ndarray, share: np.ndarray, c
         inside = ndimage.gaussian_filter(share, (0, 3, 3))
         core = np.clip((inside - rng.uniform(0.6, 0.9)) * 8, 0, 1)
         made = made + core * (rng.uniform(0.2, 1.1) - made)
-    return np.clip(made, 0, 3.98)
+    return np.clip(made, 0, BRIGHTEST)
 
 
 def _cut(mask: torch.Tensor, at: float, angle: float, zoom: float, mirrored: bool, gaps: Sequence[float]) -> np.ndarray:
