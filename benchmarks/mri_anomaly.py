@@ -22,7 +22,7 @@ import torch
 from diffx.data import is_held_out
 from diffx.io.files import write_json
 from diffx.metrics import average_precision
-from diffx.nets import UNet
+from diffx.nets import Folded, UNet
 from diffx.nets.model import Model
 from diffx.noise import Noise, derive
 from diffx.predict import Denoiser
@@ -37,7 +37,6 @@ from diffx_mri.anomaly.stack import Stack
 from diffx_mri.bids import derived, is_lesion_mask, known
 from diffx_mri.contrast import Contrast, find_contrast
 from diffx_mri.overlay import on_grid
-from diffx_mri.slice_net import Folded
 from diffx_mri.volume import load
 
 LEVELS = (0.3, 0.6, 1.0)  # of the noise, in standard deviations of a slice

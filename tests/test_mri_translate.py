@@ -26,7 +26,7 @@ from diffx.noise import Noise
 from diffx.pipeline import pipeline
 from diffx.schedule import EDM
 from diffx_mri.contrast import Contrast, find_contrast
-from diffx_mri.slice_net import Folded, Regression
+from diffx_mri.slice_net import Regression
 from diffx_mri.slices import SliceGrid, head_mask, heights
 from diffx_mri.stored import Stored, write_int16
 from diffx_mri.translate import intensity
@@ -184,13 +184,6 @@ def test_histogram_matching_maps_percentiles_to_percentiles():
     done = intensity.matched(given, *quantiles)
     assert np.allclose(np.percentile(done, intensity.LEVELS), quantiles[1], atol=0.02)
     assert (np.diff(done[np.argsort(given)]) >= 0).all()
-
-
-def test_folding_loses_nothing():
-    x = torch.randn(2, 1, 8, 12)
-    assert torch.equal(Folded(lambda x, level, condition: x, 2)(x, torch.zeros(2)), x)
-    shifted = Folded(lambda x, level, condition: x.roll(1, -1), 2)(x, torch.zeros(2))
-    assert torch.equal(shifted, x.roll(2, -1))
 
 
 def test_a_regression_sees_nothing_of_the_answer():

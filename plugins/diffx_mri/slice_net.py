@@ -2,39 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from diffx.condition import Condition, Conditioning
+from diffx.condition import Conditioning
 from diffx.data.spec import Spec
-from diffx.nets import UNet
+from diffx.nets import Folded, UNet
 from diffx.noise import Noise
 from diffx.plan import Plan, Row
 from diffx.process import Gaussian, Noisy
-
-
-class Folded(nn.Module):
-    """A network for images whose ``fold`` x ``fold`` squares are one pixel of ``fold``^2 times the channels.
-
-    The inverse at its end, so nothing of the resolution is lost (pixel shuffle; Shi et al. 2016). Called as ``net`` is;
-    sizes are multiples of ``fold``.
-    """
-
-    def __init__(self, net: nn.Module, fold: int):
-        super().__init__()
-        self.net, self.fold = net, fold
-
-    def forward(self, x: Tensor, level: Tensor, condition: Condition | None = None) -> Tensor:
-        """x [B, C, H, W], level [B] -> [B, C, H, W]."""
-        condition = condition or Condition()
-        if condition.spatial is not None:
-            condition = replace(condition, spatial=F.pixel_unshuffle(condition.spatial, self.fold))
-        return F.pixel_shuffle(self.net(F.pixel_unshuffle(x, self.fold), level, condition), self.fold)
 
 
 def slice_net(cfg: Any, spec: Spec, conditioning: Conditioning) -> Folded:

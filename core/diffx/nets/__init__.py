@@ -2,6 +2,7 @@
 
 from diffx.nets.autoencoder import AutoencoderKL, Posterior
 from diffx.nets.dit import DiT
+from diffx.nets.folded import Folded
 from diffx.nets.lora import add_lora, load_lora, lora_state, merge
 from diffx.nets.model import Model
 from diffx.nets.unet import UNet
@@ -9,6 +10,7 @@ from diffx.nets.unet import UNet
 __all__ = [
     "AutoencoderKL",
     "DiT",
+    "Folded",
     "Model",
     "Posterior",
     "UNet",
