@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from diffx.nets.precision import autocast_dtype
+
 _QUINTIC = (3.4445, -4.7750, 2.0315)  # of the iteration; they drive singular values to about 1 fast, not exactly
 _SMALLEST = 16  # rows or columns below which a matrix is left to AdamW: a bias, a gain, the first and last layer
 _RMS = 0.4  # of an update, over the rate
@@ -17,9 +19,10 @@ _RMS = 0.4  # of an update, over the rate
 def orthogonalised(matrix: Tensor, steps: int = 5) -> Tensor:
     """U V' of the singular value decomposition U S V' of a matrix [M, N], roughly: singular values of 0.7 to 1.2.
 
-    By Newton-Schulz iterations in bf16, which take products of matrices alone.
+    By Newton-Schulz iterations, which take products of matrices alone: in bf16 where the hardware computes in it, since
+    they forgive rounding, else in fp32, which is twenty times as fast as emulated bf16.
     """
-    x = matrix.bfloat16()
+    x = matrix.bfloat16() if autocast_dtype("auto", matrix.device) == torch.bfloat16 else matrix.float()
     tall = x.shape[0] > x.shape[1]
     x = x.T if tall else x
     x = x / (x.norm() + 1e-7)
