@@ -1,88 +1,51 @@
-"""What the network sees of a sound: the logarithm of its spectrogram's magnitude, and the way back."""
+"""The two ways in which a sound becomes the state of the network, and back."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
-import torch
 from torch import Tensor
 
-from .phase import integrated, refined
+from .config import CodecConfig
+from .harmonic import Harmonic
+from .spectrogram import Spectrogram
 
-__all__ = ["Codec"]
+__all__ = ["Codec", "codec_of"]
 
 
-@dataclass(frozen=True)
-class Codec:
-    """Sound [n] <-> state [F, T]; nothing in it is learned.
+class Codec(Protocol):
+    """What both can do; nothing in them is learned."""
 
-    The state is the magnitude in dB below the loudest bin of the sound, cut at ``-depth`` and scaled to [-1, 1]; so it
-    does not tell how loud the sound is. The bin at half the rate is left out. Frames are centred on multiples of the
-    hop, so n samples have ceil(n / hop) frames and the frame k lies at k hop / rate seconds.
+    #: whether a sound needs a pitch
+    pitched: ClassVar[bool]
 
-    Args:
-        rate: samples a second.
-        window: length of the Hann window and of the transform, in samples.
-        hop: from frame to frame, in samples.
-        depth: dB from the loudest bin down to what counts as silence.
-        refine: projections of fast Griffin-Lim after the heap integration.
-    """
+    @property
+    def rate(self) -> int:
+        """Samples a second."""
 
-    rate: int
-    window: int
-    hop: int
-    depth: float = 70.0
-    refine: int = 32
+    @property
+    def hop(self) -> int:
+        """Samples from frame to frame."""
 
     @property
     def channels(self) -> int:
-        """F."""
-        return self.window // 2
+        """C of the state."""
 
     def frames(self, samples: int) -> int:
         """T of so many samples."""
-        return max(-(-samples // self.hop), 1)
 
-    def spectrum(self, sound: Tensor) -> Tensor:
-        """Magnitude [F + 1, T] of sound [n]."""
-        whole = torch.stft(
-            sound.float(), self.window, self.hop, window=self._hann, pad_mode="constant", return_complex=True
-        )
-        return whole.abs()[:, : self.frames(len(sound))]
+    def encode(self, sound: Tensor, midi: float | None = None) -> Tensor:
+        """Sound [n] -> state [C, T], in [-1, 1] for the most part, -1 in silence; ValueError without a pitch."""
 
-    def encode(self, sound: Tensor, loudest: float | None = None) -> Tensor:
-        """State [F, T] in [-1, 1].
-
-        Args:
-            sound: [n].
-            loudest: magnitude that counts as 0 dB; None: of the loudest bin.
-        """
-        magnitude = self.spectrum(sound)[:-1]
-        reference = float(magnitude.max()) if loudest is None else loudest
-        below = 20 * torch.log10(magnitude.clamp_min(1e-12) / max(reference, 1e-12))
-        return 1 + 2 * below.clamp(-self.depth, 0) / self.depth
-
-    def decode(self, state: Tensor, samples: int | None = None, seed: int = 0) -> Tensor:
-        """Sound [samples] of state [F, T], its loudest bin at a magnitude of a quarter of the window's length.
-
-        Args:
-            state: values beyond [-1, 1] are cut.
-            samples: None: T hop.
-            seed: of the phases of what is nearly silent.
-        """
-        samples = state.shape[-1] * self.hop if samples is None else samples
-        below = (state.double().clamp(-1, 1) - 1) * self.depth / 2
-        magnitude = torch.where(below > -self.depth, 10 ** (below / 20), 0.0) * self.window / 4
-        # the bin at half the rate, and as many frames as cover the last sample
-        magnitude = torch.nn.functional.pad(magnitude, (0, 1 + samples // self.hop - magnitude.shape[1], 0, 1))
-        phase = torch.from_numpy(integrated(magnitude.numpy(), self.window, self.hop, seed))
-        return refined(magnitude.float(), phase.float(), self._hann, self.hop, samples, self.refine)
-
-    @property
-    def _hann(self) -> Tensor:
-        return torch.hann_window(self.window)
+    def decode(self, state: Tensor, samples: int | None = None, seed: int = 0, midi: float | None = None) -> Tensor:
+        """State [C, T] -> sound [samples]; ValueError without a pitch."""
 
     def to_json(self) -> dict[str, Any]:
         """The arguments of the class."""
-        return asdict(self)
+
+
+def codec_of(options: CodecConfig) -> Codec:
+    """The codec that ``codec.*`` describes."""
+    if options.kind == "harmonic":
+        return Harmonic(options.rate, options.hop, options.depth)
+    return Spectrogram(options.rate, options.window, options.hop, options.depth, options.refine)

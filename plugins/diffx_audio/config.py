@@ -22,20 +22,25 @@ class AudioData(DataConfig):
     holdout: float = option(
         0.1, help="share of the sounds kept for validation, where the manifest has none", min=0, max=0.5
     )
-    transpose: float = option(0.0, help="training: most that a note is transposed", unit="semitones", min=0, max=2)
+    transpose: float = option(0.0, help="training: most that a note of codec.kind=harmonic is transposed", unit="semitones", min=0, max=2)
     seconds: float = option(0.64, help="training: length of what the network sees at once", unit="s", min=0.05, max=30)
     cache: str | None = option(None, help="folder of prepared data; default the user's cache")
 
 
 @dataclass
 class CodecConfig:
-    """The spectrogram that is the state."""
+    """How a sound becomes the state of the network."""
 
+    kind: str = option(
+        "spectrogram",
+        help="spectrogram: its magnitude, for any sound; harmonic: harmonics and noise, for notes of a known pitch",
+        choices=("spectrogram", "harmonic"),
+    )
     rate: int = option(8000, help="samples a second that the model works at", unit="Hz", min=4000, max=96_000)
-    window: int = option(256, help="length of the Hann window", unit="samples", min=64, max=8192)
+    window: int = option(256, help="spectrogram: length of the Hann window", unit="samples", min=64, max=8192)
     hop: int = option(64, help="from frame to frame", unit="samples", min=16, max=4096)
-    depth: float = option(70.0, help="from the loudest bin down to silence", unit="dB", min=30, max=120)
-    refine: int = option(32, help="projections of fast Griffin-Lim that follow the heap integration", min=0, max=1000)
+    depth: float = option(70.0, help="from the loudest bin or harmonic down to silence", unit="dB", min=30, max=120)
+    refine: int = option(32, help="spectrogram: projections of fast Griffin-Lim that follow the heap integration", min=0, max=1000)
 
 
 @dataclass

@@ -12,7 +12,6 @@ import torch
 from diffx.noise import derive
 
 from .codec import Codec
-from .files import resampled
 from .pack import Sounds
 from .timing import timing
 
@@ -29,7 +28,7 @@ def record(
         frames: T.
         seconds: length of the whole sound.
         classes: by field.
-        midi: pitch; NaN: this sound has none, None: no sound of the model has one.
+        midi: pitch; None: where the codec needs none.
         start: seconds.
     """
     return {
@@ -44,7 +43,8 @@ class Stretches:
     """Item number -> state ``x`` [C, T] and its record; a function of (seed, number).
 
     A sound shorter than the stretch is followed by silence, as it is when it is drawn; of a longer one any part is
-    taken, and the network is told which. A note is transposed by resampling, and the network is told its new pitch.
+    taken, and the network is told which. A note is transposed by telling another pitch: its harmonics, which are counted
+    and not placed in Hz, stay the same, as they do when a sound is played back faster.
 
     Args:
         sounds: all of a folder.
@@ -68,24 +68,22 @@ class Stretches:
     ):
         self.sounds, self.which, self.codec, self.frames = sounds, list(which), codec, frames
         self.transpose, self.seed, self.count = transpose, seed, count
-        self.pitched = bool(np.isfinite(sounds.midi).any())
 
     def __len__(self) -> int:
         return len(self.which) if self.count is None else self.count
 
     def __getitem__(self, number: int) -> dict[str, Any]:
         k = self.which[number % len(self.which)]
-        rng = None if self.count is None else np.random.default_rng(derive(self.seed, "stretch", number))
-        wave, midi = self.sounds.wave(k), float(self.sounds.midi[k])
-        if rng is not None and self.transpose and not math.isnan(midi):
-            shift = float(rng.uniform(-self.transpose, self.transpose))
-            # played back at the same rate, fewer samples sound higher
-            wave, midi = resampled(wave, self.sounds.rate * 2 ** (shift / 12), self.sounds.rate), midi + shift
-        seconds = len(wave) / self.sounds.rate
-        state = self.codec.encode(torch.from_numpy(wave))
-        spare = state.shape[-1] - self.frames
-        first = 0 if rng is None or spare <= 0 else int(rng.integers(spare + 1))
+        state, midi = self.sounds.state(k), float(self.sounds.midi[k])
+        first = 0
+        if self.count is not None:
+            rng = np.random.default_rng(derive(self.seed, "stretch", number))
+            midi += float(rng.uniform(-self.transpose, self.transpose))
+            first = int(rng.integers(max(state.shape[-1] - self.frames, 0) + 1))
         part = state[..., first : first + self.frames]
         x = torch.nn.functional.pad(part, (0, self.frames - part.shape[-1]), value=-1.0)
-        start = first * self.codec.hop / self.codec.rate
-        return {"x": x, **record(self.codec, self.frames, seconds, self.sounds.classes[k], midi if self.pitched else None, start)}
+        if self.codec.pitched:
+            x[-1, part.shape[-1] :] = 0.0  # no wander in silence
+        start, seconds = first * self.codec.hop / self.codec.rate, float(self.sounds.seconds[k])
+        pitch = midi if self.codec.pitched else None
+        return {"x": x, **record(self.codec, self.frames, seconds, self.sounds.classes[k], pitch, start)}

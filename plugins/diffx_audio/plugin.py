@@ -20,10 +20,11 @@ def diffx_config() -> type[AudioConfig]:
 
 @diffx.hookimpl
 def diffx_data(cfg: AudioConfig, split: str) -> Any:
+    from .codec import codec_of
     from .data import Stretches
-    from .pack import codec_of, load_sounds
+    from .pack import load_sounds
 
-    sounds, codec = load_sounds(cfg), codec_of(cfg)
+    sounds, codec = load_sounds(cfg), codec_of(cfg.codec)
     frames = codec.frames(round(cfg.data.seconds * codec.rate))
     if split == "train":
         return Stretches(sounds, sounds.of(False), codec, frames, cfg.data.transpose, cfg.seed)

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from diffx import tasks as core
 
-from ..pack import codec_of, load_sounds
+from ..pack import load_sounds
+from ..usual import usual
 
 
 def train(run: Any) -> None:
-    """Train on the sounds of ``data.root``; the weights hold the classes and the usual lengths."""
+    """Train on the sounds of ``data.root``; the weights hold the classes and what lengths are usual."""
     cfg = run.cfg
     sounds = load_sounds(cfg, run.log)
     cfg.classes = cfg.classes or sounds.fields()
-    used = sounds.of(False)
-    lengths = np.array([sounds.seconds(k) for k in used])
     run.report.table(
         "Sounds",
-        [{"for": name, "sounds": len(which), "minutes": round(sum(map(sounds.seconds, which)) / 60, 1)}
-         for name, which in (("training", used), ("validation", sounds.of(True)))],
-    )  # fmt: skip
-    core.train(run, meta={"codec": codec_of(cfg).to_json(), "seconds": [float(v) for v in np.quantile(lengths, (0, 0.5, 1))]})
+        [
+            {"for": name, "sounds": len(which), "minutes": round(float(sounds.seconds[which].sum()) / 60, 1)}
+            for name, which in (("training", sounds.of(False)), ("validation", sounds.of(True)))
+        ],
+    )
+    core.train(run, meta={"usual": usual(sounds)})
