@@ -11,26 +11,24 @@ from .pack import Sounds
 __all__ = ["usual"]
 
 
-def usual(sounds: Sounds) -> dict[str, Any]:
-    """Facts for the header of weights.
+def usual(sounds: Sounds) -> dict[str, dict[str, list[float]]]:
+    """Facts for the header of weights, by ``field:class``, and of all sounds under "".
 
-    ``seconds``: shortest, median and longest sound of training; ``by_class``: the median by ``field:class``;
-    ``midi``: the lowest and the highest pitch by ``field:class``, and of all under "", where sounds have pitches.
+    ``seconds``: 5th percentile, median and 95th percentile of the length. ``midi``: the lowest and the highest pitch,
+    where sounds have pitches.
     """
-    used = sounds.of(False)
-    seconds, midi = sounds.seconds[used], sounds.midi[used]
-    groups: dict[str, list[int]] = {"": list(range(len(used)))}
-    for place, k in enumerate(used):
+    groups: dict[str, list[int]] = {"": sounds.of(False)}
+    for k in sounds.of(False):
         for name, label in sounds.classes[k].items():
-            groups.setdefault(f"{name}:{label}", []).append(place)
-    facts: dict[str, Any] = {
-        "seconds": [float(v) for v in np.quantile(seconds, (0, 0.5, 1))],
-        "by_class": {group: float(np.median(seconds[own])) for group, own in groups.items() if group},
-    }
-    if np.isfinite(midi).any():
+            groups.setdefault(f"{name}:{label}", []).append(k)
+    facts = {"seconds": {name: _rounded(np.quantile(sounds.seconds[own], (0.05, 0.5, 0.95))) for name, own in groups.items()}}
+    pitched = {name: own for name, own in groups.items() if np.isfinite(sounds.midi[own]).any()}
+    if pitched:
         facts["midi"] = {
-            group: [float(np.nanmin(midi[own])), float(np.nanmax(midi[own]))]
-            for group, own in groups.items()
-            if np.isfinite(midi[own]).any()
+            name: _rounded([np.nanmin(sounds.midi[own]), np.nanmax(sounds.midi[own])]) for name, own in pitched.items()
         }
     return facts
+
+
+def _rounded(values: Any) -> list[float]:
+    return [round(float(value), 3) for value in values]
