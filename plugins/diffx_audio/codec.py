@@ -40,6 +40,14 @@ class Codec(Protocol):
     def decode(self, state: Tensor, samples: int | None = None, seed: int = 0, midi: float | None = None) -> Tensor:
         """State [C, T] -> sound [samples]; ValueError without a pitch."""
 
+    def reach(self, midi: float | None = None) -> int:
+        """Samples to either side that a frame looks at."""
+
+    def fill(
+        self, state: Tensor, sound: Tensor, first: int, last: int, seed: int = 0, midi: float | None = None
+    ) -> Tensor:
+        """From the state [C, T] of a whole sound, samples ``first`` to ``last`` that continue what lies around them."""
+
     def to_json(self) -> dict[str, Any]:
         """The arguments of the class."""
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from diffx.config import DataConfig, NetConfig, ProcessConfig, RunConfig, SampleConfig, TrainConfig, option
 
 PLUGIN = "audio"
+#: short names of shipped weights
+SHIPPED = {"digits": "audio-digits-fsdd", "orchestra": "audio-orchestra"}
 #: columns of a manifest that are classes, where it has them and data.fields does not say
 CLASSES = ("label", "speaker", "instrument", "dynamics", "articulation")
 
@@ -22,7 +24,9 @@ class AudioData(DataConfig):
     holdout: float = option(
         0.1, help="share of the sounds kept for validation, where the manifest has none", min=0, max=0.5
     )
-    transpose: float = option(0.0, help="training: most that a note of codec.kind=harmonic is transposed", unit="semitones", min=0, max=2)
+    transpose: float = option(
+        0.0, help="training: most that a note of codec.kind=harmonic is transposed", unit="semitones", min=0, max=2
+    )
     seconds: float = option(0.64, help="training: length of what the network sees at once", unit="s", min=0.05, max=30)
     cache: str | None = option(None, help="folder of prepared data; default the user's cache")
 
@@ -40,7 +44,9 @@ class CodecConfig:
     window: int = option(256, help="spectrogram: length of the Hann window", unit="samples", min=64, max=8192)
     hop: int = option(64, help="from frame to frame", unit="samples", min=16, max=4096)
     depth: float = option(70.0, help="from the loudest bin or harmonic down to silence", unit="dB", min=30, max=120)
-    refine: int = option(32, help="spectrogram: projections of fast Griffin-Lim that follow the heap integration", min=0, max=1000)
+    refine: int = option(
+        32, help="spectrogram: projections of fast Griffin-Lim that follow the heap integration", min=0, max=1000
+    )
 
 
 @dataclass
@@ -70,7 +76,9 @@ class AudioSampling(SampleConfig):
 class AudioTraining(TrainConfig):
     optimizer: str = option("muon", help="adamw, or muon", choices=("adamw", "muon"))
     decay: str = option(
-        "inverse_sqrt", help="how the learning rate falls: cosine, or 1 / sqrt(step)", choices=("cosine", "inverse_sqrt")
+        "inverse_sqrt",
+        help="how the learning rate falls: cosine, or 1 / sqrt(step)",
+        choices=("cosine", "inverse_sqrt"),
     )
     lr: float = option(1.5e-3, help="peak learning rate", min=0)
     warmup: int = option(100, help="steps over which the learning rate rises", min=0)
@@ -95,6 +103,8 @@ class AudioConfig(RunConfig):
     )
     start: float | None = option(None, help="inpaint: where the gap begins", unit="s", min=0)
     end: float | None = option(None, help="inpaint: where the gap ends", unit="s", min=0)
+    before: float = option(0.0, help="outpaint: seconds drawn before the sound", unit="s", min=0, max=60)
+    after: float = option(0.0, help="outpaint: seconds drawn after the sound", unit="s", min=0, max=60)
     strength: float = option(0.5, help="variation: 0 leaves the sound as it is, 1 draws another", min=0, max=1)
     rate: int | None = option(None, help="of the files; by default the model's", unit="Hz", min=4000, max=192_000)
     lufs: float | None = option(

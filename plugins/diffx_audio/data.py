@@ -43,8 +43,8 @@ class Stretches:
     """Item number -> state ``x`` [C, T] and its record; a function of (seed, number).
 
     A sound shorter than the stretch is followed by silence, as it is when it is drawn; of a longer one any part is
-    taken, and the network is told which. A note is transposed by telling another pitch: its harmonics, which are counted
-    and not placed in Hz, stay the same, as they do when a sound is played back faster.
+    taken, and the network is told which. A note is transposed by telling another pitch: its harmonics, which are
+    counted and not placed in Hz, stay the same, as they do when a sound is played back faster.
 
     Args:
         sounds: all of a folder.

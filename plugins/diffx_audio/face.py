@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -18,16 +18,18 @@ from diffx.errors import UsageError, did_you_mean
 from diffx.noise import derive
 from diffx.pipeline import Pipeline
 
-from .config import PLUGIN, AudioSampling
+from .config import PLUGIN, SHIPPED, AudioSampling
+from .edit import extended, filled, opened, varied
+from .melody import mixed, read_score
 from .model import Note, SoundModel
 from .pitch import name_of
 from .reader import Asked, Reader, length_of, pitch_of
 from .sound import Sound
 
-__all__ = ["SHIPPED", "AudioGenerator"]
+__all__ = ["AudioGenerator"]
 
-#: short names of shipped weights
-SHIPPED = {"digits": "audio-digits-fsdd", "orchestra": "audio-orchestra"}
+Source: TypeAlias = str | Path | tuple[np.ndarray, int]
+
 WEIGHTS = SHIPPED["orchestra"]
 
 
@@ -96,8 +98,8 @@ class AudioGenerator:
 
         Args:
             prompt: what to hear, in words: "an oboe, softly, A4", "seven, said by jackson", "half a second".
-            duration: length of the file in seconds. The sound itself is as long as the prompt says; else as the file, or
-                where that is longer than such sounds are, as they usually are, and silence follows.
+            duration: length of the file in seconds. The sound itself is as long as the prompt says; else as the file,
+                or where that is longer than such sounds are, as they usually are, and silence follows.
             n: how many.
             seed: the same seed gives the same sound.
             lufs: loudness; None: as it comes.
@@ -122,11 +124,137 @@ class AudioGenerator:
     ) -> Iterator[Sound]:
         """The sounds of :meth:`generate`, one by one."""
         note = self.note(self.understand(prompt, **classes), duration)
-        facts = {"task": "generate", **({"prompt": prompt} if prompt else {})}
+        facts = self._told({"task": "generate"}, prompt)
         for k, sound in enumerate(self.play([note] * n, [seed + k for k in range(n)], options)):
             samples = sound.shape[1] if duration is None else round(duration * self.rate)
             padded = np.pad(sound, ((0, 0), (0, max(samples - sound.shape[1], 0))))[:, :samples]
             yield self.finished(padded, lufs, {**facts, **self.said(note), "seed": seed + k})
+
+    def inpaint(
+        self,
+        audio: Source,
+        start: float,
+        end: float,
+        prompt: str | None = None,
+        seed: int = 0,
+        options: AudioSampling | None = None,
+        **classes: str,
+    ) -> Sound:
+        """The sound with what lies between two times drawn anew; every other sample is the file's own, to the bit.
+
+        Args:
+            audio: file, or (samples [n] or [channels, n], rate).
+            start: s, where the gap begins.
+            end: s, where it ends.
+            prompt: what the sound is; a pitch that is not said is the one that is heard.
+            seed: of the samples.
+            options: of sampling.
+            classes: what the sound is, outright.
+
+        Raises:
+            UsageError: no gap inside the sound, or a class that the weights do not know.
+            DataError: a file that cannot be read, or a note in which no pitch is heard.
+        """  # fmt: skip
+        edit = opened(audio, self.model)
+        asked = self.understand(prompt, **classes)
+        note = Note(edit.seconds, dict(asked.classes), asked.midi)
+        samples = filled(self.model, edit, note, start, end, seed, options or AudioSampling())
+        facts = {"task": "inpaint", "start": start, "end": end, "seed": seed, "classes": dict(asked.classes)}
+        return Sound(samples, edit.rate, self._told(facts, prompt))
+
+    def outpaint(
+        self,
+        audio: Source,
+        before: float = 0.0,
+        after: float = 0.0,
+        prompt: str | None = None,
+        seed: int = 0,
+        options: AudioSampling | None = None,
+        **classes: str,
+    ) -> Sound:
+        """The sound with seconds drawn before and after it; the samples in between are the file's own.
+
+        Arguments and errors are those of :meth:`inpaint`; ``before`` and ``after`` are seconds.
+        """  # fmt: skip
+        if before < 0 or after < 0 or before + after <= 0:
+            raise UsageError(f"outpaint: seconds before or after the sound, not before={before:g} after={after:g}")
+        edit = opened(audio, self.model)
+        for extra, front in ((before, True), (after, False)):
+            if extra:
+                edit = extended(edit, extra, front, self.rate)
+                start, end = (0.0, extra) if front else (edit.seconds - extra, edit.seconds)
+                asked = self.understand(prompt, **classes)
+                note = Note(edit.seconds, dict(asked.classes), asked.midi)
+                samples = filled(self.model, edit, note, start, end, seed, options or AudioSampling())
+                edit = opened((samples, edit.rate), self.model)
+        facts = {"task": "outpaint", "before": before, "after": after, "seed": seed}
+        return Sound(edit.samples, edit.rate, self._told(facts, prompt))
+
+    def variation(
+        self,
+        audio: Source,
+        strength: float = 0.5,
+        prompt: str | None = None,
+        seed: int = 0,
+        lufs: float | None = -23.0,
+        options: AudioSampling | None = None,
+        **classes: str,
+    ) -> Sound:
+        """Another sound near the given one, at the model's rate; strength 0 is the sound itself, 1 another.
+
+        Arguments and errors are those of :meth:`inpaint`.
+        """  # fmt: skip
+        edit = opened(audio, self.model)
+        asked = self.understand(prompt, **classes)
+        note = Note(edit.seconds, dict(asked.classes), asked.midi)
+        samples = varied(self.model, edit, note, strength, seed, options or AudioSampling())
+        facts = self._told({"task": "variation", "strength": strength, "seed": seed}, prompt)
+        return self.finished(samples, lufs, facts)
+
+    def melody(
+        self,
+        score: str,
+        prompt: str | None = None,
+        seed: int = 0,
+        lufs: float | None = -23.0,
+        options: AudioSampling | None = None,
+        **classes: str,
+    ) -> Sound:
+        """Notes in time: "A4 0.5, C5 0.5, E5 1", or a MIDI file; each is drawn by itself and rings into the next.
+
+        Args:
+            score: as :func:`diffx_audio.melody.read_score` has it.
+            prompt: who plays, and how.
+            seed: of the first note; the next ones have seeds that follow from it.
+            lufs: loudness.
+            options: of sampling.
+            classes: who plays, outright.
+
+        Raises:
+            UsageError: weights without pitches, a note that cannot be read, or one that the instrument does not have.
+            DataError: a MIDI file that cannot be read.
+        """  # fmt: skip
+        if not self.model.codec.pitched:
+            raise UsageError("score: these weights know no pitches")
+        events, asked = read_score(score), self.understand(prompt, **classes)
+        known = self.classes.get("dynamics", ())
+        notes, loud = [], []
+        for event in events:
+            dynamics = event.dynamics or asked.classes.get("dynamics") or "mezzo-forte"
+            if event.dynamics and known and event.dynamics not in known:
+                raise UsageError(f"score: dynamics {event.dynamics!r}: these weights know {', '.join(known)}")
+            told = {**asked.classes, **({"dynamics": dynamics} if dynamics in known else {})}
+            notes.append(self.note(Asked(told, event.midi, event.seconds)))
+            loud.append(dynamics)
+        seeds = [derive(seed, "note", k) for k in range(len(notes))]
+        sounds = list(self.play(notes, seeds, options, ring=True))
+        facts = self._told({"task": "melody", "score": score, "notes": len(notes), "seed": seed}, prompt)
+        return self.finished(mixed(sounds, events, self.rate, loud), lufs, facts)
+
+    def _told(self, facts: Mapping[str, Any], prompt: str | None) -> dict[str, Any]:
+        own = {"weights": self.name, "weights_sha256": self.pipeline.meta.get("sha256", "")}
+        licence = {"licence": self.pipeline.licence} if self.pipeline.licence else {}
+        return {**facts, **({"prompt": prompt} if prompt else {}), **own, **licence}
 
     def note(self, asked: Asked, duration: float | None = None) -> Note:
         """What is drawn for what was asked: missing pitch and length are those that are usual."""
@@ -169,20 +297,18 @@ class AudioGenerator:
         return float(low), float(middle), float(high)
 
     def play(
-        self, notes: Sequence[Note], seeds: Sequence[int], options: AudioSampling | None = None
+        self, notes: Sequence[Note], seeds: Sequence[int], options: AudioSampling | None = None, ring: bool = False
     ) -> Iterator[np.ndarray]:
-        """Sounds [1, n] of notes, as they come from the model, faded out at their end."""
+        """Sounds [1, n] of notes as they come from the model; with what rings on after their end, if ``ring``."""
         options = options or AudioSampling()
         self.pipeline.plan(options)
         for note, seed, state in zip(notes, seeds, self.model.states(notes, seeds, options), strict=True):
-            samples = max(round(note.seconds * self.rate), 1)
+            samples = state.shape[-1] * self.model.codec.hop if ring else max(round(note.seconds * self.rate), 1)
             yield self.model.sound(state, note, samples, derive(seed, "phase"))[None]
 
     def finished(self, samples: np.ndarray, lufs: float | None, facts: Mapping[str, Any]) -> Sound:
         """A sound with fades, loudness, and where it comes from."""
-        own = {"weights": self.name, "weights_sha256": self.pipeline.meta.get("sha256", "")}
-        licence = {"licence": self.pipeline.licence} if self.pipeline.licence else {}
-        return Sound(samples.astype(np.float32), self.rate, {**facts, **own, **licence}).faded().loud(lufs)
+        return Sound(samples.astype(np.float32), self.rate, facts).faded().loud(lufs)
 
     def said(self, note: Note) -> dict[str, Any]:
         """What a note is, in the words of a sidecar."""

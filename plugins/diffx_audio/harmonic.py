@@ -7,13 +7,14 @@ not placed in Hz, so a note of a pitch that was never heard looks like its neigh
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from scipy.ndimage import median_filter
+from scipy.ndimage import median_filter, uniform_filter1d
 from torch import Tensor
 
 from .pitch import hertz
@@ -30,6 +31,8 @@ _PADDED = 4  # times the window, for the place of a peak
 _WANDER = 0.5  # semitones that are 1 in the state
 _AUDIBLE = 50.0  # dB below the loudest frame down to which a frame's pitch is measured
 _NOISE_WINDOW = 2048
+_FAINT = 2e-5  # amplitude of a harmonic, of the loudest, below which it is not drawn
+_JUMP = 0.004  # s in which what is left of a jump at the edge of a gap fades
 
 
 @dataclass(frozen=True)
@@ -79,10 +82,17 @@ class Harmonic:
             sound: [n].
             midi: pitch of the note. ValueError for None or NaN.
         """
+        amplitude, noise, loudest, wander = self._measured(sound, midi)
+        levels = np.concatenate([amplitude, noise], axis=1) / loudest
+        decibels = (20 * np.log10(np.maximum(levels, 1e-12))).clip(-self.depth, 0)
+        state = np.concatenate([1 + 2 * decibels / self.depth, wander[:, None] / _WANDER], axis=1)
+        return torch.from_numpy(np.ascontiguousarray(state.T)).float()
+
+    def _measured(self, sound: Tensor, midi: float | None) -> tuple[np.ndarray, np.ndarray, float, np.ndarray]:
+        """Amplitudes [T, orders], noise [T, bands], the largest amplitude, and semitones above the pitch [T]."""
         if midi is None or math.isnan(midi):
             raise ValueError("a sound without a pitch has no harmonics")
-        base = hertz(midi)
-        window = max(_SHORTEST, 1 << math.ceil(math.log2(_PERIODS * self.rate / base)))
+        base, window = hertz(midi), self._window(midi)
         hann = torch.hann_window(window)
         padded = torch.nn.functional.pad(sound.float(), (window // 2, window // 2 + self.hop))
         parts = padded.unfold(0, window, self.hop)[: self.frames(len(sound))]
@@ -93,11 +103,7 @@ class Harmonic:
         amplitude = _at(spectrum, own[:, None] * self.orders / spacing) * 2 / float(hann.sum())
         amplitude[own[:, None] * self.orders >= self.rate / 2] = 0
         noise = self._noise(spectrum, own, spacing) / float(hann.square().sum().sqrt())
-        loudest = max(float(amplitude.max()), 1e-9)
-        levels = np.concatenate([amplitude, noise], axis=1) / loudest
-        decibels = (20 * np.log10(np.maximum(levels, 1e-12))).clip(-self.depth, 0)
-        state = np.concatenate([1 + 2 * decibels / self.depth, wander[:, None] / _WANDER], axis=1)
-        return torch.from_numpy(np.ascontiguousarray(state.T)).float()
+        return amplitude, noise, max(float(amplitude.max()), 1e-9), wander
 
     def _wander(self, spectrum: np.ndarray, base: float, spacing: float) -> np.ndarray:
         """Semitones of each frame above the pitch [T]: of the peaks near its first harmonics, the loudest most."""
@@ -131,7 +137,7 @@ class Harmonic:
         between = np.arange(max(most, 1)) + 0.5
         hz = own[:, None] * between
         power = np.square(_at(spectrum, hz / spacing))
-        smooth = np.apply_along_axis(lambda row: np.convolve(row, np.ones(5) / 5, "same"), 0, power) if len(power) > 4 else power  # fmt: skip
+        smooth = uniform_filter1d(power, 5, axis=0, mode="nearest")
         edges = np.sqrt(self.bands[1:] * self.bands[:-1])
         found = np.empty((len(own), _NOISE))
         middle = own.mean() * between
@@ -143,7 +149,7 @@ class Harmonic:
             else:  # narrower than the distance of two harmonics
                 nearest = np.abs(np.log(middle / self.bands[band])).argmin()
                 found[:, band] = smooth[:, nearest]
-        return np.sqrt(found)
+        return np.sqrt(np.maximum(found, 0))  # a running mean is a little below 0 in silence
 
     def decode(self, state: Tensor, samples: int | None = None, seed: int = 0, midi: float | None = None) -> Tensor:
         """Sound [samples] of state [C, T], its loudest harmonic at an amplitude of 0.5.
@@ -154,36 +160,95 @@ class Harmonic:
             seed: of the phases and of the noise.
             midi: pitch of the note. ValueError for None or NaN.
         """
-        if midi is None or math.isnan(midi):
-            raise ValueError("a note has a pitch")
         samples = state.shape[-1] * self.hop if samples is None else samples
         rng = np.random.default_rng(seed)
+        level, hertz_at = self._levels(state, samples, midi)
+        turns = np.cumsum(hertz_at) / self.rate
+        sound = np.zeros(samples)
+        for k, amplitude in self._amplitudes(level, hertz_at):
+            sound += amplitude * np.sin(2 * np.pi * (k * turns + rng.uniform()))
+        return 0.5 * (torch.from_numpy(sound).float() + self._hiss(level[len(self.orders) :], samples, rng))
+
+    def reach(self, midi: float | None = None) -> int:
+        """Samples to either side that a frame looks at."""
+        return self._window(69.0 if midi is None else midi) // 2
+
+    def fill(
+        self, state: Tensor, sound: Tensor, first: int, last: int, seed: int = 0, midi: float | None = None
+    ) -> Tensor:
+        """What lies from sample ``first`` to ``last`` [last - first], so that it continues the sound on both sides.
+
+        Each harmonic begins with the phase that it has before the gap, and its frequency is changed by the fraction of
+        a turn that brings it to the phase behind it. What is left of a jump fades within 4 ms.
+
+        Args:
+            state: [C, T] of the whole, as loud as :meth:`encode` of the sound without the gap would have it.
+            sound: [n]; what it holds in the gap is never looked at.
+            first: sample.
+            last: the first sample after the gap.
+            seed: of the noise, and of phases with nothing on either side.
+            midi: pitch of the note. ValueError for None or NaN.
+        """
+        rng = np.random.default_rng(seed)
+        wave = sound.double().numpy().copy()
+        wave[first:last] = 0
+        level, hertz_at = self._levels(state, len(wave), midi)
+        loudest = self._loudest(torch.from_numpy(wave).float(), midi)
+        turns = np.cumsum(hertz_at) / self.rate
+        span = self.reach(midi)
+        gap, share = slice(first, last), (np.arange(last - first) + 1) / (last - first + 1)
+        out = np.zeros(last - first)
+        for k, amplitude in self._amplitudes(level, hertz_at):
+            before = _phase(wave[max(first - span, 0) : first], k * turns[max(first - span, 0) : first])
+            after = _phase(wave[last : last + span], k * turns[last : last + span])
+            begin = before if before is not None else after if after is not None else rng.uniform()
+            drift = 0.0 if before is None or after is None else (after - before + 0.5) % 1 - 0.5
+            out += amplitude[gap] * np.cos(2 * np.pi * (k * turns[gap] + begin + drift * share))
+        out += self._hiss(level[len(self.orders) :], len(wave), rng)[gap].double().numpy()
+        out *= loudest
+        length = min(round(_JUMP * self.rate), len(out))
+        fade = np.zeros(len(out))
+        fade[:length] = 0.5 + 0.5 * np.cos(np.pi * np.arange(length) / length)
+        if first:
+            out += (2 * wave[first - 1] - wave[max(first - 2, 0)] - out[0]) * fade
+        if last < len(wave):
+            out += (2 * wave[last] - wave[min(last + 1, len(wave) - 1)] - out[-1]) * fade[::-1]
+        return torch.from_numpy(out).float()
+
+    def _window(self, midi: float) -> int:
+        return max(_SHORTEST, 1 << math.ceil(math.log2(_PERIODS * self.rate / hertz(midi))))
+
+    def _loudest(self, sound: Tensor, midi: float | None) -> float:
+        """Amplitude of the harmonic that :meth:`encode` counts as 0 dB."""
+        return self._measured(sound, midi)[2]
+
+    def _levels(self, state: Tensor, samples: int, midi: float | None) -> tuple[np.ndarray, np.ndarray]:
+        """Amplitudes and noise [C - 1, T] with the loudest at 1, and the pitch at each sample in Hz [samples]."""
+        if midi is None or math.isnan(midi):
+            raise ValueError("a note has a pitch")
         values = state.double().numpy()
         decibels = (values[:-1].clip(-1, 1) - 1) * self.depth / 2
-        level = np.where(decibels > -self.depth, 0.5 * 10 ** (decibels / 20), 0.0)
+        level = np.where(decibels > -self.depth, 10 ** (decibels / 20), 0.0)
         wander = values[-1].clip(-2, 2) * _WANDER
         at = np.arange(samples) / self.hop
-        frames = np.arange(values.shape[1])
-        own = hertz(midi) * 2 ** (np.interp(at, frames, wander) / 12)
-        turns = 2 * np.pi * np.cumsum(own) / self.rate
-        sound = np.zeros(samples)
-        count = len(self.orders)
-        most = int(self.rate / 2 / own.min())
+        return level, hertz(midi) * 2 ** (np.interp(at, np.arange(values.shape[1]), wander) / 12)
+
+    def _amplitudes(self, level: np.ndarray, hertz_at: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+        """(k, amplitude at each sample) of the harmonics that are heard; between the steps, by log-interpolation."""
+        count, frames = len(self.orders), np.arange(level.shape[1])
+        at = np.arange(len(hertz_at)) / self.hop
         log = np.log(np.maximum(level[:count], 1e-9))
-        for k in range(1, most + 1):
-            place = np.searchsorted(self.orders, k)
+        for k in range(1, int(self.rate / 2 / hertz_at.min()) + 1):
+            place = int(np.searchsorted(self.orders, k))
             if place >= count:
-                break
+                return
             if self.orders[place] == k:
                 amplitude = level[place]
             else:
                 share = math.log(k / self.orders[place - 1]) / math.log(self.orders[place] / self.orders[place - 1])
                 amplitude = np.exp((1 - share) * log[place - 1] + share * log[place])
-            if amplitude.max() < 1e-5:
-                continue
-            audible = k * own < self.rate / 2
-            sound += np.interp(at, frames, amplitude) * audible * np.sin(k * turns + rng.uniform(0, 2 * np.pi))
-        return torch.from_numpy(sound).float() + self._hiss(level[count:], samples, rng)
+            if amplitude.max() >= _FAINT:
+                yield k, np.interp(at, frames, amplitude) * (k * hertz_at < self.rate / 2)
 
     def _hiss(self, level: np.ndarray, samples: int, rng: np.random.Generator) -> Tensor:
         """Noise of these standard deviations [bands, T] -> [samples]."""
@@ -192,8 +257,10 @@ class Harmonic:
         spectrum = torch.stft(white, _NOISE_WINDOW, self.hop, window=hann, pad_mode="constant", return_complex=True)
         hz = np.maximum(np.arange(spectrum.shape[0]) * self.rate / _NOISE_WINDOW, 1.0)
         gain = np.stack([np.interp(np.log(hz), np.log(self.bands), frame) for frame in level.T], axis=1)
-        gain = np.pad(gain, ((0, 0), (0, max(spectrum.shape[1] - gain.shape[1], 0))))[:, : spectrum.shape[1]]
-        return torch.istft(spectrum * torch.from_numpy(gain).float(), _NOISE_WINDOW, self.hop, window=hann, length=samples)  # fmt: skip
+        frames = spectrum.shape[1]
+        gain = np.pad(gain, ((0, 0), (0, max(frames - gain.shape[1], 0))))[:, :frames]
+        shaped = spectrum * torch.from_numpy(gain).float()
+        return torch.istft(shaped, _NOISE_WINDOW, self.hop, window=hann, length=samples)
 
     def to_json(self) -> dict[str, Any]:
         """The arguments of the class."""
@@ -208,3 +275,11 @@ def _at(spectrum: np.ndarray, places: np.ndarray) -> np.ndarray:
     row = np.arange(len(spectrum))[:, None]
     between = (1 - share) * spectrum[row, low] + share * spectrum[row, low + 1]
     return np.where(places <= last, between, 0.0)
+
+
+def _phase(wave: np.ndarray, turns: np.ndarray) -> float | None:
+    """Phase in turns, of a cosine, that a wave [n] has against an oscillator [n] in turns; None for too short a one."""
+    if len(wave) < 64 or not np.abs(wave).max() > 0:
+        return None
+    product = np.hanning(len(wave)) * wave * np.exp(-2j * np.pi * turns)
+    return float(np.angle(product.sum()) / (2 * np.pi))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,9 @@ import torch
 from torch import Tensor
 
 from diffx.guide import cfg, interval_between
+from diffx.noise import Noise
 from diffx.pipeline import Batch, Pipeline
+from diffx.plan import make_plan
 from diffx.predict import Predict
 from diffx.tiling.windows import windowed
 
@@ -60,7 +63,9 @@ class SoundModel:
         options: AudioSampling,
         frames: int | None = None,
         wrap: Wrap | None = None,
-        start: Callable[[Batch], Tensor] | None = None,
+        known: Tensor | None = None,
+        strength: float = 1.0,
+        offset: float = 0.0,
     ) -> Iterator[Tensor]:
         """State [C, T] of each note; T is its own, or ``frames`` for all. Each depends on its note and seed alone.
 
@@ -73,7 +78,9 @@ class SoundModel:
             options: of sampling.
             frames: T.
             wrap: makes the guided prediction another one, as :func:`diffx.guide.keep` does.
-            start: from a batch to the state that sampling begins with.
+            known: state [C, T] to begin with in place of noise alone.
+            strength: how far up the grid of the sampler its noise begins, in (0, 1]; 1 is noise alone.
+            offset: seconds from the onset to the first frame.
         """
         lengths = [self.frames(note.seconds) if frames is None else frames for note in notes]
         first = 0
@@ -81,7 +88,9 @@ class SoundModel:
             last = first
             while last < len(notes) and lengths[last] == lengths[first]:
                 last += 1
-            yield from self._together(notes[first:last], seeds[first:last], options, lengths[first], wrap, start)
+            yield from self._together(
+                notes[first:last], seeds[first:last], options, lengths[first], wrap, known, strength, offset
+            )
             first = last
 
     def _together(
@@ -91,10 +100,14 @@ class SoundModel:
         options: AudioSampling,
         frames: int,
         wrap: Wrap | None,
-        start: Callable[[Batch], Tensor] | None,
+        known: Tensor | None,
+        strength: float,
+        offset: float,
     ) -> Iterator[Tensor]:
-        records = [self.record(note, frames) for note in notes]
-        interval = interval_between(options.guidance_interval, self.pipeline.process) if options.guidance_interval else None  # fmt: skip
+        records = [self.record(note, frames, offset) for note in notes]
+        interval = None
+        if options.guidance_interval:
+            interval = interval_between(options.guidance_interval, self.pipeline.process)
 
         def guide(predict: Predict, batch: Batch) -> Predict:
             if frames > self.window:
@@ -105,17 +118,33 @@ class SoundModel:
             return predict if wrap is None else wrap(predict, batch)
 
         plain = replace(options, guidance=1.0, guidance_interval=[])
-        shape = (self.codec.channels, frames)
-        for _, state in self.pipeline.batches(records, seeds, plain, guide, shape=shape, start=start):
+        changes: dict[str, Any] = {"shape": (self.codec.channels, frames)}
+        if known is not None and strength < 1:
+            plan = make_plan(self.pipeline.process, options.sampler, options.steps, start=_ratio(strength))
+            changes |= {"plan": plan, "start": partial(self._noised, known, float(plan.rows[0].t))}  # type: ignore[arg-type]
+        for _, state in self.pipeline.batches(records, seeds, plain, guide, **changes):
             yield from state.cpu()
 
-    def record(self, note: Note, frames: int) -> dict[str, Any]:
-        """What the network is told of a note."""
+    def _noised(self, known: Tensor, time: float, batch: Batch) -> Tensor:
+        """The state [C, T] for each sample of a batch, with the noise of a time."""
+        same = known.to(batch.device).expand(len(batch), *known.shape)
+        return self.pipeline.process.corrupt(
+            same, np.full(len(batch), time), Noise(batch.seeds, batch.device)["start"]
+        ).x
+
+    def record(self, note: Note, frames: int, offset: float = 0.0) -> dict[str, Any]:
+        """What the network is told of a note whose first frame lies ``offset`` seconds after its onset."""
         midi = (math.nan if note.midi is None else note.midi) if self.codec.pitched else None
-        return record(self.codec, frames, note.seconds, dict(note.classes), midi)
+        return record(self.codec, frames, note.seconds, dict(note.classes), midi, offset)
 
     def sound(self, state: Tensor, note: Note, samples: int, seed: int) -> np.ndarray:
         """Sound [samples] of a state [C, T], silent where the state ends before."""
         long = min(samples, state.shape[-1] * self.codec.hop)
         wave = self.codec.decode(state, long, seed, note.midi).numpy()
         return np.pad(wave, (0, samples - long))
+
+
+def _ratio(strength: float) -> float:
+    """sigma/alpha at a share of the grid of Karras et al. 2022, from 0.02 to 80."""
+    low, high = (value ** (1 / 7) for value in (0.02, 80.0))
+    return (low + strength * (high - low)) ** 7

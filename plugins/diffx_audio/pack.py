@@ -23,7 +23,7 @@ from .files import read_sound
 from .manifest import Clip, read_manifest
 from .pitch import tuned
 
-__all__ = ["Sounds", "load_sounds", "prepared", "trimmed"]
+__all__ = ["Sounds", "heard", "load_sounds", "prepared", "trimmed"]
 
 KIND = "sounds 2"
 _SILENT = 50.0  # dB below the loudest 10 ms: what is quieter at the ends is not part of the sound
@@ -91,8 +91,8 @@ def load_sounds(cfg: AudioConfig, say: Callable[[str], None] = lambda line: None
         say(f"left out: {failure}")
     if len(failures) > _TOLD:
         say(f"left out: {len(failures) - _TOLD} more")
-    own = (index[name] for name in ("classes", "captions", "split"))
-    sounds = Sounds(arrays["states"], *(arrays[name].numpy() for name in ("edges", "seconds", "midi")), *own)
+    edges, seconds, midi = (arrays[name].numpy() for name in ("edges", "seconds", "midi"))
+    sounds = Sounds(arrays["states"], edges, seconds, midi, index["classes"], index["captions"], index["split"])
     if not len(sounds):
         raise DataError(f"{root}: none of its sounds could be used")
     return sounds
@@ -113,7 +113,7 @@ def pack(clips: Sequence[Clip], codec: Codec, path: Path) -> None:
             midi.append(float("nan") if pitch is None else pitch)
             seconds.append(len(wave) / codec.rate)
             kept.append(clip)
-    arrays = {
+    arrays: dict[str, Tensor | np.ndarray] = {
         "states": torch.cat(states, dim=1) if states else torch.zeros(codec.channels, 0),
         "edges": np.cumsum([0, *(state.shape[1] for state in states)]).astype(np.int64),
         "seconds": np.array(seconds, np.float64),
@@ -140,12 +140,18 @@ def prepared(clip: Clip, codec: Codec) -> tuple[np.ndarray, float | None]:
 
 
 def trimmed(wave: np.ndarray, rate: int) -> np.ndarray:
-    """Sound [n] from its first to its last 10 ms that are within 50 dB of the loudest."""
+    """Sound [n] without the silence at its ends."""
+    first, last = heard(wave, rate)
+    return np.ascontiguousarray(wave[first:last])
+
+
+def heard(wave: np.ndarray, rate: int) -> tuple[int, int]:
+    """From where to where a sound [n] is heard: its first and last 10 ms within 50 dB of the loudest, in samples."""
     size = max(rate // 100, 1)
     blocks = np.pad(wave, (0, -len(wave) % size)).reshape(-1, size)
     level = np.square(blocks, dtype=np.float64).mean(1)
     loud = np.flatnonzero(level > level.max() * 10 ** (-_SILENT / 10))
-    return np.ascontiguousarray(wave[loud[0] * size : (loud[-1] + 1) * size] if len(loud) else wave)
+    return (int(loud[0]) * size, min((int(loud[-1]) + 1) * size, len(wave))) if len(loud) else (0, len(wave))
 
 
 def played(wave: np.ndarray, rate: int, midi: float) -> float:

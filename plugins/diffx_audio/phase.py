@@ -79,7 +79,14 @@ def _integrate(
 
 
 def refined(
-    magnitude: Tensor, phase: Tensor, window: Tensor, hop: int, length: int, steps: int, momentum: float = 0.99
+    magnitude: Tensor,
+    phase: Tensor,
+    window: Tensor,
+    hop: int,
+    length: int,
+    steps: int,
+    momentum: float = 0.99,
+    known: tuple[Tensor, Tensor] | None = None,
 ) -> Tensor:
     """The signal [length] whose spectrogram comes near to a magnitude, from a first phase (fast Griffin-Lim).
 
@@ -91,12 +98,15 @@ def refined(
         length: samples.
         steps: number of projections.
         momentum: of the acceleration; 0: Griffin and Lim 1984.
+        known: where [length], bool, the signal is that of [length]; None: nowhere.
     """
     n = len(window)
     spectrum = torch.polar(magnitude, phase)
     last = torch.zeros_like(spectrum)
     for _ in range(steps):
         signal = torch.istft(spectrum, n, hop, window=window, length=length)
+        if known is not None:
+            signal = torch.where(known[0], known[1], signal)
         now = torch.stft(signal, n, hop, window=window, pad_mode="constant", return_complex=True)
         spectrum = torch.polar(magnitude, (now + momentum * (now - last)).angle())
         last = now

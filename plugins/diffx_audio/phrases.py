@@ -25,7 +25,7 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "minor-trill": ("with a half tone trill",),
     **{
         word: (str(number), f"digit {number}", f"the number {word}")
-        for number, word in enumerate("zero one two three four five six seven eight nine".split())
+        for number, word in enumerate(["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"])
     },
 }
 #: how a field is put into words; the second list is kept from learning
@@ -46,7 +46,15 @@ PATTERNS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "articulation": (("{}", "played {}", "articulation {}"), ("it should be {}",)),
 }
 _OTHER = (("{}", "with {}", "{}s"), ("something like {}",))
-_LENGTHS = ("half a second", "a quarter of a second", "one second", "1.5 s", "two seconds", "0.8 seconds long", "300 ms")
+_LENGTHS = (
+    "half a second",
+    "a quarter of a second",
+    "one second",
+    "1.5 s",
+    "two seconds",
+    "0.8 seconds long",
+    "300 ms",
+)
 _JOINTS = (", ", " ", ", ", " and ", "; ")
 
 
@@ -58,7 +66,7 @@ def words_for(label: str) -> tuple[str, ...]:
 def sentences(
     classes: Mapping[str, Sequence[str]], n: int, seed: int, unseen: bool = False
 ) -> tuple[list[str], list[dict[str, str]]]:
-    """(sentences, the classes that each names), at random: fields in any order, some left out, pitch and length between.
+    """(sentences, the classes that each names), at random: fields in any order, some left out, pitch and length too.
 
     Args:
         classes: labels by field.
@@ -81,7 +89,7 @@ def sentences(
             pattern = one_of(PATTERNS.get(name, _OTHER)[int(unseen)])
             parts.append(pattern.format(one_of(words_for(own[name]))))
         if rng.random() < 0.5:
-            parts.append(name_of(rng.integers(24, 96)))
+            parts.append(name_of(float(rng.integers(24, 96))))
         if rng.random() < 0.3:
             parts.append(one_of(_LENGTHS))
         rng.shuffle(parts)

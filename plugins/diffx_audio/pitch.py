@@ -7,7 +7,7 @@ import re
 
 import numpy as np
 
-__all__ = ["hertz", "midi_of", "name_of", "tuned"]
+__all__ = ["cents", "estimated", "hertz", "midi_of", "name_of", "tuned"]
 
 _NAME = re.compile(r"([A-Ga-g])(#|♯|b|♭)?(-?\d)\Z")
 _STEP = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
@@ -70,3 +70,32 @@ def tuned(spectrum: np.ndarray, rate: int, midi: float, most: float = 0.6, harmo
 def cents(hz: float, midi: float) -> float:
     """How far a frequency lies above a pitch, in hundredths of a semitone."""
     return 1200 * math.log2(hz / hertz(midi))
+
+
+def estimated(wave: np.ndarray, rate: int, low: float = 22.0, high: float = 98.0) -> float | None:
+    """The pitch of a single note [n] as a MIDI number, None where there is none: subharmonic summation (Hermes 1988).
+
+    Each candidate's harmonics are summed, every one with 0.84 of the weight of the one before, over the square root of
+    the spectrum, so that a missing fundamental is heard all the same.
+
+    Args:
+        wave: mono.
+        rate: samples a second.
+        low: lowest pitch that is looked for.
+        high: highest.
+    """
+    size = 1 << 16
+    middle = len(wave) // 3
+    part = wave[middle : middle + size // 4]
+    if len(part) < rate // 20 or not np.abs(part).max() > 0:
+        return None
+    spectrum = np.sqrt(np.abs(np.fft.rfft(np.hanning(len(part)) * part, size)))
+    spectrum /= spectrum.max()
+    candidates = np.arange(low, high, 0.05)
+    base = 440.0 * 2 ** ((candidates - 69) / 12) * size / rate
+    score = np.zeros(len(candidates))
+    places = np.arange(len(spectrum))
+    for k in range(1, 16):
+        score += 0.84 ** (k - 1) * np.interp(k * base, places, spectrum, right=0.0)
+    best = candidates[int(score.argmax())]
+    return tuned(np.square(spectrum), rate, float(best), most=0.3)

@@ -22,7 +22,8 @@ _NUMBERS = {
     "a": 1.0, "one": 1.0, "two": 2.0, "three": 3.0, "four": 4.0, "five": 5.0, "ten": 10.0,
 }  # fmt: skip
 _LENGTH = re.compile(
-    rf"(?<![\w.])(\d+(?:\.\d+)?|{'|'.join(sorted(_NUMBERS, key=len, reverse=True))})\s?-?(ms|milliseconds?|s|secs?|seconds?)\b",
+    rf"(?<![\w.])(\d+(?:\.\d+)?|{'|'.join(sorted(_NUMBERS, key=len, reverse=True))})\s?-?"
+    r"(ms|milliseconds?|s|secs?|seconds?)\b",
     re.IGNORECASE,
 )
 _HIDDEN = 128
@@ -31,7 +32,7 @@ _SURE = 0.5  # probability below which a field counts as not said
 
 @dataclass(frozen=True)
 class Asked:
-    """What a prompt says: classes by field, pitch as a MIDI number, length in seconds; what it does not say is absent."""
+    """What a prompt says: classes by field, pitch as a MIDI number, length in seconds; the rest is absent."""
 
     classes: Mapping[str, str] = field(default_factory=dict)
     midi: float | None = None

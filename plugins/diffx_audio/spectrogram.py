@@ -68,12 +68,46 @@ class Spectrogram:
             midi: does not matter.
         """
         samples = state.shape[-1] * self.hop if samples is None else samples
-        below = (state.double().clamp(-1, 1) - 1) * self.depth / 2
-        magnitude = torch.where(below > -self.depth, 10 ** (below / 20), 0.0) * self.window / 4
-        # the bin at half the rate, and as many frames as cover the last sample
-        magnitude = torch.nn.functional.pad(magnitude, (0, 1 + samples // self.hop - magnitude.shape[1], 0, 1))
+        magnitude = self._magnitude(state, samples) * self.window / 4
         phase = torch.from_numpy(integrated(magnitude.numpy(), self.window, self.hop, seed))
         return refined(magnitude.float(), phase.float(), self._hann, self.hop, samples, self.refine)
+
+    def reach(self, midi: float | None = None) -> int:
+        """Samples to either side that a frame looks at."""
+        return self.window // 2
+
+    def fill(
+        self, state: Tensor, sound: Tensor, first: int, last: int, seed: int = 0, midi: float | None = None
+    ) -> Tensor:
+        """What lies from sample ``first`` to ``last`` [last - first], so that it continues the sound on both sides.
+
+        The phases are those whose signal agrees with the sound around the gap: each projection of Griffin and Lim is
+        followed by putting the known samples back.
+
+        Args:
+            state: [F, T] of the whole, as loud as :meth:`encode` of the sound without the gap would have it.
+            sound: [n]; what it holds in the gap is never looked at.
+            first: sample.
+            last: the first sample after the gap.
+            seed: as of :meth:`decode`.
+            midi: does not matter.
+        """
+        around = sound.float().clone()
+        around[first:last] = 0
+        loudest = float(self.spectrum(around)[:-1].max())
+        magnitude = (self._magnitude(state, len(sound)) * max(loudest, 1e-9)).float()
+        phase = torch.from_numpy(integrated(magnitude.numpy(), self.window, self.hop, seed)).float()
+        outside = torch.ones(len(sound), dtype=torch.bool)
+        outside[first:last] = False
+        steps = max(4 * self.refine, 64)
+        return refined(magnitude, phase, self._hann, self.hop, len(sound), steps, known=(outside, around))[first:last]
+
+    def _magnitude(self, state: Tensor, samples: int) -> Tensor:
+        """[F + 1, 1 + samples // hop] of a state, its loudest bin at most 1, float64."""
+        below = (state.double().clamp(-1, 1) - 1) * self.depth / 2
+        magnitude = torch.where(below > -self.depth, 10 ** (below / 20), 0.0)
+        # the bin at half the rate, and as many frames as cover the last sample
+        return torch.nn.functional.pad(magnitude, (0, 1 + samples // self.hop - magnitude.shape[1], 0, 1))
 
     @property
     def _hann(self) -> Tensor:

@@ -21,7 +21,9 @@ def usual(sounds: Sounds) -> dict[str, dict[str, list[float]]]:
     for k in sounds.of(False):
         for name, label in sounds.classes[k].items():
             groups.setdefault(f"{name}:{label}", []).append(k)
-    facts = {"seconds": {name: _rounded(np.quantile(sounds.seconds[own], (0.05, 0.5, 0.95))) for name, own in groups.items()}}
+    facts = {
+        "seconds": {name: _rounded(np.quantile(sounds.seconds[own], (0.05, 0.5, 0.95))) for name, own in groups.items()}
+    }
     pitched = {name: own for name, own in groups.items() if np.isfinite(sounds.midi[own]).any()}
     if pitched:
         facts["midi"] = {

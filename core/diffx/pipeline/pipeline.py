@@ -227,6 +227,7 @@ class Pipeline:
         guide: Guide | None = None,
         *,
         shape: Any = None,
+        plan: Plan | JointPlan | Sampler | None = None,
         start: Callable[[Batch], Any] | None = None,
         callback: Callable[[Batch, int, Any, Any], None] | None = None,
         **changes: Any,
@@ -236,12 +237,13 @@ class Pipeline:
         Args:
             records: as of :meth:`draw`, like seeds, options and guide.
             shape: of one sample; None: that of the data. A network that takes other sizes draws other sizes.
+            plan: in place of what the options ask for, as for image to image, which begins at less noise.
             start: from a batch to its state at the first time of the plan, for image to image; None: the prior.
             callback: told (batch, number of the row, state, prediction) after each row of the plan.
             changes: single options by name, over ``options``.
         """
         options = self._options(options, changes)
-        plan, asked = self.plan(options), paired(records, seeds)
+        plan, asked = self.plan(options) if plan is None else plan, paired(records, seeds)
         if shape is None:
             shape = self.spec.shape
 
