@@ -1,4 +1,4 @@
-"""The two ways in which a sound becomes the state of the network, and back."""
+"""The three ways in which a sound becomes the state of the network, and back."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from torch import Tensor
 from .config import CodecConfig
 from .harmonic import Harmonic
 from .spectrogram import Spectrogram
+from .vocoder import Vocoder
 
 __all__ = ["Codec", "codec_of"]
 
 
 class Codec(Protocol):
-    """What both can do; nothing in them is learned."""
+    """What all of them can do; nothing in them is learned."""
 
     #: whether a sound needs a pitch
     pitched: ClassVar[bool]
@@ -30,6 +31,10 @@ class Codec(Protocol):
     @property
     def channels(self) -> int:
         """C of the state."""
+
+    @property
+    def silence(self) -> Tensor:
+        """State of a silent frame, [C]."""
 
     def frames(self, samples: int) -> int:
         """T of so many samples."""
@@ -56,4 +61,6 @@ def codec_of(options: CodecConfig) -> Codec:
     """The codec that ``codec.*`` describes."""
     if options.kind == "harmonic":
         return Harmonic(options.rate, options.hop, options.depth)
+    if options.kind == "vocoder":
+        return Vocoder(options.rate, options.hop, options.depth)
     return Spectrogram(options.rate, options.window, options.hop, options.depth, options.refine)

@@ -37,8 +37,9 @@ class CodecConfig:
 
     kind: str = option(
         "spectrogram",
-        help="spectrogram: its magnitude, for any sound; harmonic: harmonics and noise, for notes of a known pitch",
-        choices=("spectrogram", "harmonic"),
+        help="spectrogram: its magnitude, for any sound; vocoder: envelope and pitch, for voices; "
+        "harmonic: harmonics and noise, for notes of a known pitch",
+        choices=("spectrogram", "vocoder", "harmonic"),
     )
     rate: int = option(8000, help="samples a second that the model works at", unit="Hz", min=4000, max=96_000)
     window: int = option(256, help="spectrogram: length of the Hann window", unit="samples", min=64, max=8192)

@@ -81,9 +81,8 @@ class Stretches:
             midi += float(rng.uniform(-self.transpose, self.transpose))
             first = int(rng.integers(max(state.shape[-1] - self.frames, 0) + 1))
         part = state[..., first : first + self.frames]
-        x = torch.nn.functional.pad(part, (0, self.frames - part.shape[-1]), value=-1.0)
-        if self.codec.pitched:
-            x[-1, part.shape[-1] :] = 0.0  # no wander in silence
+        rest = self.codec.silence[:, None].expand(-1, self.frames - part.shape[-1])
+        x = torch.cat([part, rest], dim=-1)
         start, seconds = first * self.codec.hop / self.codec.rate, float(self.sounds.seconds[k])
         pitch = midi if self.codec.pitched else None
         return {"x": x, **record(self.codec, self.frames, seconds, self.sounds.classes[k], pitch, start)}

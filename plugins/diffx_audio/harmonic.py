@@ -17,6 +17,7 @@ import torch
 from scipy.ndimage import median_filter, uniform_filter1d
 from torch import Tensor
 
+from .joined import without_jump
 from .pitch import hertz
 
 __all__ = ["Harmonic"]
@@ -32,7 +33,6 @@ _WANDER = 0.5  # semitones that are 1 in the state
 _AUDIBLE = 50.0  # dB below the loudest frame down to which a frame's pitch is measured
 _NOISE_WINDOW = 2048
 _FAINT = 2e-5  # amplitude of a harmonic, of the loudest, below which it is not drawn
-_JUMP = 0.004  # s in which what is left of a jump at the edge of a gap fades
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,11 @@ class Harmonic:
     def channels(self) -> int:
         """C."""
         return len(self.orders) + _NOISE + 1
+
+    @property
+    def silence(self) -> Tensor:
+        """State of a silent frame, [C]."""
+        return torch.tensor([-1.0] * (self.channels - 1) + [0.0])
 
     def frames(self, samples: int) -> int:
         """T of so many samples."""
@@ -206,14 +211,7 @@ class Harmonic:
             out += amplitude[gap] * np.cos(2 * np.pi * (k * turns[gap] + begin + drift * share))
         out += self._hiss(level[len(self.orders) :], len(wave), rng)[gap].double().numpy()
         out *= loudest
-        length = min(round(_JUMP * self.rate), len(out))
-        fade = np.zeros(len(out))
-        fade[:length] = 0.5 + 0.5 * np.cos(np.pi * np.arange(length) / length)
-        if first:
-            out += (2 * wave[first - 1] - wave[max(first - 2, 0)] - out[0]) * fade
-        if last < len(wave):
-            out += (2 * wave[last] - wave[min(last + 1, len(wave) - 1)] - out[-1]) * fade[::-1]
-        return torch.from_numpy(out).float()
+        return torch.from_numpy(without_jump(out, wave, first, last, self.rate)).float()
 
     def _window(self, midi: float) -> int:
         return max(_SHORTEST, 1 << math.ceil(math.log2(_PERIODS * self.rate / hertz(midi))))

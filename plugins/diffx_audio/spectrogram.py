@@ -41,6 +41,11 @@ class Spectrogram:
         """F."""
         return self.window // 2
 
+    @property
+    def silence(self) -> Tensor:
+        """State of a silent frame, [F]."""
+        return torch.full((self.channels,), -1.0)
+
     def frames(self, samples: int) -> int:
         """T of so many samples."""
         return max(-(-samples // self.hop), 1)
