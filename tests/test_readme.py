@@ -218,4 +218,4 @@ def test_every_diffx_line_of_the_pages_resolves():
                 choose(words, "run")
             continue
         cfg = configure(choose(words, "run"), words)
-        assert cfg.plugin in ("mri_anomaly", "mri_synth", "mri_translate", "nilm", "docking")
+        assert cfg.plugin in ("mri_anomaly", "mri_synth", "mri_translate", "nilm", "docking", "audio")

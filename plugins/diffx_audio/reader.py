@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from diffx.errors import ExtraError
+
 from .encoder import WIDTH, embedded
 from .phrases import sentences, words_for
 from .pitch import midi_of
@@ -79,8 +81,16 @@ class Reader(nn.Module):
 
     @torch.no_grad()
     def read(self, text: str) -> Asked:
-        """What a prompt says. A class whose name stands in it goes before what its sense suggests."""
-        probable = [logits.softmax(1)[0] for logits in self(embedded([text]))]
+        """What a prompt says. A class whose name stands in it goes before what its sense suggests.
+
+        Without the sentence encoder only names count; ExtraError where no class is named.
+        """
+        try:
+            probable = [logits.softmax(1)[0] for logits in self(embedded([text]))]
+        except ExtraError:
+            probable = [torch.ones(1)] * len(self.classes)
+            if not any(_named(text, labels) for labels in self.classes.values()):
+                raise
         rest = _LENGTH.sub(" ", _PITCH.sub(" ", text))  # the 2 of "2 s" and of "C2" is no digit that is spoken
         found = {}
         for (name, labels), probability in zip(self.classes.items(), probable, strict=True):
