@@ -27,6 +27,7 @@ __all__ = ["Note", "SoundModel"]
 
 _TAIL = 0.06  # s drawn after the end, for what rings on
 _OVERLAP = 0.4  # of a window, shared by neighbours
+_MOST = 60.0  # sigma/alpha that a variation begins with, at most
 
 Wrap = Callable[[Predict, Batch], Predict]
 
@@ -79,7 +80,7 @@ class SoundModel:
             frames: T.
             wrap: makes the guided prediction another one, as :func:`diffx.guide.keep` does.
             known: state [C, T] to begin with in place of noise alone.
-            strength: how far up the grid of the sampler its noise begins, in (0, 1]; 1 is noise alone.
+            strength: of the noise that is put over it, in (0, 1]; at 0.5 it is as large as the sound, 1 is noise alone.
             offset: seconds from the onset to the first frame.
         """
         lengths = [self.frames(note.seconds) if frames is None else frames for note in notes]
@@ -120,7 +121,8 @@ class SoundModel:
         plain = replace(options, guidance=1.0, guidance_interval=[])
         changes: dict[str, Any] = {"shape": (self.codec.channels, frames)}
         if known is not None and strength < 1:
-            plan = make_plan(self.pipeline.process, options.sampler, options.steps, start=_ratio(strength))
+            start = _ratio(strength, self.pipeline.process.sigma_data)
+            plan = make_plan(self.pipeline.process, options.sampler, options.steps, start=start)
             changes |= {"plan": plan, "start": partial(self._noised, known, float(plan.rows[0].t))}  # type: ignore[arg-type]
         for _, state in self.pipeline.batches(records, seeds, plain, guide, **changes):
             yield from state.cpu()
@@ -144,7 +146,6 @@ class SoundModel:
         return np.pad(wave, (0, samples - long))
 
 
-def _ratio(strength: float) -> float:
-    """sigma/alpha at a share of the grid of Karras et al. 2022, from 0.02 to 80."""
-    low, high = (value ** (1 / 7) for value in (0.02, 80.0))
-    return (low + strength * (high - low)) ** 7
+def _ratio(strength: float, sigma_data: float) -> float:
+    """sigma/alpha at which the state is cos(a) of the sound and sin(a) of noise as large, a = strength pi / 2."""
+    return min(sigma_data * math.tan(strength * math.pi / 2), _MOST)
