@@ -97,11 +97,13 @@ def _areas(found: Mapping[str, Pool], about: Mapping[str, Any]) -> dict[str, Fig
 def _healthy(counted: Sequence[Counted], fpr: float, about: Mapping[str, Any]) -> dict[str, Figure]:
     """What the mask marks in slices without a lesion, beside what it was asked to."""
     pairs = np.array([(one.healthy_marked, one.healthy) for one in counted], float)
-    if not pairs[:, 1].sum():
-        return {}
+    return {"healthy_fpr": marked_share(pairs, fpr, **about)} if pairs[:, 1].sum() else {}
+
+
+def marked_share(pairs: np.ndarray, fpr: float, title: str = _TITLES["healthy_fpr"], **about: Any) -> Figure:
+    """The share of healthy voxels that is marked, of scans [n, 2] (marked, all), beside the one asked for."""
     goal = Goal(0.8 * fpr, 1.2 * fpr, f"within 20 % of the {fpr:g} asked for")
-    share = estimate(_ratio(), pairs, real_vs_real=fpr, goal=goal, title=_TITLES["healthy_fpr"], **about)
-    return {"healthy_fpr": share}
+    return estimate(_ratio(), pairs, real_vs_real=fpr, goal=goal, title=title, **about)
 
 
 def _lesions(
