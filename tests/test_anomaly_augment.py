@@ -12,7 +12,7 @@ from diffx_mri.anomaly.data import Made, seen
 from diffx_mri.anomaly.lesions import Blobs
 from diffx_mri.anomaly.pack import STEPS, Slices
 
-STILL = Strength(turn=0, zoom=0, shift=0)
+STILL = Strength(turn=0, zoom=0, shift=0, warp=0)
 SAME = Strength(gamma=0, field=0, blur=0.3, noise=0.01, level=0)
 
 
@@ -40,9 +40,27 @@ def test_a_turn_keeps_shapes_and_sizes():
     slices = picture()[:3]
     brain = slices > 0.5
     for seed in range(10):
-        out, there = moved(np.random.default_rng(seed), slices, brain, Strength(turn=90, zoom=0, shift=0))
+        out, there = moved(np.random.default_rng(seed), slices, brain, Strength(turn=90, zoom=0, shift=0, warp=0))
         assert there.sum() == pytest.approx(brain.sum(), rel=0.01)
         assert out.sum() == pytest.approx(slices.sum(), rel=0.01)
+
+
+def test_a_warp_moves_slices_and_brain_alike_and_smoothly():
+    """Of a slice whose intensity is its place, the change is the displacement."""
+    x, y = np.mgrid[:128, :128].astype(np.float32)
+    inner, moves = np.s_[24:104, 24:104], []
+    for seed in range(12):
+        places = [moved(np.random.default_rng(seed), one[None] + 1, one[None] > 63.5, Strength(0, 0, 0, warp=2.5))
+                  for one in (x, y)]  # fmt: skip
+        for image, there in places:
+            assert (
+                np.array_equal(there[0][inner], (image[0] - 1 > 63.5)[inner])
+                or np.abs((there[0] ^ (image[0] - 1 > 63.5))[inner]).mean() < 0.01
+            )
+        shifted = places[1][0][0][inner] - 1 - y[inner]  # along the axis that is never mirrored
+        moves.append(float(np.abs(shifted).max()))
+        assert np.abs(np.diff(shifted, axis=0)).max() < 0.8 and np.abs(np.diff(shifted, axis=1)).max() < 0.8  # no folds
+    assert sum(move < 1e-3 for move in moves) > 1 and 1 < max(moves) < 12
 
 
 def test_another_scanner_keeps_the_order_of_tissues_and_the_level_of_the_brain():
@@ -122,6 +140,26 @@ def test_what_was_changed_taken_away_leaves_the_healthy_slice():
         assert np.array_equal(item["x"][1].numpy(), lesion)
     assert set(np.unique(item["x"][1])) <= {0.0, 1.0}
     assert np.isfinite(seen(np.zeros(1))).all()
+
+
+def test_what_does_not_show_is_no_lesion(monkeypatch):
+    """A dark lesion in a ventricle changes nothing that can be seen; beside it, in tissue, it does."""
+
+    def dark(rng, slices, brain, *_, **__):
+        share = np.zeros_like(slices)
+        share[:, 40:60, 40:80] = 1
+        out = slices.copy()
+        out[:, 40:60, 40:80] = 0.2
+        return out, share
+
+    monkeypatch.setattr("diffx_mri.anomaly.data.insert", dark)
+    data = Made(packed(), "train", Blobs())
+    healthy = np.ones((3, 128, 128), np.float32)
+    healthy[:, :, 60:] = 0.2  # fluid
+    lesions = [data.fall_ill(np.random.default_rng(k), healthy, healthy > 0, (-6, 0, 6))[1] for k in range(20)]
+    assert any(one.any() for one in lesions)
+    for one in lesions:
+        assert not one.any() or (one[40:60, 40:60].all() and not one[:, 63:].any())
 
 
 def test_an_autoencoder_sees_no_lesions():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from diffx.errors import DataError, UsageError
-from diffx_mri.anomaly.calibrate import Calibration, Counts, Thresholds, clear_of, read, threshold_of
+from diffx_mri.anomaly.calibrate import Calibration, Counts, Thresholds, clear_of, left_out, read, threshold_of
 
 
 def score(odds):
@@ -149,3 +149,27 @@ def test_options_that_change_the_map_are_kept():
     found = Calibration.of(counts, 0.1, made_with={"n": 4, "score.median": 5})
     assert found.unlike({"n": 4, "score.median": 5, "seed": 3}) == ""
     assert found.unlike({"n": 2, "score.median": 5}) == "n=2 (they: 4)"
+
+
+def test_the_scans_together_are_the_sum_of_each():
+    together, apart = Counts(), [Counts(), Counts(), Counts()]
+    for seed, one in enumerate(apart):
+        for counts in (together, one):
+            counts.add(exponential(seed, (20, 20, 20), scale=1 + seed), np.ones((20, 20, 20), bool), 0.5)
+    total = Counts.sum(apart)
+    assert (total.voxels, total.scans, total.least) == (together.voxels, together.scans, together.least)
+    assert total.marked == together.marked and total.lesions == together.lesions
+
+
+def test_what_a_rate_comes_to_in_scans_that_were_not_counted():
+    """Of scans that are alike the share asked for; of one that is unlike the others, what its distribution says."""
+    alike = []
+    for seed in range(6):
+        alike.append(Counts())
+        alike[-1].add(exponential(seed), np.ones((60, 60, 40), bool))
+    pairs = left_out(alike, 0.01)
+    assert pairs[:, 0] / pairs[:, 1] == pytest.approx(np.full(6, 0.01), rel=0.15)
+    odd = Counts()
+    odd.add(exponential(9, scale=2.0), np.ones((60, 60, 40), bool))
+    marked, voxels = left_out([*alike, odd], 0.01)[-1]
+    assert marked / voxels == pytest.approx(0.01**0.5, rel=0.1)  # P(odds > -ln 0.01) = exp(ln(0.01) / 2)

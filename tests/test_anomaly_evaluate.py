@@ -155,6 +155,15 @@ def test_a_model_that_knows_the_healthy_image_is_perfect():
     assert area == pytest.approx(flat.true / flat.voxels) and flat.dice == 0 and flat.lesions[0].dice == 0
 
 
+def test_a_strict_threshold_keeps_what_is_surer():
+    """The box at 0.6, a false region at 0.3: the mask of 0.2 marks both, a threshold of 0.4 the box alone."""
+    anomaly = np.where(truth(), 0.6, 0.0).astype(np.float32)
+    anomaly[2:8, 2:8, 2:4] = 0.3
+    maps = replace(knowing(head()).maps(head(lesion=300), n=1), anomaly=anomaly)
+    one = count(maps, marked(anomaly, 0.2, 1), truth(), 1, {}, "FLAIR", strict=0.4)
+    assert one.false_lesions == 1 and one.strict == (one.lesions, 0) and one.lesions[0].dice == 1
+
+
 def test_lesions_outside_of_the_region_are_missed():
     """A method that silences half of the box cannot have recall above one half."""
     region = np.ones(SHAPE, bool)
@@ -198,8 +207,9 @@ def test_figures_are_those_of_the_counts():
         name: Ranked.of(np.r_[np.full(60, up), np.full(940, 0.1)].astype(float), np.arange(1000) < 50)
         for name, up in (("mri_anomaly", 0.9), ("intensity", 0.1))
     }
-    one = Counted(ranked, 50, 60, 50, 1000, 900, 9, [Found(1.0, 0.5), Found(30.0, 0.8)], 1)
-    other = Counted(ranked, 50, 40, 40, 1000, 900, 0, [Found(1.5, 0.0)], 0)
+    sure = [Found(1.0, 0.0), Found(30.0, 0.8)]
+    one = Counted(ranked, 50, 60, 50, 1000, 900, 9, [Found(1.0, 0.5), Found(30.0, 0.8)], 1, (sure, 0))
+    other = Counted(ranked, 50, 40, 40, 1000, 900, 0, [Found(1.5, 0.0)], 0, ([Found(1.5, 0.0)], 0))
     some = [one, other, one, other]
     made = figures(some, ["a", "b", "c", "d"], pools(some), 0.005, (2.0, 20.0))
     assert made["auprc"].value == pytest.approx(50 / 60) and made["auprc_intensity"].value == pytest.approx(0.05)
@@ -209,6 +219,8 @@ def test_figures_are_those_of_the_counts():
     assert made["dice_val_threshold"].value == made["dice_oracle"].value == pytest.approx(100 / 110)
     assert made["healthy_fpr"].value == pytest.approx(18 / 3600) and made["healthy_fpr"].real_vs_real == 0.005
     assert made["lesion_f1"].value == pytest.approx(2 * 4 / (4 + 6 + 2))
+    assert made["lesion_f1_strict"].value == pytest.approx(2 * 2 / (2 + 6))
+    assert (made["lesion_f1_strict"].facts["found"], made["lesion_f1_strict"].facts["false"]) == (2, 0)
     assert made["dice_small"].value == pytest.approx(0.25) and made["dice_large"].value == pytest.approx(0.8)
     assert made["dice_medium"].value is None and made["prevalence"].value == 0.05
     assert made["dice_calibrated"].n == 4 and made["dice_calibrated"].interval[0] < made["dice_calibrated"].interval[1]

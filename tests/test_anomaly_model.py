@@ -17,7 +17,7 @@ from diffx.process import Gaussian
 from diffx_mri.anomaly.config import AnomalyConfig, HealthySampling
 from diffx_mri.anomaly.data import seen
 from diffx_mri.anomaly.model import Healing, HealingRegression, HealthyModel
-from diffx_mri.anomaly.stack import Stack
+from diffx_mri.anomaly.stack import BRIGHTEST, Stack
 
 
 class Fixed(nn.Module):
@@ -56,6 +56,21 @@ def test_a_known_prediction_is_taken_from_the_scan(stack):
     assert np.allclose(healthy.samples, expected, atol=1e-5)
     ill = (stack.slices > 1.2 + 1e-4)[stack.filled]
     assert np.array_equal(healthy.probability[0][stack.filled] > 0.5, ill)
+
+
+def test_outside_of_a_brain_without_skull_there_stays_nothing(stack):
+    class Haze(Fixed):
+        def forward(self, x: Tensor, t: object, condition: object = None) -> Tensor:
+            return torch.stack([-torch.ones_like(x[:, 0]), torch.ones_like(x[:, 0])], 1)
+
+    healthy = model_of(Haze(1.2)).draw(stack, range(2))
+    assert (
+        stack.stripped
+        and not healthy.samples[:, ~stack.region].any()
+        and not healthy.probability[:, ~stack.region].any()
+    )
+    inside = stack.region & stack.region.any((1, 2))[:, None, None]
+    assert np.allclose(healthy.samples[:, inside], np.minimum(stack.slices[inside] + 1, BRIGHTEST))
 
 
 def test_a_draw_depends_on_its_seed_and_slice_not_on_the_batch(stack):

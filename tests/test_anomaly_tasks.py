@@ -16,6 +16,8 @@ from anomaly_fakes import SHAPE, head, knowing, truth, write
 
 from diffx.cli import main
 from diffx_mri.anomaly import inputs
+from diffx_mri.anomaly.config import AnomalyConfig, AnomalyData
+from diffx_mri.anomaly.data import prepare
 from diffx_mri.anomaly.evidence import Evidence
 from diffx_mri.anomaly.face import AnomalyDetector
 from diffx_mri.anomaly.model import HealthyModel
@@ -23,7 +25,7 @@ from diffx_mri.anomaly.tasks import train
 from diffx_mri.anomaly.weighing import weigh
 
 TINY = ["net.channels=[8,8]", "net.attention=[]", "net.condition=8", "net.fold=4", "train.batch=2", "train.steps=2",
-        "train.val_every=0", "train.warmup=1", "device=cpu"]  # fmt: skip
+        "train.val_every=0", "train.warmup=1", "device=cpu", "seed=2"]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +113,20 @@ def test_a_folder_goes_on_past_a_broken_scan(bids, weights, tmp_path, capsys):
     assert json.loads((out / "metrics.json").read_text())["scans"] == 1
 
 
+def test_scans_that_cannot_be_packed_are_told_each_time(bids, tmp_path):
+    root = tmp_path / "bids"
+    for number in (1, 2):
+        write(root / f"sub-{number}/anat/sub-{number}_FLAIR.nii.gz", head(number).data)
+    (root / "sub-1/anat/sub-1_FLAIR.nii.gz").write_bytes(b"broken")
+    cfg = AnomalyConfig(contrast="FLAIR", data=AnomalyData(root=str(root), cache=str(tmp_path)))
+    said: list[str] = []
+    for _ in range(2):
+        failed: dict[str, str] = {}
+        slices = prepare(cfg, said.append, failed.__setitem__)
+        assert [row["subject"] for row in slices.rows] == ["sub-2"] and list(failed) == ["sub-1"]
+    assert sum("kept in" in line for line in said) == 1
+
+
 def test_thresholds_of_other_scans_are_taken(bids, weights, tmp_path):
     both = json.loads((weights / "calibrated/samples/calibration.json").read_text())
     made = both["head"]
@@ -119,6 +135,8 @@ def test_thresholds_of_other_scans_are_taken(bids, weights, tmp_path):
     share = [region[:, :, np.r_[:7, 13:20]].sum() / region.sum()
              for region in (knowing(head()).maps(head(k, 190), n=1).region for k in (4, 5))]  # fmt: skip
     assert made["scans"] == pytest.approx(3 + sum(share), abs=0.01) and made["smallest"] == 0.1
+    metrics = json.loads((weights / "calibrated/metrics.json").read_text())
+    assert metrics["fpr_left_out_head"]["n"] == 5 and 0 < metrics["fpr_left_out_head"]["value"] < 0.05
     doubled = {**made, "thresholds": [2 * t / (1 + t) for t in made["thresholds"]], "weights": ""}  # the odds
     (tmp_path / "own.json").write_text(json.dumps({"head": doubled}))
     scan = bids / "sub-01/anat/sub-01_FLAIR.nii.gz"

@@ -19,12 +19,14 @@ _LOST = 0.05  # share of the neighbours that are not shown, as at the ends of a 
 
 @dataclass(frozen=True)
 class Strength:
-    """How far scans may differ from those at hand; the defaults are what the weights were trained with.
+    """How far scans may differ from those at hand; the defaults are those of training.
 
     Args:
         turn: largest rotation in plane, degrees.
         zoom: standard deviation of the logarithm of the size.
         shift: largest shift, pixels.
+        warp: largest standard deviation of a smooth displacement, pixels, which makes ventricles and folds larger or
+            smaller.
         gamma: standard deviation of the logarithm of the exponent.
         field: largest standard deviation of the logarithm of the receive field.
         blur: largest standard deviation of the blur, pixels.
@@ -36,6 +38,7 @@ class Strength:
     turn: float = 15.0
     zoom: float = 0.08
     shift: float = 5.0
+    warp: float = 2.5
     gamma: float = 0.22
     field: float = 0.18
     blur: float = 1.2
@@ -47,7 +50,7 @@ class Strength:
 def moved(
     rng: np.random.Generator, slices: np.ndarray, brain: np.ndarray, strength: Strength
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Slices and brain [n, 128, 128] mirrored, turned, scaled and shifted alike."""
+    """Slices and brain [n, 128, 128] mirrored, turned, scaled, shifted and warped alike."""
     angle = math.radians(rng.uniform(-strength.turn, strength.turn))
     width, height = np.exp(rng.normal(0, strength.zoom) + rng.normal(0, strength.zoom / 2, 2))
     shift = rng.uniform(-strength.shift, strength.shift, 2) * 2 / SIZE
@@ -61,6 +64,9 @@ def moved(
     )
     both = torch.from_numpy(np.concatenate([slices, brain.astype(np.float32)])[None])
     grid = F.affine_grid(torch.from_numpy(matrix)[None], list(both.shape), align_corners=False)
+    if strength.warp and rng.random() < 0.5:
+        pixels = rng.uniform(0, strength.warp) * smooth_noise(rng, rng.uniform(12, 30), 2)
+        grid = grid + torch.from_numpy(np.moveaxis(pixels, 0, -1) * np.float32(2 / SIZE))
     out = F.grid_sample(both, grid, align_corners=False)[0].numpy()
     return out[: len(slices)], out[len(slices) :] > 0.5
 

@@ -9,7 +9,7 @@ not, since regions merge; there the least threshold counts above which no thresh
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -74,6 +74,19 @@ class Counts:
             self.marked[step] = self.marked.get(step, 0) + int(sizes.sum())
             self.lesions[step] = self.lesions.get(step, 0) + len(sizes)
         self.least = first if self.least is None else max(self.least, first)
+
+    @classmethod
+    def sum(cls, parts: Iterable[Counts]) -> Counts:
+        """The scans of several counts together."""
+        total = cls()
+        for one in parts:
+            total.voxels += one.voxels
+            total.scans += one.scans
+            for mine, more in ((total.marked, one.marked), (total.lesions, one.lesions)):
+                for step, number in more.items():
+                    mine[step] = mine.get(step, 0) + number
+            total.least = max((least for least in (total.least, one.least) if least is not None), default=None)
+        return total
 
 
 @dataclass(frozen=True)
@@ -219,6 +232,20 @@ def read(path: str | Path, weights: str) -> Thresholds:
     if weights and any(one.weights not in ("", weights) for one in found.known):
         raise DataError(f"calibration={path}: measured with other weights; run task=calibrate with these")
     return found
+
+
+def left_out(scans: Sequence[Counts], fpr: float) -> np.ndarray:
+    """What a rate comes to in a scan that was not counted: [n, 2], voxels marked at the threshold that all the other
+    scans have for ``fpr``, and voxels looked at. Scans whose others cannot tell the rate are left out of the list."""
+    found = []
+    for k, one in enumerate(scans):
+        try:
+            threshold = Calibration.of(Counts.sum([*scans[:k], *scans[k + 1 :]]), 0.0).at(fpr)
+        except (DataError, UsageError):
+            continue
+        own = Calibration.of(one, 0.0).rates(threshold)[0] if one.least is not None else 0.0
+        found.append((own * one.voxels, one.voxels))
+    return np.array(found, float).reshape(-1, 2)
 
 
 def clear_of(lesion: np.ndarray, thickness: float) -> np.ndarray:

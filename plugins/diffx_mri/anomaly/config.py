@@ -84,6 +84,9 @@ class EvaluateConfig:
     lesions: int = option(1, help="simulate: lesions in each scan", min=1, max=20)
     small: float = option(2.0, help="lesions below this volume are called small", unit="ml", min=0)
     large: float = option(20.0, help="lesions above this volume are called large", unit="ml", min=0)
+    false_lesions: float = option(
+        1.0, help="false lesions that a healthy scan may show, for lesion_f1_strict", min=1e-3, max=1000
+    )
     all: bool = option(False, help="all scans of data.root, and not the held-out ones alone")
 
 

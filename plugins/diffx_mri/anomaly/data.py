@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from scipy import ndimage
 
 from diffx.data import assign, cache_key
 from diffx.errors import DataError, UsageError
 from diffx.io.cache import cache_path
-from diffx.io.home import expanded
 from diffx.noise import derive
 
 from ..bids import tables_of
 from ..contrast import Contrast, find_contrast
+from ..packed_once import packed_once
 from .augment import Strength, moved, other_mask, rescanned, thicker
 from .config import PLUGIN, AnomalyConfig
 from .lesions import LOOKS, Blobs, Shapes, insert, smooth_noise
@@ -27,6 +29,7 @@ from .strip import compact
 ROUNDS = 1000  # versions of every slice in one epoch
 _VALIDATED = 64
 _CENTRE, _WIDTH = 0.5, 0.7
+_SHOWS = 0.04  # of the brain's median: a smaller change of intensity, over 2 mm or so, cannot be seen
 
 
 def seen(slices: np.ndarray) -> np.ndarray:
@@ -101,7 +104,10 @@ class Made:
     def fall_ill(
         self, rng: np.random.Generator, healthy: np.ndarray, brain: np.ndarray, gaps: tuple[float, ...]
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Slices [3, 128, 128] with lesions and coarse noise, and the lesions' mask in the middle one, 0 or 1."""
+        """Slices [3, 128, 128] with lesions and coarse noise, and the lesions' mask in the middle one, 0 or 1.
+
+        Only what shows counts as lesion: a dark one in a ventricle looks like a ventricle, and is not to be learnt.
+        """
         ill, share = healthy, np.zeros_like(healthy)
         if self.method == "autoencoder":
             noise = rng.uniform(0.05, 0.35) * smooth_noise(rng, 8.0)
@@ -112,10 +118,11 @@ class Made:
                 shapes = self.shapes if rng.random() < 0.5 else Blobs()
                 ill, more = insert(rng, ill, brain, shapes, self.look, gaps, scale=1.0 if number < 6 else 0.5)
                 share = np.maximum(share, more)
+        shows = np.abs(ndimage.gaussian_filter(ill[1] - healthy[1], 1.0)) > _SHOWS
         if rng.random() < 0.5:
             noise = rng.uniform(0.02, 0.1) * smooth_noise(rng, rng.uniform(6.0, 16.0))
             ill = np.clip(ill + noise * (healthy > 0.1), 0, BRIGHTEST)
-        return ill, (share[1] > 0.4).astype(np.float32)
+        return ill, ((share[1] > 0.4) & shows).astype(np.float32)
 
 
 def prepare(
@@ -124,24 +131,24 @@ def prepare(
     fail: Callable[[str, str], None] = lambda item, reason: None,
 ) -> Slices:
     """The slices of ``data.root``, packed now unless that was done before. Raises DataError, UsageError."""
-    if not cfg.data.root:
-        raise UsageError("data.root= says which BIDS folder, or which packed file, to read")
-    root = expanded(cfg.data.root)
     contrast = cfg.contrast or "FLAIR"
     if contrast not in GRIDS:
         raise UsageError(f"contrast={contrast}: {', '.join(GRIDS)}")
-    file = root if root.is_file() else packed_file(cfg, root, contrast)
-    if not file.is_file():
-        log(f"packed slices are kept in {file}")
-        pack(root, file, contrast, log, fail)
-    slices = read_slices(file)
+    slices, file = packed_once(
+        cfg.data.root,
+        partial(packed_file, cfg, contrast),
+        lambda root, file: pack(root, file, contrast, log, fail),
+        read_slices,
+        log,
+        fail,
+    )
     if slices.contrast != contrast:
         raise DataError(f"{file} holds {slices.contrast}, not {contrast}; say so with contrast=")
     assign(slices.rows, cfg.data.split, cfg.seed)
     return slices
 
 
-def packed_file(cfg: AnomalyConfig, root: Path, contrast: str) -> Path:
+def packed_file(cfg: AnomalyConfig, contrast: str, root: Path) -> Path:
     """Where the packed slices of this folder lie."""
     paths = find_contrast(root, Contrast.of(contrast)).values()
     key = cache_key(FORMAT, str(GRIDS[contrast]), files=[*paths, *tables_of(root)])

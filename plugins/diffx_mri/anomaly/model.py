@@ -127,6 +127,8 @@ class HealthyModel:
         probability = np.zeros_like(samples)
         for (i, k), state in zip(jobs, states, strict=True):
             change, lesion = state[:, :: -1 if seeds[i] % 2 else 1]
+            if stack.stripped:  # what was cut away is air, and stays so
+                change, lesion = change * stack.region[k], lesion * stack.region[k]
             samples[i, k] = np.clip(samples[i, k] - change, 0, BRIGHTEST)
             probability[i, k] = np.clip(lesion, 0, 1)
         return Healthy(samples, probability, self.evidence)

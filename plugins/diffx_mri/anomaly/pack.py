@@ -22,9 +22,9 @@ from ..volume import Volume, load
 from .stack import Stack
 from .strip import compact, depth_of, rough_brain
 
-FORMAT = "healthy slices 1"
+FORMAT = "healthy slices 2"
 STEPS = 64  # uint8 grey levels to one unit of intensity
-_SMALLEST = 2000  # pixels of head that a slice to learn from shows; of a brain without skull a quarter
+_SMALLEST = 500  # pixels of head that a slice to learn from shows; of a brain without skull a quarter
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,10 @@ import torch
 from diffx.data import assign, cache_key
 from diffx.errors import DataError, UsageError
 from diffx.io.cache import cache_path
-from diffx.io.home import expanded
 
-from ..bids import known, sessions, tables_of
+from ..bids import tables_of
 from ..contrast import Contrast, find_contrast
+from ..packed_once import packed_once
 from ..slices import SliceGrid
 from .config import TranslateConfig
 from .intensity import to_state
@@ -69,20 +70,14 @@ def prepare(
     fail: Callable[[str, str], None] = lambda item, reason: None,
 ) -> Slices:
     """The slices of ``data.root``, packed now unless that was done before. Raises DataError, UsageError."""
-    if not cfg.data.root:
-        raise UsageError("data.root= says which BIDS folder, or which packed file, to read")
-    root = expanded(cfg.data.root)
-    file = root if root.is_file() else packed_file(cfg, root)
-    new = not file.is_file()
-    if new:
-        log(f"packed slices are kept in {file}")
-        pack(root, file, cfg.data.contrasts, grid_of(cfg), log, fail)
-    slices = read_slices(file)
-    if not new and not root.is_file():  # what this folder lacks is said each time
-        for problem in known(root, sessions(root))[1]:
-            log(problem)
-        for item, reason in slices.failed:
-            fail(item, reason)
+    slices, file = packed_once(
+        cfg.data.root,
+        partial(packed_file, cfg),
+        lambda root, file: pack(root, file, cfg.data.contrasts, grid_of(cfg), log, fail),
+        read_slices,
+        log,
+        fail,
+    )
     wanted = [Contrast.of(name).name for name in cfg.data.contrasts]
     if slices.contrasts != wanted or slices.grid != grid_of(cfg):
         raise DataError(f"{file} holds {', '.join(slices.contrasts)}, on {slices.grid}; say so in data.*")

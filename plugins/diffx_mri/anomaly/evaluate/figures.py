@@ -25,6 +25,7 @@ _TITLES = {
     "dice_oracle": "Dice, best threshold of these patients (oracle)",
     "healthy_fpr": "share of healthy voxels that are marked",
     "lesion_f1": "F1 over lesions",
+    "lesion_f1_strict": "F1 over lesions, threshold of a rate of false lesions",
 }
 
 
@@ -74,7 +75,7 @@ def figures(
     out |= _healthy(counted, fpr, about)
     out |= _lesions(counted, subjects, sizes, seed)
     if made:
-        out["lesion_f1"] = replace(out["lesion_f1"], goal=_FOUND)
+        out |= {name: replace(one, goal=_FOUND) for name, one in out.items() if name.startswith("lesion_f1")}
     prevalence = np.array([(one.true, one.voxels) for one in counted], float)
     out["prevalence"] = estimate(_ratio(), prevalence, title="share of ill voxels", **about)
     return out
@@ -97,25 +98,31 @@ def _areas(found: Mapping[str, Pool], about: Mapping[str, Any]) -> dict[str, Fig
 def _healthy(counted: Sequence[Counted], fpr: float, about: Mapping[str, Any]) -> dict[str, Figure]:
     """What the mask marks in slices without a lesion, beside what it was asked to."""
     pairs = np.array([(one.healthy_marked, one.healthy) for one in counted], float)
-    if not pairs[:, 1].sum():
-        return {}
+    return {"healthy_fpr": marked_share(pairs, fpr, **about)} if pairs[:, 1].sum() else {}
+
+
+def marked_share(pairs: np.ndarray, fpr: float, title: str = _TITLES["healthy_fpr"], **about: Any) -> Figure:
+    """The share of healthy voxels that is marked, of scans [n, 2] (marked, all), beside the one asked for."""
     goal = Goal(0.8 * fpr, 1.2 * fpr, f"within 20 % of the {fpr:g} asked for")
-    share = estimate(_ratio(), pairs, real_vs_real=fpr, goal=goal, title=_TITLES["healthy_fpr"], **about)
-    return {"healthy_fpr": share}
+    return estimate(_ratio(), pairs, real_vs_real=fpr, goal=goal, title=title, **about)
 
 
 def _lesions(
     counted: Sequence[Counted], subjects: Sequence[str], sizes: tuple[float, float], seed: int
 ) -> dict[str, Figure]:
     """F1 over lesions, and Dice of the small, middling and large ones."""
-    numbers = [(sum(f.dice > 0 for f in c.lesions), len(c.lesions), c.false_lesions) for c in counted]
-    out = {
-        "lesion_f1": estimate(
-            _f1, np.array(numbers, float), groups=list(subjects), seed=seed, better="higher",
-            title=_TITLES["lesion_f1"],
-            facts=dict(zip(("found", "lesions", "false"), map(int, np.sum(numbers, 0)), strict=True)),
-        )
-    }  # fmt: skip
+    masks = {"lesion_f1": [(c.lesions, c.false_lesions) for c in counted]}
+    strict = [c.strict for c in counted if c.strict is not None]
+    if len(strict) == len(counted):
+        masks["lesion_f1_strict"] = strict
+    out = {}
+    for name, each in masks.items():
+        numbers = [(sum(f.dice > 0 for f in lesions), len(lesions), false) for lesions, false in each]
+        facts = dict(zip(("found", "lesions", "false"), map(int, np.sum(numbers, 0)), strict=True))
+        out[name] = estimate(
+            _f1, np.array(numbers, float), groups=list(subjects), seed=seed, better="higher", title=_TITLES[name],
+            facts=facts,
+        )  # fmt: skip
     low, high = sizes
     kinds: dict[str, Callable[[float], bool]] = {
         "small": lambda v: v < low, "medium": lambda v: low <= v <= high, "large": lambda v: v > high,

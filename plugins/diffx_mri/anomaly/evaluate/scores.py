@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..calibrate import clear_of
-from ..components import components
+from ..components import components, marked
 from ..face import Maps
 from .ranking import Ranked
 
@@ -30,7 +30,8 @@ class Counted:
 
     ``ranked``: voxels by score, of each method, over the whole head or brain; ``true``, ``marked`` and ``both``: ill
     voxels, voxels of the mask, and those that are both; ``healthy`` and ``healthy_marked``: voxels of lesion-free
-    slices, and those of the mask among them; ``lesions``; ``false_lesions``: regions of the mask that touch none.
+    slices, and those of the mask among them; ``lesions``; ``false_lesions``: regions of the mask that touch none;
+    ``strict``: lesions and false ones of the mask at a rate of false lesions, where that is known.
     """
 
     ranked: Mapping[str, Ranked]
@@ -42,6 +43,7 @@ class Counted:
     healthy_marked: int
     lesions: list[Found]
     false_lesions: int
+    strict: tuple[list[Found], int] | None = None
 
     @property
     def dice(self) -> float:
@@ -50,7 +52,13 @@ class Counted:
 
 
 def count(
-    maps: Maps, mask: np.ndarray, truth: np.ndarray, least: int, others: Mapping[str, np.ndarray], contrast: str
+    maps: Maps,
+    mask: np.ndarray,
+    truth: np.ndarray,
+    least: int,
+    others: Mapping[str, np.ndarray],
+    contrast: str,
+    strict: float | None = None,
 ) -> Counted:
     """Counts of a scan.
 
@@ -61,11 +69,13 @@ def count(
         least: voxels of the smallest true lesion that is counted as one.
         others: scores [X, Y, Z] of other methods, on any scale.
         contrast: whose lesions are bright (FLAIR), or may be dark as well.
+        strict: the threshold of a rate of false lesions.
     """
     domain = maps.region | truth
     scores = {OWN: odds(maps.anomaly), INTENSITY: intensity(maps, contrast), **others}
     clear = maps.region & clear_of(truth, float(maps.scan.spacing[2]))
     lesions, false = found_lesions(mask, truth, maps.scan.spacing, least)
+    sure = None if strict is None else marked(maps.anomaly, strict, least)
     return Counted(
         {name: Ranked.of(values[domain], truth[domain]) for name, values in scores.items()},
         int(truth.sum()),
@@ -76,6 +86,7 @@ def count(
         int((mask & clear).sum()),
         lesions,
         false,
+        None if sure is None else found_lesions(sure, truth, maps.scan.spacing, least),
     )
 
 

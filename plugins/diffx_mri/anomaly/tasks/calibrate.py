@@ -16,14 +16,16 @@ from diffx.run import Run
 from ...overlay import Say, on_grid
 from ...volume import Volume
 from ...volume import load as read
-from ..calibrate import Calibration, Counts, Thresholds, clear_of
+from ..calibrate import Calibration, Counts, Thresholds, clear_of, left_out
 from ..components import voxels_of
 from ..config import PLUGIN
+from ..evaluate.figures import marked_share
 from ..inputs import Request, check_inputs, contrast_of, requests, weights_for
 from ..stack import Stack
 from ..strip import compact, depth_of, rough_brain
 from .detect import drawing, load, of_the_map
 
+_FEWEST = 3  # scans, to tell how well rates hold in others
 _SHARES = (0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001, 1e-4)  # of healthy voxels, in the report
 
 
@@ -36,7 +38,8 @@ def calibrate(run: Run) -> None:
     check_inputs(cfg)
     contrast = contrast_of(cfg)
     detector = load(run, contrast)
-    counts, used = {"head": Counts(), "brain": Counts()}, 0
+    counts: dict[str, dict[str, Counts]] = {"head": {}, "brain": {}}  # of each scan, by its file
+    used = 0
     for request in run.progress(requests(cfg, contrast, run.log), "counting in healthy scans", unit="scan"):
         try:
             scan = read(request.path)
@@ -48,7 +51,8 @@ def calibrate(run: Run) -> None:
                 healthy = maps.region & clear_of(ill, float(scan.spacing[2])) & told
                 share = float(healthy.sum() / max(maps.region.sum(), 1))
                 kept = voxels_of(cfg.smallest, scan.spacing)
-                counts["brain" if maps.stripped else "head"].add(maps.anomaly, healthy, share, kept)
+                of_scan = counts["brain" if maps.stripped else "head"].setdefault(str(request.path), Counts())
+                of_scan.add(maps.anomaly, healthy, share, kept)
         except DataError as error:
             run.fail(request.path.name, error)
             continue
@@ -56,20 +60,38 @@ def calibrate(run: Run) -> None:
     if not used:
         raise DataError(f"{cfg.data.root}: none of the {contrast} scans could be used")
     about = cfg.smallest, detector.model.meta.get("sha256", ""), of_the_map(cfg)
-    found = Thresholds(**{name: Calibration.of(one, *about) for name, one in counts.items() if one.voxels})
+    known = {name: [one for one in some.values() if one.voxels] for name, some in counts.items()}
+    found = Thresholds(**{name: Calibration.of(Counts.sum(some), *about) for name, some in known.items() if some})
     path = run.samples / "calibration.json"
     write_json(path, found.to_json())
     run.metric("scans", used)
     run.report.facts({"healthy scans": used, "contrast": contrast})
-    for title, known in (("Heads with their skull", found.head), ("Brains without skull", found.brain)):
-        if known is not None:
-            said = (
-                f"In {known.scans:g} healthy scans, {known.voxels:,} voxels; regions below {cfg.smallest:g} ml dropped."
-            )
-            run.report.table(title, _table(known), said)
+    for name, own in (("head", found.head), ("brain", found.brain)):
+        if own is not None:
+            title = "Heads with their skull" if name == "head" else "Brains without skull"
+            said = f"In {own.scans:g} healthy scans, {own.voxels:,} voxels; regions below {cfg.smallest:g} ml dropped."
+            run.report.table(title, _table(own), said)
+            _check(run, name, known[name], title)
     run.log(f"thresholds: {path}; calibration= takes it")
     if cfg.from_:
         _keep_in_weights(run, found, resolve_weights(weights_for(contrast, cfg.from_), PLUGIN))
+
+
+def _check(run: Run, name: str, scans: list[Counts], title: str) -> None:
+    """How well the rate that is asked for holds in a scan that was not counted."""
+    fpr = run.cfg.fpr
+    pairs = left_out(scans, fpr)
+    if len(pairs) < _FEWEST:
+        run.flag(f"{title}: {len(scans)} healthy scans are too few to tell how well the rates hold in others")
+        return
+    about = f"healthy voxels marked in a scan by the threshold of the others, {title.lower()}"
+    run.metric(f"fpr_left_out_{name}", marked_share(pairs, fpr, about, seed=run.cfg.seed))
+    each = pairs[:, 0] / pairs[:, 1]
+    quantiles = dict(zip(("least", "a quarter below", "median", "a quarter above", "most"),
+                         np.quantile(each, (0, 0.25, 0.5, 0.75, 1)), strict=True))  # fmt: skip
+    run.report.table(f"{title}: single scans", [{k: float(v) for k, v in quantiles.items()}],
+                     f"Share of healthy voxels marked in each of {len(each)} scans at the threshold that all the "
+                     f"others have for {fpr:g}.")  # fmt: skip
 
 
 def _looks(scan: Volume, request: Request, contrast: str, say: Say) -> Iterator[tuple[Volume | None, np.ndarray]]:

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
-from diffx.errors import DataError
+from diffx.errors import DataError, UsageError
 from diffx.evaluation import Figure, typical, worst
 from diffx.run import Run
 
@@ -73,11 +73,21 @@ def _case(run: Run, detector: AnomalyDetector, others: Others, one: Known) -> Ca
     threshold = detector.threshold(cfg.fpr, cfg.false_lesions, maps.stripped)
     least = voxels_of(cfg.smallest, one.scan.spacing)
     mask = marked(maps.anomaly, threshold, least)
-    counted = count(maps, mask, one.truth, least, others.maps(one.scan, one.brain), detector.contrast)
+    others_maps = others.maps(one.scan, one.brain)
+    counted = count(maps, mask, one.truth, least, others_maps, detector.contrast, _strict(run, detector, maps.stripped))
     subject = one.request.subject or one.request.path.name
     return Case(
         subject, counted, _row(subject, one, maps, mask, threshold, counted), threshold, maps.stripped, maps.seconds
     )
+
+
+def _strict(run: Run, detector: AnomalyDetector, stripped: bool) -> float | None:
+    """The threshold at which a healthy scan shows ``evaluate.false_lesions``; None where too few scans were counted."""
+    try:
+        return detector.threshold(false_lesions=run.cfg.evaluate.false_lesions, stripped=stripped)
+    except UsageError as error:
+        run.flag(f"lesion_f1_strict is left out: {error}")
+        return None
 
 
 def _row(subject: str, one: Known, maps: Maps, mask: np.ndarray, threshold: float, counted: Counted) -> Shown:
