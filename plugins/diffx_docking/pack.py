@@ -12,7 +12,6 @@ from torch import Tensor
 from diffx.errors import DataError
 from diffx.io import checkpoint
 
-from .families import triples
 from .known import Known, heavy_positions
 from .ligand import Ligand, as_posed, prepare
 from .match import match, numberings
@@ -37,11 +36,6 @@ class Packed:
     box: Box
     pose: dict[str, Tensor]
     rmsd: float
-
-    @property
-    def triples(self) -> frozenset[tuple[str, str, str]]:
-        """Of residues, by which families are told apart."""
-        return triples(self.pocket)
 
 
 def packed(known: Known, seed: int, path: Path) -> Packed:

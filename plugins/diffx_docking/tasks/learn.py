@@ -13,10 +13,12 @@ from diffx.noise import derive
 
 from ..denoising import MISSED, Lesson, held_out, learn
 from ..diffusion import save_scores
-from ..families import families, folds
+from ..families import families, folds, triples
 from ..known import known_complexes, read_known
-from ..pack import Packed, packed
+from ..pack import packed
+from ..receptor import read_receptor
 from ..score import ScoreNetwork
+from ..sites import pocket_of
 
 _JUDGED, _POSES = 60, 20  # complexes left out, and noised poses of each, that judge the network
 
@@ -28,12 +30,12 @@ def learn_scores(run: Any) -> None:
     the complexes that were learnt, so that ``task=train`` can rank by what the network says of others.
     """
     cfg = run.cfg
-    ready = [one for one in gathered(run) if one.rmsd <= MISSED]
-    part = folds(families([one.triples for one in ready]), cfg.learn.parts, cfg.seed)
+    names, part = parted(run)
     if len(np.unique(part)) < 2:
         raise DataError(f"{cfg.data.root}: all proteins are of one family, so that none can be left out")
-    lessons = [Lesson.of(one) for one, own in zip(ready, part, strict=True) if own != 0]
-    others = [Lesson.of(one) for one, own in zip(ready, part, strict=True) if own == 0][:_JUDGED]
+    judged = [name for name, own in zip(names, part, strict=True) if own == 0][:_JUDGED]
+    others = lessons_of(run, judged, "packing those left out")
+    lessons = lessons_of(run, [name for name, own in zip(names, part, strict=True) if own != 0], "packing")
     with torch.random.fork_rng():
         torch.manual_seed(derive(cfg.seed, "scores") % 2**31)
         network = ScoreNetwork(**vars(cfg.score))
@@ -49,7 +51,7 @@ def learn_scores(run: Any) -> None:
         tensors = learn(
             network, lessons, cfg.learn, cfg.learn.poses, cfg.seed, run.checkpoints, facts, cfg.resume, told
         )
-    learnt = [one.name for one, own in zip(ready, part, strict=True) if own != 0]
+    learnt = [one.name for one in lessons]
     path = run.checkpoints / "weights.safetensors"
     save_scores(path, tensors, vars(cfg.score), {"learnt": learnt, "steps": cfg.learn.steps, "seed": cfg.seed})
     own, without = held_out(network, others, _POSES, cfg.seed)
@@ -59,17 +61,30 @@ def learn_scores(run: Any) -> None:
     run.log(f"weights: {path}")
 
 
-def gathered(run: Any) -> list[Packed]:
-    """All complexes that can be read, packed; those that cannot are listed as failed."""
-    cfg, found = run.cfg, []
+def parted(run: Any) -> tuple[list[str], np.ndarray]:
+    """The complexes that can be read, and which part [n] each is in: families of proteins stay whole."""
+    cfg, pockets = run.cfg, {}
     names = known_complexes(cfg.data.root)[: cfg.data.first or None]
-    folder = run.checkpoints / "packed"
-    for name in run.progress(names, "packing", unit="complex"):
+    for name, known in read_known(cfg.data.root, names):
+        try:
+            if isinstance(known, DataError):
+                raise known
+            pockets[name] = triples(pocket_of(read_receptor(known.protein), known.box))
+        except DataError as error:
+            run.fail(name, error)
+    return list(pockets), folds(families(list(pockets.values())), cfg.learn.parts, cfg.seed)
+
+
+def lessons_of(run: Any, names: list[str], label: str) -> list[Lesson]:
+    """Packed complexes of which a conformer comes near the truth; those that cannot be read are listed as failed."""
+    cfg, found = run.cfg, []
+    for name in run.progress(names, label, unit="complex"):
         ((_, known),) = read_known(cfg.data.root, [name])
         try:
             if isinstance(known, DataError):
                 raise known
-            found.append(packed(known, cfg.seed, folder / f"{name}.safetensors"))
+            one = packed(known, cfg.seed, run.checkpoints / "packed" / f"{name}.safetensors")
+            found += [Lesson.of(one)] if one.rmsd <= MISSED else []
         except DataError as error:
             run.fail(name, error)
     return found
