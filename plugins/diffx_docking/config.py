@@ -8,7 +8,6 @@ from diffx.config import DataConfig, RunConfig, TrainConfig, option
 
 PLUGIN = "docking"
 WEIGHTS = "docking-rank"  # shipped with the package
-SCORES = "docking-score"
 
 
 @dataclass
@@ -51,7 +50,7 @@ class RankingConfig:
     hidden: int = option(32, help="width of the hidden layer", min=4)
     dropout: float = option(0.2, help="in training", min=0, max=0.9)
     members: int = option(4, help="networks, trained from different seeds, whose logits are averaged", min=1, max=20)
-    network: bool = option(True, help="learn from the opinions of the network of scores as well")
+    network: bool = option(False, help="learn from the opinions of the network of scores (scores=) as well")
     folds: int = option(5, help="parts in which families of proteins are left out, for the calibration", min=2)
 
 
@@ -111,7 +110,7 @@ class DockConfig(RunConfig):
         None, help="x,y,z or x,y,z,size in Å; a reference ligand's file; residues A:45,A:47; or blind", common=True
     )
     samples: int = option(10, help="distinct poses to write, the most likely first", min=1, max=1000, common=True)
-    scores: str | None = option(None, help="weights of the network of scores; by default those that are shipped")
+    scores: str | None = option(None, help="weights of the network of scores: a file, or the run folder of task=learn")
     rank: str = option(
         "confidence",
         help="what poses are ranked by: the network's confidence, or the energy alone",

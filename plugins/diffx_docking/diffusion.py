@@ -10,11 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diffx.errors import DataError
+from diffx.errors import DataError, UsageError
 from diffx.io import checkpoint
 from diffx.plan import JointPlan, geodesic_random_walk
+from diffx.plugins.weights import resolve_weights
 from diffx.sampling import sample
 
+from .config import PLUGIN
 from .ligand import Ligand
 from .pocket import Box
 from .process import pose_process, pose_shape, shifted
@@ -60,7 +62,16 @@ def drawn_poses(
 def save_scores(path: Path, tensors: Mapping[str, Tensor], net: Mapping[str, Any], meta: Mapping[str, Any]) -> None:
     """Write the weights of a network, whose arguments are ``net``, in half precision."""
     half = {name: value.half() for name, value in tensors.items()}
-    checkpoint.save(path, half, {**meta, "plugin": "docking", "kind": KIND, "net": dict(net)})
+    checkpoint.save(path, half, {**meta, "plugin": PLUGIN, "kind": KIND, "net": dict(net)})
+
+
+def scores_file(scores: str | Path | None) -> Path:
+    """The file of a network of scores. UsageError where none is named: none is shipped."""
+    if scores is None:
+        raise UsageError(
+            "scores= says which network to ask: none is shipped, task=learn trains one"
+        )
+    return resolve_weights(str(scores), PLUGIN)
 
 
 def load_scores(path: Path) -> ScoreNetwork:

@@ -23,8 +23,8 @@ from diffx.plugins.weights import resolve_weights
 from .candidates import poses_in
 from .cavities import cavities
 from .confidence import Confidence, described
-from .config import PLUGIN, SCORES, WEIGHTS, SearchConfig
-from .diffusion import load_scores
+from .config import PLUGIN, WEIGHTS, SearchConfig
+from .diffusion import load_scores, scores_file
 from .inputs import is_file
 from .ligand import Ligand, from_smiles, prepare, read_ligands
 from .maps import Known
@@ -91,10 +91,10 @@ class Docker:
             source: of the weights; None: those that are shipped.
             rank: "confidence", or "energy", which needs no weights.
             options: of the search.
-            scores: weights of the network of scores; None: those that are shipped.
+            scores: weights of the network of scores, where the search or the ranking asks it.
 
         Raises:
-            UsageError: another word for ``rank``.
+            UsageError: another word for ``rank``, no network where one is needed.
             DataError: missing, damaged or foreign weights.
         """
         if rank not in ("confidence", "energy"):
@@ -102,7 +102,7 @@ class Docker:
         options = options or SearchConfig()
         found = Confidence.load(resolve_weights(str(source or WEIGHTS), PLUGIN)) if rank == "confidence" else None
         needed = options.guidance != "energy" or (found is not None and found.asks_network)
-        network = load_scores(resolve_weights(str(scores or SCORES), PLUGIN)) if needed else None
+        network = load_scores(scores_file(scores)) if needed else None
         return cls(found, options, network)
 
     def target(self, protein: str | Path, pocket: str | Path, waters: bool = False) -> Target:

@@ -53,7 +53,7 @@ def learn_scores(run: Any) -> None:
         )
     learnt = [one.name for one in lessons]
     path = run.checkpoints / "weights.safetensors"
-    save_scores(path, tensors, vars(cfg.score), {"learnt": learnt, "steps": cfg.learn.steps, "seed": cfg.seed})
+    save_scores(path, tensors, vars(cfg.score), {"learnt": learnt, "step": cfg.learn.steps, "seed": cfg.seed})
     own, without = held_out(network, others, _POSES, cfg.seed)
     for leaf, value in own.items():
         beside = [Baseline("no network", without[leaf])]

@@ -12,11 +12,9 @@ from diffx.errors import DataError
 from diffx.io import checkpoint
 from diffx.metrics import reliability
 from diffx.noise import derive
-from diffx.plugins.weights import resolve_weights
 
 from ..confidence import Calibration, Confidence
-from ..config import PLUGIN, SCORES
-from ..diffusion import load_scores
+from ..diffusion import load_scores, scores_file
 from ..families import families, folds
 from ..known import known_complexes, read_known
 from ..pictures import reliability_picture
@@ -74,7 +72,7 @@ def docked(run: Any) -> list[Example]:
 
 def asked(scores: str | None) -> tuple[ScoreNetwork, frozenset[str]]:
     """The network of scores, and the complexes that it learnt from: what it says of those is too good to rank by."""
-    path = resolve_weights(str(scores or SCORES), PLUGIN)
+    path = scores_file(scores)
     return load_scores(path), frozenset(checkpoint.read_meta(path)["learnt"])
 
 
