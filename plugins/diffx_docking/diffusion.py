@@ -68,9 +68,7 @@ def save_scores(path: Path, tensors: Mapping[str, Tensor], net: Mapping[str, Any
 def scores_file(scores: str | Path | None) -> Path:
     """The file of a network of scores. UsageError where none is named: none is shipped."""
     if scores is None:
-        raise UsageError(
-            "scores= says which network to ask: none is shipped, task=learn trains one"
-        )
+        raise UsageError("scores= says which network to ask: none is shipped, task=learn trains one")
     return resolve_weights(str(scores), PLUGIN)
 
 
