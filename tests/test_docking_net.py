@@ -10,7 +10,8 @@ from rdkit import Chem
 from diffx.noise import Noise
 from diffx.process import SO3
 from diffx_docking.features import LIGAND_FEATURES, POCKET_FEATURES, ligand_features, pocket_features
-from diffx_docking.net import LigandEncoder, PairForces, PocketEncoder, Radial
+from diffx_docking.field import Radial
+from diffx_docking.net import LigandEncoder, PairForces, PocketEncoder
 
 
 def test_features_are_of_the_graph_and_not_of_the_conformer() -> None:

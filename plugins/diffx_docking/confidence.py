@@ -16,6 +16,7 @@ from diffx.io import checkpoint
 from .config import PLUGIN
 from .descriptors import NAMES, descriptors
 from .ligand import Ligand
+from .opinions import OPINIONS, Site, opinions
 from .ranking import Ranker
 from .receptor import Receptor
 from .search import Found
@@ -65,8 +66,13 @@ class Confidence:
     def __init__(self, members: Sequence[Ranker], calibration: Calibration, meta: Mapping[str, Any]):
         self.members, self.calibration, self.meta = [m.eval() for m in members], calibration, dict(meta)
 
+    @property
+    def asks_network(self) -> bool:
+        """Whether the opinions of the network of scores are among the descriptors."""
+        return len(self.members[0].mean) > len(NAMES)
+
     def logits(self, told: Tensor) -> Tensor:
-        """Of the descriptors [B, len(NAMES)] of poses, [B]: the higher, the more likely."""
+        """Of the descriptors of poses, [B, D], [B]: the higher, the more likely."""
         with torch.no_grad():
             return torch.stack([member(told) for member in self.members]).mean(0)
 
@@ -78,7 +84,8 @@ class Confidence:
             meta: facts to keep: ``net``, the arguments of :class:`Ranker`, and whatever else.
         """
         tensors = {f"{k}.{name}": t for k, m in enumerate(self.members) for name, t in m.state_dict().items()}
-        facts = {"plugin": PLUGIN, "kind": KIND, "members": len(self.members), "descriptors": list(NAMES)}
+        told = list(names(len(self.members[0].mean)))
+        facts = {"plugin": PLUGIN, "kind": KIND, "members": len(self.members), "descriptors": told}
         calibration = {"slope": self.calibration.slope, "shift": self.calibration.shift}
         checkpoint.save(path, tensors, {**facts, "calibration": calibration, **meta})
 
@@ -88,18 +95,27 @@ class Confidence:
         tensors, meta = checkpoint.load(path)
         if meta.get("kind") != KIND:
             raise DataError(f"{path} holds {meta.get('kind') or 'something else'}, not weights that rank poses")
-        if meta["descriptors"] != list(NAMES):
+        told = meta["descriptors"]
+        if told != list(names(len(told))):
             raise DataError(f"{path} was trained on other descriptors of poses than this version computes")
         members = []
         for k in range(meta["members"]):
-            member = Ranker(**meta["net"])
+            member = Ranker(**meta["net"], told=len(told))
             checkpoint.load_into(member, checkpoint.under(tensors, str(k)), path)
             members.append(member)
         return cls(members, Calibration(**meta["calibration"]), meta)
 
 
-def described(ligand: Ligand, receptor: Receptor, positions: Tensor, energies: Tensor, found: Found) -> Tensor:
-    """The descriptors [B, len(NAMES)] of some of the poses that a search found, with the pocket cut out around them.
+def names(count: int) -> tuple[str, ...]:
+    """Of so many descriptors: with the opinions of the network of scores, or without."""
+    return NAMES if count == len(NAMES) else NAMES + OPINIONS
+
+
+def described(
+    ligand: Ligand, receptor: Receptor, positions: Tensor, energies: Tensor, found: Found, site: Site | None = None
+) -> Tensor:
+    """The descriptors of some of the poses that a search found, with the pocket cut out around them: [B, len(NAMES)],
+    with the opinions of the network of scores beside them where there is one.
 
     Args:
         ligand: of n atoms.
@@ -107,7 +123,9 @@ def described(ligand: Ligand, receptor: Receptor, positions: Tensor, energies: T
         positions: of the candidates, [B, n, 3] in Å.
         energies: theirs, [B] in kcal/mol.
         found: all poses of the search.
+        site: what the network of scores needs.
     """
     flat = positions.flatten(0, 1)
     low, high = flat.amin(0).numpy(), flat.amax(0).numpy()
-    return descriptors(ligand, receptor.select(receptor.near_box(low, high, AROUND)), positions, energies, found)
+    told = descriptors(ligand, receptor.select(receptor.near_box(low, high, AROUND)), positions, energies, found)
+    return told if site is None else torch.cat([told, opinions(ligand, receptor, positions, site)], 1)

@@ -20,16 +20,20 @@ from diffx.io.home import expanded
 from diffx.noise import derive
 from diffx.plugins.weights import resolve_weights
 
+from .candidates import poses_in
 from .cavities import cavities
 from .confidence import Confidence, described
 from .config import PLUGIN, WEIGHTS, SearchConfig
+from .diffusion import load_scores, scores_file
 from .inputs import is_file
 from .ligand import Ligand, from_smiles, prepare, read_ligands
 from .maps import Known
+from .opinions import Site
 from .pocket import Box, pocket_box
 from .receptor import Receptor, read_receptor
 from .result import Docking, Pose
-from .search import Found, distinct, pose_energy, random_starts
+from .score import ScoreNetwork
+from .search import Found, distinct
 from .validity import OWN, POSEBUSTERS, Busters, geometry_checks, posebusters_installed
 from .vina import Vina
 
@@ -62,14 +66,24 @@ class Docker:
     Args:
         confidence: what ranks poses; None: their energy.
         options: of the search.
+        network: of scores, which guides the reverse diffusion and gives its opinion of poses; None: energy alone.
     """
 
-    def __init__(self, confidence: Confidence | None = None, options: SearchConfig | None = None):
-        self.confidence, self.options = confidence, options or SearchConfig()
+    def __init__(
+        self,
+        confidence: Confidence | None = None,
+        options: SearchConfig | None = None,
+        network: ScoreNetwork | None = None,
+    ):
+        self.confidence, self.options, self.network = confidence, options or SearchConfig(), network
 
     @classmethod
     def load(
-        cls, source: str | Path | None = None, rank: str = "confidence", options: SearchConfig | None = None
+        cls,
+        source: str | Path | None = None,
+        rank: str = "confidence",
+        options: SearchConfig | None = None,
+        scores: str | Path | None = None,
     ) -> Docker:
         """Shipped weights, or those of an id, a file or a run folder.
 
@@ -77,15 +91,19 @@ class Docker:
             source: of the weights; None: those that are shipped.
             rank: "confidence", or "energy", which needs no weights.
             options: of the search.
+            scores: weights of the network of scores, where the search or the ranking asks it.
 
         Raises:
-            UsageError: another word for ``rank``.
+            UsageError: another word for ``rank``, no network where one is needed.
             DataError: missing, damaged or foreign weights.
         """
         if rank not in ("confidence", "energy"):
             raise UsageError(f"rank={rank}: poses are ranked by confidence or by energy")
+        options = options or SearchConfig()
         found = Confidence.load(resolve_weights(str(source or WEIGHTS), PLUGIN)) if rank == "confidence" else None
-        return cls(found, options)
+        needed = options.guidance != "energy" or (found is not None and found.asks_network)
+        network = load_scores(scores_file(scores)) if needed else None
+        return cls(found, options, network)
 
     def target(self, protein: str | Path, pocket: str | Path, waters: bool = False) -> Target:
         """A receptor with the pocket that is meant, ready for ligands.
@@ -146,15 +164,17 @@ class Docker:
         Raises:
             DataError: their energy is not finite.
         """
-        began, parts = _clock(), []
-        starts = max(self.options.starts // len(target.boxes), _FEWEST)
+        began, parts, options, boxes = _clock(), [], self.options, len(target.boxes)
+        share = replace(
+            options, starts=max(options.starts // boxes, _FEWEST), draws=max(options.draws // boxes, _FEWEST // boxes)
+        )
         for k, (box, known) in enumerate(zip(target.boxes, target.known, strict=True)):
-            energy = pose_energy(target.receptor, ligand, box, known)
-            parts.append(random_starts(energy, ligand, box, starts, self.options.steps, derive(seed, "box", k)))
+            own = derive(seed, "box", k)
+            parts.append(poses_in(box, target.receptor, ligand, share, self.network, own, known))
         energies, positions = torch.cat([p.energies for p in parts]), torch.cat([p.positions for p in parts])
         if not bool(energies.isfinite().all()):
             raise DataError(f"{ligand.name}: the energy of its poses is not finite")
-        box_of = torch.arange(len(parts)).repeat_interleave(starts)
+        box_of = torch.arange(len(parts)).repeat_interleave(torch.tensor([len(p.energies) for p in parts]))
         return Found(positions, energies, box_of, _since(began))
 
     def ranked(self, target: Target, ligand: Ligand, found: Found, samples: int = 10) -> Docking:
@@ -165,7 +185,8 @@ class Docker:
         order = list(range(len(chosen)))
         said: list[float | None] = [None] * len(chosen)
         if self.confidence is not None:
-            logits = self.confidence.logits(described(ligand, target.receptor, positions, energies, found))
+            site = self._site(target, found, chosen)
+            logits = self.confidence.logits(described(ligand, target.receptor, positions, energies, found, site))
             order = logits.argsort(descending=True, stable=True).tolist()
             said = self.confidence.calibration(logits).tolist()
         near = target.receptor.select(_around(target.receptor, positions))
@@ -178,6 +199,13 @@ class Docker:
         notes = target.receptor.notes + ligand.notes
         wall, cpu = (a + b for a, b in zip(found.spent, _since(began), strict=True))
         return Docking(ligand.name, ligand, near, box, poses, len(found.energies), "", wall, cpu, notes)
+
+    def _site(self, target: Target, found: Found, chosen: list[int]) -> Site | None:
+        """What the network of scores needs to give its opinion of poses; None where it is not asked."""
+        if self.network is None or self.confidence is None or not self.confidence.asks_network:
+            return None
+        box_of = torch.zeros(len(chosen), dtype=torch.long) if found.box is None else found.box[chosen]
+        return Site(self.network, target.boxes, box_of)
 
     def check(self, target: Target, docking: Docking, checks: str, most: int | None = None) -> Docking:
         """The docking with the validity of its first poses.

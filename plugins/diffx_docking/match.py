@@ -43,28 +43,67 @@ def rmsd(positions: np.ndarray, reference: np.ndarray, orders: np.ndarray) -> np
     return np.sqrt(np.min(gaps, axis=0))
 
 
-def match(ligand: Ligand, target: np.ndarray, seed: int = 0, starts: int = 64) -> tuple[dict[str, Tensor], float]:
-    """The pose (of one, [1, ...]) whose positions are nearest to target [n, 3], and its RMSD in Å.
+def match(
+    ligand: Ligand, target: np.ndarray, seed: int = 0, starts: int = 64, steps: int = 150
+) -> tuple[dict[str, Tensor], float]:
+    """The pose (of one, [1, ...]) whose positions are nearest to a target, and its RMSD in Å.
 
-    Bond lengths, angles and rings are the conformer's, so the RMSD is not 0; a few tenths is usual.
+    Bond lengths, angles and rings are the conformer's, so the RMSD is not 0; a few tenths is usual. The first start of
+    each target has that one's own torsions, laid on it; the others are drawn by seed.
+
+    Args:
+        ligand: of n atoms.
+        target: positions [n, 3], or [k, n, 3] of k numberings of which the nearest is wanted.
+        seed: of the starts.
+        starts: spread over the targets; k at least.
+        steps: of minimisation.
     """
-    body, m = Body(ligand, torch.float64), len(ligand.torsions)
-    goal = torch.as_tensor(target, dtype=torch.float64)
+    targets = target.reshape(-1, len(ligand), 3)
+    body, m, starts = Body(ligand, torch.float64), len(ligand.torsions), max(starts, len(targets))
+    goal = torch.as_tensor(targets, dtype=torch.float64)[torch.arange(starts) % len(targets)]
     noise = Noise([derive(seed, "match", start) for start in range(starts)])
     pose = {
-        "translation": goal.mean(0).expand(starts, 3).clone(),
+        "translation": goal.mean(1),
         "rotation": SO3().prior((3, 3), 1.0, noise["turn"]).double(),
         "torsion": np.pi * (2 * noise["twist"].uniform(m).double() - 1),
     }
+    for k, one in enumerate(targets):
+        pose["torsion"][k] = torch.as_tensor(_turned(ligand, one))
+        pose["rotation"][k] = torch.as_tensor(_laid(body.internal(pose["torsion"][k : k + 1])[0].numpy(), one))
 
     def energy(pose: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         positions = body.positions(pose)
         gap = positions - goal
         return gap.square().sum((-1, -2)), -torch.cat(list(body.forces(positions, -2 * gap).values()), -1)
 
-    pose, value = minimise(energy, pose, steps=150)
+    pose, value = minimise(energy, pose, steps)
     best = int(value.argmin())
-    return {k: v[best : best + 1] for k, v in pose.items()}, float((value[best] / len(goal)).sqrt())
+    return {k: v[best : best + 1] for k, v in pose.items()}, float((value[best] / len(ligand)).sqrt())
+
+
+def _turned(ligand: Ligand, target: np.ndarray) -> np.ndarray:
+    """Torsions [m] that take the conformer's dihedral angles to the target's."""
+    bonded = [[n.GetIdx() for n in atom.GetNeighbors()] for atom in ligand.mol.GetAtoms()]
+    turns = []
+    for one in ligand.torsions:
+        before, after = (next(k for k in bonded[i] if k != j) for i, j in ((one.a, one.b), (one.b, one.a)))
+        chain = [before, one.a, one.b, after]
+        turns.append(_dihedral(target[chain]) - _dihedral(ligand.positions[chain]))
+    return np.array(turns)
+
+
+def _dihedral(points: np.ndarray) -> float:
+    """The angle of four points [4, 3] about the line of the middle two, as a turn of the last about it."""
+    before, axis, after = np.diff(points, axis=0)
+    axis = axis / np.linalg.norm(axis)
+    here, there = -before + (before @ axis) * axis, after - (after @ axis) * axis
+    return float(np.arctan2(np.cross(here, there) @ axis, here @ there))
+
+
+def _laid(points: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """The rotation [3, 3] of centred points [n, 3] that lays them best on a target (Kabsch 1976)."""
+    left, _, right = np.linalg.svd((target - target.mean(0)).T @ points)
+    return left @ np.diag([1.0, 1.0, np.sign(np.linalg.det(left @ right))]) @ right
 
 
 def _skeleton(mol: Chem.Mol) -> Chem.Mol:

@@ -1,8 +1,7 @@
-"""The networks of docking: two encoders that run once a complex, and a sum over pairs that runs at every step.
+"""What the networks of docking are made of: encoders of a ligand and of a pocket, which run once a complex, and forces
+between pairs of atoms.
 
-A pair (i, j) of a ligand's and a pocket's atom pulls with sum_k a_ik b_jk w_k(d_ij, t) along the line between them: a
-pair potential's force, learned (cf. PLANTAIN, Brocidiacono et al. 2023; RTMScore, Shen et al. 2022). Forces on atoms
-become forces on the pose in closed form, so that what comes out turns with the complex, whatever the weights.
+All of it depends on graphs and distances alone, so that what comes out turns with the complex, whatever the weights.
 """
 
 from __future__ import annotations
@@ -11,21 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from .features import BOND_KINDS, FARTHEST, LIGAND_FEATURES, POCKET_FEATURES, LigandFeatures, PocketFeatures
-
-
-class Radial(nn.Module):
-    """Distances [...] in Å -> [..., count]: Gaussians from 1 Å to `cutoff`, faded out smoothly before it."""
-
-    centres: Tensor
-
-    def __init__(self, count: int, cutoff: float):
-        super().__init__()
-        self.cutoff, self.width = cutoff, (cutoff - 1) / (count - 1)
-        self.register_buffer("centres", torch.linspace(1, cutoff, count), persistent=False)
-
-    def forward(self, distance: Tensor) -> Tensor:
-        fade = 0.5 * (torch.pi * (distance / self.cutoff).clamp(max=1)).cos() + 0.5
-        return (-((distance[..., None] - self.centres) / self.width).square()).exp() * fade[..., None]
+from .field import Radial
 
 
 class Attention(nn.Module):
@@ -43,10 +28,12 @@ class Attention(nn.Module):
         self.mlp = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, hidden), nn.SiLU(), nn.Linear(hidden, width))
 
     def forward(self, h: Tensor, ligand: LigandFeatures) -> Tensor:
+        """h [..., n, width] of one ligand's atoms, in any number of poses."""
         bias = (self.bond(ligand.bond) + self.apart(ligand.apart)).permute(2, 0, 1)
-        q, k, v = self.qkv(self.norm(h)).view(len(h), 3, self.heads, -1).permute(1, 2, 0, 3)
-        mixed = nn.functional.scaled_dot_product_attention(q[None], k[None], v[None], attn_mask=bias[None])[0]
-        h = h + self.out(mixed.transpose(0, 1).flatten(1))
+        parts = self.qkv(self.norm(h)).unflatten(-1, (3, self.heads, -1)).movedim(-3, 0)
+        q, k, v = parts.transpose(-3, -2)
+        mixed = nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+        h = h + self.out(mixed.transpose(-3, -2).flatten(-2))
         return h + self.mlp(h)
 
 
@@ -107,11 +94,17 @@ class PairForces(nn.Module):
         nn.init.zeros_(self.weights.bias)
         nn.init.normal_(self.weights.weight, std=level**-0.5 / radial**0.5)
 
-    def forward(self, first: Tensor, second: Tensor, here: Tensor, there: Tensor, level: Tensor) -> Tensor:
-        """h [n, width] and [m, width], positions [B, n, 3] and [m, 3], level [B, level] -> [B, n, 3]."""
-        gap = here[:, :, None] - there[None, None]
+    def forward(
+        self, first: Tensor, second: Tensor, here: Tensor, there: Tensor, level: Tensor, counts: Tensor | None = None
+    ) -> Tensor:
+        """h [n, width] and [m, width], positions [B, n, 3] and [m, 3] or [B, m, 3], level [B, level] -> [B, n, 3].
+
+        counts: bool [n, m], the pairs that count; None is all.
+        """
+        gap = here[:, :, None] - there[..., None, :, :]
         distance = torch.linalg.vector_norm(gap, dim=-1).clamp_min(1e-3)
         weights = self.weights(level).view(len(level), 1, *self.shape)  # [B, 1, R, K]
         by_distance = self.radial(distance) @ weights  # [B, n, m, K]
         pull = torch.einsum("nk,mk,bnmk->bnm", self.first(first), self.second(second), by_distance)
+        pull = pull if counts is None else pull * counts
         return ((pull / distance)[..., None] * gap).sum(2)

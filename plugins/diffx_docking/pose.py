@@ -62,6 +62,23 @@ class Body:
         twist = torch.stack(about, -1) if about else positions.new_zeros(len(positions), 0)
         return {"translation": total, "rotation": torque, "torsion": twist}
 
+    def jacobian(self, positions: Tensor) -> Tensor:
+        """How atoms at positions [B, n, 3] move with the pose: [B, n, 3, 6 + m], translation, rotation, torsions.
+
+        :meth:`forces` is its transpose, applied.
+        """
+        batch, n, _ = positions.shape
+        unit = torch.eye(3, dtype=positions.dtype, device=positions.device)
+        arms = positions - positions.mean(1, keepdim=True)
+        turned = torch.linalg.cross(unit.expand(batch, n, 3, 3), arms[:, :, None].expand(-1, -1, 3, -1))
+        columns = [unit.expand(batch, n, 3, 3), turned.transpose(2, 3)]
+        for (a, b), moved in zip(self.axes, self.moved, strict=True):
+            axis = torch.nn.functional.normalize(positions[:, b] - positions[:, a], dim=-1)[:, None]
+            arms, swing = positions[:, moved] - positions[:, b : b + 1], torch.zeros_like(positions)
+            swing[:, moved] = torch.linalg.cross(axis.expand_as(arms), arms)
+            columns.append((swing - swing.mean(1, keepdim=True))[..., None])
+        return torch.cat(columns, -1)
+
 
 def rotated(points: Tensor, axis: Tensor, angle: Tensor) -> Tensor:
     """Points [..., 3] turned by an angle about a unit axis through the origin (Rodrigues' formula)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch import Tensor
 from diffx.noise import Noise, derive
 from diffx.process import SO3
 
+from .config import SearchConfig
 from .ligand import Ligand
 from .maps import Known, Maps
 from .pocket import Box
@@ -69,24 +71,44 @@ def scattered(box: Box, torsions: int, noise: Noise) -> dict[str, Tensor]:
     }
 
 
-def random_starts(energy: Energy, ligand: Ligand, box: Box, starts: int, steps: int, seed: int = 0) -> Found:
-    """Poses put anywhere in a box, each minimised; the same seed gives the same poses, whatever their number.
+def random_starts(energy: Energy, ligand: Ligand, box: Box, options: SearchConfig, seed: int = 0) -> Found:
+    """Poses put anywhere in a box, each minimised; the same seed gives the same poses.
+
+    All are minimised for ``options.scout`` steps, and the ``options.keep`` lowest for ``options.steps`` more.
 
     Args:
         energy: of poses, from :func:`pose_energy`.
         ligand: whose poses they are.
         box: in which they begin.
-        starts: how many.
-        steps: of minimisation.
+        options: starts, how many are kept, steps.
         seed: of the starts.
     """
-    body, poses, energies = Body(ligand), [], []
-    for first in range(0, starts, _TOGETHER):
-        seeds = [derive(seed, "start", k) for k in range(first, min(first + _TOGETHER, starts))]
-        pose, value = minimise(energy, scattered(box, len(ligand.torsions), Noise(seeds)), steps)
-        poses.append(body.positions(pose))
-        energies.append(value)
-    return Found(torch.cat(poses), torch.cat(energies))
+    torsions = len(ligand.torsions)
+    seeds = [derive(seed, "start", k) for k in range(options.starts)]
+    parts = [scattered(box, torsions, Noise(some)) for some in batched(seeds)]
+    return refined(energy, ligand, {k: torch.cat([part[k] for part in parts]) for k in parts[0]}, options)
+
+
+def refined(energy: Energy, ligand: Ligand, start: Pose, options: SearchConfig) -> Found:
+    """Poses minimised, the lowest of them to the end: see :func:`random_starts`."""
+    pose, value = dict(start), None
+    if options.keep and options.keep < len(pose["translation"]):
+        pose, value = _minimised(energy, pose, options.scout)
+        lowest = value.argsort(stable=True)[: options.keep]
+        pose = {k: v[lowest] for k, v in pose.items()}
+    pose, value = _minimised(energy, pose, options.steps)
+    return Found(Body(ligand).positions(pose), value)
+
+
+def _minimised(energy: Energy, pose: Pose, steps: int) -> tuple[dict[str, Tensor], Tensor]:
+    together = batched(range(len(pose["translation"])))
+    parts = [minimise(energy, {k: v[some] for k, v in pose.items()}, steps) for some in together]
+    return {k: torch.cat([part[k] for part, _ in parts]) for k in pose}, torch.cat([value for _, value in parts])
+
+
+def batched(items: Sequence[int]) -> list[list[int]]:
+    """In parts of as many as are minimised together."""
+    return [list(items[first : first + _TOGETHER]) for first in range(0, len(items), _TOGETHER)]
 
 
 def basin_hopping(

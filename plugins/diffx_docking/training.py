@@ -12,15 +12,18 @@ from torch import Tensor
 from diffx.io import checkpoint
 from diffx.noise import derive
 
+from .candidates import poses_in
 from .confidence import Calibration, described
 from .config import RankingConfig, RankingTraining, SearchConfig
 from .families import triples
 from .known import Known, heavy_positions
 from .ligand import prepare
 from .match import numberings, rmsd
+from .opinions import Site
 from .ranking import Ranker
 from .receptor import read_receptor
-from .search import distinct, pose_energy, random_starts
+from .score import ScoreNetwork
+from .search import distinct
 
 SUCCESS = 2.0  # Å
 FIRST = 5  # poses of a complex that the calibration looks at
@@ -30,7 +33,7 @@ _SHARP, _MOST = 0.5, 6.0  # Å: of the target of the order among poses, and from
 
 @dataclass(frozen=True)
 class Example:
-    """A known complex that was docked: descriptors of its candidates [B, len(NAMES)], the lowest energy first, their
+    """A known complex that was docked: descriptors of its candidates [B, D], the lowest energy first, their
     RMSD [B] in Å, and the residue triples of its pocket."""
 
     name: str
@@ -39,18 +42,25 @@ class Example:
     triples: frozenset[tuple[str, str, str]]
 
 
-def example(known: Known, options: SearchConfig, seed: int) -> Example:
-    """Dock a known complex in the box of its pose, from a fresh conformer.
+def example(
+    known: Known, options: SearchConfig, seed: int, network: ScoreNetwork | None = None, opinions: bool = False
+) -> Example:
+    """Dock a known complex in the box of its pose, from a fresh conformer; describe candidates, with the network's
+    opinions if asked for.
 
     Raises:
         DataError: a structure or ligand that cannot be read.
     """
     receptor, ligand = read_receptor(known.protein), prepare(known.ligand, known.name, seed)
-    energy = pose_energy(receptor, ligand, known.box)
-    found = random_starts(energy, ligand, known.box, options.starts, options.steps, seed)
+    found = poses_in(known.box, receptor, ligand, options, network, seed)
     chosen = distinct(found.positions, found.energies, options.candidates)
     positions = found.positions[chosen]
-    told = described(ligand, receptor, positions, found.energies[chosen], found)
+    site = (
+        None
+        if network is None or not opinions
+        else Site(network, [known.box], torch.zeros(len(chosen), dtype=torch.long))
+    )
+    told = described(ligand, receptor, positions, found.energies[chosen], found, site)
     off = rmsd(positions.numpy(), heavy_positions(known.truth), numberings(ligand, known.truth))
     pocket = receptor.select(receptor.near_box(known.box.low, known.box.high, 8.0))
     return Example(known.name, told, torch.as_tensor(off).float(), triples(pocket))
@@ -87,7 +97,7 @@ def fit(
     """
     with torch.random.fork_rng():
         torch.manual_seed(derive(seed, "ranker") % 2**31)
-        ranker = Ranker(network.hidden, network.dropout).train()
+        ranker = Ranker(network.hidden, network.dropout, examples[0].descriptors.shape[1]).train()
         ranker.standardise(torch.cat([one.descriptors for one in examples]))
         optimiser = torch.optim.AdamW(ranker.parameters(), lr=options.lr, weight_decay=options.weight_decay)
         steps = options.steps + 1

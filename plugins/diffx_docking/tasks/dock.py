@@ -29,7 +29,7 @@ def dock(run: Any) -> None:
     A complex that cannot be docked is listed as failed, and the others are done.
     """
     cfg = run.cfg
-    docker = Docker.load(cfg.from_, cfg.rank, cfg.search)
+    docker = Docker.load(cfg.from_, cfg.rank, cfg.search, cfg.scores)
     asked = requests(cfg)
     if not cfg.protein and not table_of(cfg):
         run.flag("no protein was given: this is the complex that comes with diffx, PDB entry 1IA1")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
 
 from diffx.errors import DataError, DiffxError
 from diffx.io import checkpoint
@@ -33,7 +35,7 @@ def evaluate(run: Any) -> None:
     cfg = run.cfg
     if cfg.evaluate.vina:
         check_vina()
-    docker = Docker.load(cfg.from_, cfg.rank, cfg.search)
+    docker = Docker.load(cfg.from_, cfg.rank, cfg.search, cfg.scores)
     before = stored(cfg.evaluate.stored) if cfg.evaluate.stored else {}
     names = chosen(cfg)
     known: dict[str, Known] = {}
@@ -74,12 +76,7 @@ def judged(run: Any, docker: Docker, one: Known, before: VinaPoses | None, numbe
     found = searched(run, docker, target, ligand)
     docking = with_rmsd(docker.ranked(target, ligand, found, samples=cfg.search.candidates), one.truth)
     docking = docker.check(target, docking, cfg.checks, most=1)
-    vina = before
-    if cfg.evaluate.vina:
-        vina = run_vina(target.receptor, docking.ligand, one.box, one.truth, cfg.evaluate.exhaustiveness, cfg.seed + 1)
-        if target.busters is not None and vina.first is not None:
-            verdict = not failed(target.busters([vina.first])[0])
-            vina = VinaPoses(vina.rmsd, vina.first, vina.cpu_seconds, verdict)
+    vina = beside(run, target, ligand, one) if cfg.evaluate.vina else before
     first = docking.poses[0]
     run.record(
         number, complex=one.name, rmsd=first.rmsd, confidence=first.confidence, valid=first.valid,
@@ -87,6 +84,25 @@ def judged(run: Any, docker: Docker, one: Known, before: VinaPoses | None, numbe
         vina=None if vina is None else float(vina.rmsd[0]), cpu=docking.cpu_seconds,
     )  # fmt: skip
     return Case(docking, one.identity, vina)
+
+
+def beside(run: Any, target: Target, ligand: Ligand, one: Known) -> VinaPoses:
+    """Vina's poses, kept in ``checkpoints/`` like those of the search."""
+    cfg, path = run.cfg, run.checkpoints / f"vina-{ligand.name}.safetensors"
+    asked = {"exhaustiveness": cfg.evaluate.exhaustiveness, "seed": cfg.seed + 1}
+    if path.exists():
+        tensors, meta = checkpoint.load(path)
+        if {name: meta[name] for name in asked} == asked:
+            first = ligand.posed(tensors["first"].numpy())
+            return VinaPoses(tensors["rmsd"].numpy(), first, meta["cpu_seconds"], meta["valid"])
+    vina = run_vina(target.receptor, ligand, one.box, one.truth, **asked)
+    if target.busters is not None and vina.first is not None:
+        vina = replace(vina, valid=not failed(target.busters([vina.first])[0]))
+    if vina.first is not None:
+        first = torch.as_tensor(vina.first.GetConformer().GetPositions())
+        meta = {"kind": "poses of Vina", "cpu_seconds": vina.cpu_seconds, "valid": vina.valid, **asked}
+        checkpoint.save(path, {"first": first, "rmsd": torch.as_tensor(vina.rmsd)}, meta)
+    return vina
 
 
 def searched(run: Any, docker: Docker, target: Target, ligand: Ligand) -> Found:

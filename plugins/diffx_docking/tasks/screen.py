@@ -43,7 +43,7 @@ def screen(run: Any) -> None:
     library is read one molecule at a time. After a kill ``resume=true`` goes on with the next ligand.
     """
     cfg = run.cfg
-    docker = Docker.load(cfg.from_, cfg.rank, cfg.search)
+    docker = Docker.load(cfg.from_, cfg.rank, cfg.search, cfg.scores)
     target = docker.target(cfg.protein, cfg.pocket, cfg.waters)
     journal = run.checkpoints / JOURNAL
     done = {entry["number"]: entry for entry in read_lines(journal)} if cfg.resume else {}

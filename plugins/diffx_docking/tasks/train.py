@@ -9,23 +9,27 @@ import numpy as np
 import torch
 
 from diffx.errors import DataError
+from diffx.io import checkpoint
 from diffx.metrics import reliability
 from diffx.noise import derive
 
 from ..confidence import Calibration, Confidence
+from ..diffusion import load_scores, scores_file
 from ..families import families, folds
 from ..known import known_complexes, read_known
 from ..pictures import reliability_picture
 from ..ranking import Ranker
+from ..score import ScoreNetwork
 from ..training import SUCCESS, Example, calibrated, example, fit, load_example, save_example
 
 
 def train(run: Any) -> None:
     """Dock the complexes of ``data.root``, fit networks to the poses, calibrate them, and write the weights.
 
-    Docked complexes are kept in ``checkpoints/``, so that ``resume=true`` goes on with the next one. Families
-    of proteins are left out in turn; what networks say of families that they did not see gives the calibration and
-    the figures of ``metrics.json``. The networks that are written are then fitted to all complexes.
+    Complexes that the network of scores learnt from are left out, where it is asked. Docked complexes are kept in
+    ``checkpoints/``, so that ``resume=true`` goes on with the next one. Families of proteins are left out in turn; what
+    networks say of families that they did not see gives the calibration and the figures of ``metrics.json``. The
+    networks that are written are then fitted to all complexes.
     """
     cfg = run.cfg
     examples = docked(run)
@@ -45,7 +49,9 @@ def docked(run: Any) -> list[Example]:
     """The examples of all complexes that can be read; those that cannot are listed as failed."""
     cfg = run.cfg
     folder = run.checkpoints
-    names = known_complexes(cfg.data.root)[: cfg.data.first or None]
+    needed = cfg.ranking.network or cfg.search.guidance != "energy"
+    network, learnt = asked(cfg.scores) if needed else (None, frozenset())
+    names = [name for name in known_complexes(cfg.data.root) if name not in learnt][: cfg.data.first or None]
     run.begin()
     for name in run.progress(names, "docking", unit="complex"):
         path = _file(folder, name)
@@ -55,13 +61,19 @@ def docked(run: Any) -> list[Example]:
         try:
             if isinstance(known, DataError):
                 raise known
-            save_example(path, example(known, cfg.search, cfg.seed))
+            save_example(path, example(known, cfg.search, cfg.seed, network, cfg.ranking.network))
         except DataError as error:
             run.fail(name, error)
     found = [load_example(_file(folder, name)) for name in names if _file(folder, name).exists()]
     if len(found) < 2 * cfg.ranking.folds:
         raise DataError(f"{cfg.data.root}: {len(found)} complexes are too few to train on")
     return found
+
+
+def asked(scores: str | None) -> tuple[ScoreNetwork, frozenset[str]]:
+    """The network of scores, and the complexes that it learnt from: what it says of those is too good to rank by."""
+    path = scores_file(scores)
+    return load_scores(path), frozenset(checkpoint.read_meta(path)["learnt"])
 
 
 def left_out(run: Any, examples: list[Example], part: np.ndarray) -> list[torch.Tensor]:
