@@ -18,6 +18,9 @@ class PowerData(DataConfig):
         None, help="folder of metered houses (Time, Aggregate, appliances), or a packed file", common=True
     )
     houses: list[str] = option([], help="of those in root, by file name without its ending; empty: all")
+    unknown: list[str] = option(
+        [], help="of root, house.appliance: meters that are not what their name says, taken as not known"
+    )
     time: str | None = option(None, help="column of the time; by default guessed, and said")
     mains: str | None = option(
         None,

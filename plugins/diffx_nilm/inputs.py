@@ -12,7 +12,7 @@ from diffx.plugins.weights import resolve_weights
 from .config import PowerConfig
 
 T = TypeVar("T")
-_ENDINGS = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".pq", ".h5", ".hdf5")
+_ENDINGS = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".pq", ".h5", ".hdf5", ".npz")
 PLUGIN = "nilm"
 
 
