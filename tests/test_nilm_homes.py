@@ -21,7 +21,7 @@ from diffx.process import Gaussian
 from diffx_nilm.appliances import DEFAULT, DISHWASHER, FRIDGE, KETTLE, KNOWN, MICROWAVE, WASHING_MACHINE, choose
 from diffx_nilm.config import PowerConfig
 from diffx_nilm.data import metered
-from diffx_nilm.events import edges, events
+from diffx_nilm.events import edges, events, one_sided
 from diffx_nilm.household import DAY, Household
 from diffx_nilm.layers import apart, names, scales, together
 from diffx_nilm.mix import Mixture, Windows, every_other
@@ -265,6 +265,30 @@ def test_edges_and_events_by_hand():
     assert events(mains, 2500, 3500, 16) == [] and events(mains, 1500, 3500, 2) == []
     mains[12] = np.nan
     assert [e.first for e in events(mains, 1500, 3500, 16)] == [30]
+
+
+def test_an_event_of_a_known_power_shows_by_one_side():
+    """A kettle of 2400 W that something of 1700 W hides: at its begin, or at its end."""
+    mains = np.full(80, 250, np.float32)
+    mains[10:15] += 2400
+    mains[10:30] += 1700  # both begin at once; the kettle ends alone
+    mains[50:55] += 2400
+    mains[45:55] += 1700  # the kettle begins alone; both end at once
+    assert events(mains, 1500, 3500, 16) == [] or all(e.power < 2000 for e in events(mains, 1500, 3500, 16))
+    found = one_sided(mains, 2400.0, 16, [])
+    assert [(e.first, e.stop) for e in found] == [(10, 15), (50, 55)]
+    np.testing.assert_allclose([e.profile(mains).mean() for e in found], 2400)
+    assert one_sided(mains, 2000.0, 16, []) == [] and one_sided(mains, 2400.0, 3, []) == []
+    assert [e.first for e in one_sided(mains, 2400.0, 16, found[:1])] == [50]
+
+
+def test_the_level_of_a_home_is_where_its_events_are():
+    rng = np.random.default_rng(1)
+    power, length = home_of([(2400, 5), (2150, 6)], 60, rng)
+    weight = np.where(np.arange(120) < 60, 0.9, 0.1)
+    assert Recurring(np.log(power), np.log(length), weight).level == pytest.approx(2400, rel=0.003)
+    scattered = Recurring(np.log(rng.uniform(1500, 3500, 120)), np.log(length), weight)
+    assert scattered.level is None
 
 
 def home_of(levels, count, rng, jitter=0.004):

@@ -100,6 +100,10 @@ class PowerConfig(RunConfig):
         [], help="activations a day of each appliance, if known; by default learnt from the mains", min=0, max=100,
         common=True,
     )
+    price: float | None = option(
+        None, help="of a kWh, for a page that tells the householder what each appliance costs", min=0, common=True
+    )
+    currency: str = option("", help="of price, as it is to be written: €, £, USD")
     folds: list[str] = option([], help="calibrate: weights@house for weights that never saw that house")
     format: str = option("csv", help="of the files of power", choices=("csv", "parquet"))
     baselines: str | None = option(

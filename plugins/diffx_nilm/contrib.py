@@ -105,7 +105,7 @@ class Diffx:
             result = self.face.disaggregate(
                 frame, self.params.get("n", 32), self.params.get("seed", 0), time="Time", mains="Aggregate"
             )
-            power = result.power.set_index("Time")[[a.key for a in asked]].fillna(0)
+            power = result.power[[a.key for a in asked]].fillna(0)
             # a period's power holds from its beginning until the next one
             power = power.reindex(main.index, method="ffill", tolerance=pd.Timedelta(seconds=self.face.period)).fillna(
                 0

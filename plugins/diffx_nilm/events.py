@@ -8,6 +8,7 @@ import numpy as np
 
 _STIR = 60.0  # W that a change between two periods has at least to belong to an edge
 _LONGEST_EDGE = 2  # periods: a switch falls into one, and a mean over it takes two
+_NEARLY, _CLOSE = 0.15, 0.05  # shares that a side which hides another one, and one that stands alone, may be off by
 _ALIKE, _SPARE = 0.12, 60.0  # share and W by which rise and fall of one thing may differ
 
 
@@ -68,3 +69,47 @@ def events(mains: np.ndarray, least: float, most: float, longest: int) -> list[E
                     found.append(Event(before + 1, stop, power, (float(mains[before]), float(mains[stop]))))
                 break
     return found
+
+
+def one_sided(mains: np.ndarray, power: float, longest: int, besides: list[Event]) -> list[Event]:
+    """Events of a known power of which only the begin or only the end stands alone.
+
+    Something else is switched in the same period as the other side, which is as large or larger.
+
+    Args:
+        mains: [T], W, which may hold NaN.
+        power: W.
+        longest: periods of an event.
+        besides: events that are found already; none of these overlaps them.
+    """
+    taken = np.zeros(len(mains), bool)
+    for event in besides:
+        taken[event.first : event.stop] = True
+    every = edges(mains)
+    rises = [edge for edge in every if edge[2] >= (1 - _NEARLY) * power]
+    falls = [edge for edge in every if -edge[2] >= (1 - _NEARLY) * power]
+    found = []
+    for up, down in _next_to(rises, falls, longest):
+        alone = [abs(abs(edge[2]) - power) <= _CLOSE * power for edge in (up, down)]
+        if not any(alone):
+            continue
+        first, stop = up[0] + 1, down[1]
+        base = float(mains[up[0]] if alone[0] else mains[down[1]])
+        inside = mains[up[1] : down[0] + 1]
+        if taken[first:stop].any() or not np.isfinite(inside).all() or (inside < base + power / 2).any():
+            continue
+        found.append(Event(first, stop, power, (base, base)))
+        taken[first:stop] = True
+    return found
+
+
+def _next_to(
+    rises: list[tuple[int, int, float]], falls: list[tuple[int, int, float]], longest: int
+) -> list[tuple[tuple[int, int, float], tuple[int, int, float]]]:
+    """Each rise with the first fall after it, up to ``longest`` periods later."""
+    pairs = []
+    for up in rises:
+        down = next((fall for fall in falls if fall[0] >= up[1]), None)
+        if down is not None and down[1] - up[0] - 1 <= longest:
+            pairs.append((up, down))
+    return pairs

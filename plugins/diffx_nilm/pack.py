@@ -79,8 +79,8 @@ def pack_house(house: Household, appliances: Sequence[Appliance]) -> Packed:
     if not own:
         raise DataError(f"{house.name}: no meter of {', '.join(keys)}")
     known = replace(house, parts=own).known
-    mains = np.where(known, house.mains, np.nan)
-    parts = np.stack([np.where(known, own[key], np.nan) if key in own else np.full(len(house), np.nan) for key in keys])
+    whole = replace(house, parts=own).as_far_as_metered(keys)
+    mains, parts = (np.where(known, v, np.nan) for v in (house.mains, whole))
     return _made(house.name, _coded(mains), _coded(parts), appliances, house.period)
 
 

@@ -23,11 +23,12 @@ import numpy as np
 from diffx.noise import derive
 
 from .appliances import Appliance
-from .events import Event, events
+from .events import Event, events, one_sided
 from .whole import SHARE, SPARE
 
 _ROUNDS = 6
 _NARROW, _WIDE = (0.025, 0.5), (0.15, 0.8)  # widths of the kernels in log power and log length
+_SAME = 0.03  # of the logarithm: what is of one power
 _COMMON = 0.1  # of both densities alike: no event is ruled out by its size
 _LEAST, _FEWEST = 0.1, 8  # samples agree more than they know: no share is less; and events that say something
 METERS = (0.97, 1.05)  # what the mains meter says of a submeter's power, as in training
@@ -41,6 +42,16 @@ class Recurring:
     power: np.ndarray
     length: np.ndarray
     weight: np.ndarray
+
+    @property
+    def level(self) -> float | None:
+        """W of the appliance: where its events are densest, if at least half of them lie within 3 % of it."""
+        dense = np.exp(-0.5 * ((self.power[:, None] - self.power) / _NARROW[0]) ** 2) @ self.weight
+        level = self.power[int(np.argmax(dense))]
+        near = np.abs(self.power - level) < _SAME
+        if self.weight[near].sum() < 0.5 * self.weight.sum():
+            return None
+        return float(np.exp(np.average(self.power[near], weights=self.weight[near])))
 
     def ratio(self, power: np.ndarray, length: np.ndarray) -> np.ndarray:
         """f_appliance / f_others at events of these powers, W, and lengths, periods: [n]."""
@@ -142,6 +153,8 @@ def settled(
         if appliance.key not in known:
             continue
         found = of_appliance(mains, appliance, period)
+        if (level := known[appliance.key].level) is not None and appliance.steady is not None:
+            found += one_sided(mains, level, round(appliance.steady[2] / period), found)
         if not found:
             continue
         having = has(out[:, a], found, mains)
