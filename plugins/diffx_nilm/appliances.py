@@ -58,11 +58,16 @@ class Appliance:
 
     @classmethod
     def of_json(cls, facts: Mapping[str, Any]) -> Appliance:
-        """From what ``dataclasses.asdict`` made of one, as JSON gives it back. UsageError for fields it has not."""
+        """From what ``dataclasses.asdict`` made of one, as JSON gives it back. UsageError for fields it has not.
+
+        Weights that were trained before ``steady`` was known take it from the known appliance of their name.
+        """
         known = {f.name for f in fields(cls)}
         if unknown := sorted(set(facts) - known):
             raise UsageError(f"an appliance has no {unknown[0]!r}{did_you_mean(unknown[0], sorted(known))}")
         values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in facts.items()}
+        if "steady" not in values and (known_one := called(str(values.get("name", "")))) is not None:
+            values["steady"] = known_one.steady
         return cls(**values)
 
     @property
