@@ -14,6 +14,7 @@ from diffx_nilm.config import PowerConfig
 from diffx_nilm.face import Disaggregator, Opened
 from diffx_nilm.household import Household
 from diffx_nilm.result import Piece
+from diffx_nilm.usage import Home
 
 CONFUSED = 0.25  # share of members that take the washing machine for the dishwasher, by day
 
@@ -52,6 +53,9 @@ class Fake(Disaggregator):
 
     def open(self, source: Any, reading: Any = None, usage: Mapping[str, float] | None = None, **rest: Any) -> Opened:
         return super().open(source, reading, {a.key: 1.0 for a in DEFAULT} | dict(usage or {}), **rest)
+
+    def adapted(self, mains: Any, seed: int, usage: Mapping[str, float]) -> Home:
+        return Home([usage[a.key] for a in DEFAULT])
 
     def pieces(self, opened: Opened, n: int = 32, seed: int = 0, options: Any = None) -> Iterator[Piece]:
         for house in opened.households():

@@ -21,6 +21,7 @@ from diffx_nilm.activations import activations, residual, segments
 from diffx_nilm.appliances import (
     DEFAULT,
     DISHWASHER,
+    FRIDGE,
     KETTLE,
     MICROWAVE,
     WASHING_MACHINE,
@@ -40,14 +41,15 @@ from diffx_nilm.simulate import simulate
 DATA = Path(os.environ.get("DIFFX_DATA", Path(__file__).parents[1].parent / "shared" / "data")) / "nilm"
 real = pytest.mark.skipif(not DATA.is_dir(), reason=f"no data at {DATA}; DIFFX_DATA says where")
 
-STILL = Recipe(real=0.0, made_up=0.0, spread=0.0, others=0.0, gaps=0.0, unsaid=0.0)
+STILL = Recipe(real=0.0, made_up=0.0, spread=0.0, others=0.0, coarse=0.0, gaps=0.0, unsaid=0.0)
 
 
 def test_appliances_go_by_the_names_that_people_give_them():
     for name, appliance in {
         "Kettle": KETTLE, "dish washer": DISHWASHER, "Dishwasher": DISHWASHER, "dishwaser": DISHWASHER,
-        "WashingMachine": WASHING_MACHINE, "washing_machine_2": WASHING_MACHINE, "washer_dryer": WASHING_MACHINE,
-        "MICROWAVE": MICROWAVE, "kettle 1": KETTLE, "tumble dryer": None, "fridge": None, "": None,
+        "WashingMachine": WASHING_MACHINE, "washing_machine_2": WASHING_MACHINE, "clothes washer": WASHING_MACHINE,
+        "MICROWAVE": MICROWAVE, "kettle 1": KETTLE, "tumble dryer": None, "washer_dryer": None, "": None,
+        "Fridge": FRIDGE, "refrigerator": FRIDGE, "fridge_freezer": FRIDGE, "freezer": None,
     }.items():  # fmt: skip
         assert called(name) is appliance, name
     assert [(a.name, a.key, a.threshold, a.scale) for a in DEFAULT] == [
@@ -70,7 +72,7 @@ def test_appliances_go_by_the_names_that_people_give_them():
 
 
 def test_an_appliance_survives_json_and_a_misspelt_one_does_not():
-    for appliance in DEFAULT:
+    for appliance in (*DEFAULT, FRIDGE):
         assert Appliance.of_json(json.loads(json.dumps(asdict(appliance)))) == appliance
     with pytest.raises(UsageError, match=r"an appliance has no 'treshold'; did you mean 'threshold'\?"):
         Appliance.of_json({**asdict(KETTLE), "treshold": 5})
@@ -202,7 +204,7 @@ def packed():
     return houses, tuple(pack_house(house, DEFAULT) for house in houses)
 
 
-def test_packing_keeps_tenths_of_a_watt_and_what_is_not_known(packed, tmp_path):
+def test_packing_keeps_fifths_of_a_watt_and_what_is_not_known(packed, tmp_path):
     houses, made = packed
     save_packed(tmp_path / "p.safetensors", made, DEFAULT, 30.0)
     again, appliances, period = load_packed(tmp_path / "p.safetensors")
@@ -210,12 +212,12 @@ def test_packing_keeps_tenths_of_a_watt_and_what_is_not_known(packed, tmp_path):
     for house, loaded in zip(houses, again, strict=True):
         known = house.known
         mains, parts = loaded.window(0, len(house))
-        np.testing.assert_allclose(mains[known], np.minimum(house.mains[known], 6553.4), atol=0.06)
-        np.testing.assert_allclose(parts[:, known], house.of([a.key for a in DEFAULT])[:, known], atol=0.06)
+        np.testing.assert_allclose(mains[known], np.minimum(house.mains[known], 13106.8), atol=0.11)
+        np.testing.assert_allclose(parts[:, known], house.of([a.key for a in DEFAULT])[:, known], atol=0.11)
         np.testing.assert_array_equal(np.diff(loaded.unknown), ~known)
         for found, appliance in zip(loaded.activations, DEFAULT, strict=True):
             part = np.where(known, house.parts[appliance.key], np.nan)
-            np.testing.assert_array_equal(found, activations(np.round(part, 1), appliance))
+            np.testing.assert_array_equal(found, activations(np.round(part * 5) / 5, appliance))
     (tmp_path / "p.safetensors").write_bytes(b"x")
     with pytest.raises(DataError):
         load_packed(tmp_path / "p.safetensors")
@@ -256,7 +258,10 @@ def test_an_item_is_a_function_of_seed_and_number(packed):
     item, (mains, parts, usage) = plain[3], plain.draw(3)
     assert item.keys() == {"x", "mains", *(a.usage_key for a in DEFAULT)}
     np.testing.assert_array_equal(item["mains"].numpy(), maps(mains))
-    np.testing.assert_allclose(item["x"].numpy() * [[3000], [2400], [2400], [1500]], parts, rtol=1e-5, atol=1e-3)
+    watts = item["x"].numpy() * np.array([[3000], [2400], [2400], [1500], [400], [400]], np.float32)
+    watts[1:3] += watts[4:]  # what is below 200 W of the two with a motor is apart
+    assert watts[4:].max() <= 200.001
+    np.testing.assert_allclose(watts[:4], parts, rtol=1e-5, atol=1e-3)
     assert [item[a.usage_key] for a in DEFAULT] == place(usage, DEFAULT)
 
 
@@ -265,8 +270,10 @@ def test_mains_are_the_parts_and_the_rest(packed):
     for i in range(200):
         mains, parts, _ = mixture.draw(i)
         assert np.isfinite(mains).all() and np.isfinite(parts).all() and parts.min() >= 0
-        assert mains.min() >= 0 and mains.max() <= 6000
+        assert mains.min() >= 0
         assert (np.minimum(parts.sum(0), 6000) * 0.97 <= mains + 20).all()
+    clipped = Mixture(packed[1], DEFAULT, width=300, recipe=Recipe(clipped=1.0))
+    assert max(clipped.draw(i)[0].max() for i in range(100)) == 6000
 
 
 def steady(run: np.ndarray, count: int = 400, base: float = 100.0) -> Household:
@@ -293,7 +300,7 @@ def test_runs_come_as_often_as_the_usage_says():
         met = np.array([len(segments(window)) for window in on])
         expected = usage * (width + 1.025 * n - 1) * 30 / DAY
         assert met.mean() == pytest.approx(expected, abs=3 * np.sqrt(expected / count)), n
-        assert met.var() == pytest.approx(expected, rel=0.15), n  # of a Poisson number
+        assert met.var() == pytest.approx(expected, rel=0.2), n  # of a Poisson number
         share = usage * 1.025 * n * 30 / DAY
         for period in (0, width // 2, width - 1):  # nowhere in the window more than elsewhere
             assert on[:, period].mean() == pytest.approx(share, abs=4 * np.sqrt(share / count)), (n, period)
@@ -398,7 +405,7 @@ def test_measured_windows_lie_evenly_over_what_is_known(packed):
 
 
 def test_real_windows_are_stretches_of_a_house(packed):
-    mixture = Mixture(packed[1], DEFAULT, width=200, recipe=Recipe(real=1.0))
+    mixture = Mixture(packed[1], DEFAULT, width=200, recipe=Recipe(real=1.0, coarse=0.0))
     wholes = [house.window(0, len(house))[1] for house in packed[1]]
     for i in range(6):
         parts = mixture.draw(i)[1]

@@ -32,6 +32,7 @@ from diffx_nilm.ensemble import Ensemble, spread, stretches
 from diffx_nilm.evaluate.evidence import calibrated, gather
 from diffx_nilm.evaluate.scores import Score
 from diffx_nilm.face import neighbours, parts
+from diffx_nilm.layers import apart, scales, together
 from diffx_nilm.result import Piece
 from diffx_nilm.simulate import simulate
 from diffx_nilm.usage import adapted, begun, prior, updated
@@ -67,7 +68,7 @@ class Known(nn.Module):
     def forward(self, x, t, condition):
         share = torch.tensor([0.1, 0.2, 0.3, 0.05])[:, None]
         watts = (condition.spatial[:, 1:2] + 0.3) * 3000 * share
-        mean = watts / torch.tensor([[a.scale] for a in DEFAULT])
+        mean = torch.from_numpy(apart(watts.numpy(), DEFAULT) / scales(DEFAULT)[:, None])
         ours, theirs = self.spread**2, torch.as_tensor(np.asarray(t, np.float32)).reshape(-1, 1, 1) ** 2
         return (ours * x + theirs * mean) / (ours + theirs)
 
@@ -86,7 +87,7 @@ class Told(Conditioning):
 
 def known(spread: float = 0.0, steps: int = 8, batch: int = 32, **options) -> Ensemble:
     schedule = EDM(sigma_max=20)
-    pipeline = Pipeline(Model(Known(spread), Told()), Gaussian(schedule, 0.2), (4, 64), device="cpu", precision="fp32")
+    pipeline = Pipeline(Model(Known(spread), Told()), Gaussian(schedule, 0.2), (6, 64), device="cpu", precision="fp32")
     asked = PowerSampling("dpmpp_2m", steps, stop=0, batch=batch)
     return Ensemble(pipeline, asked, DEFAULT, **{"window": 64, "period": 30.0, **options})
 
@@ -100,10 +101,10 @@ def test_every_period_gets_its_own_parts_whatever_the_windows():
     for options in ({}, {"batch": 3}, {"window": 200, "overlap": 60}):
         members = known(**{"overlap": 24, **options}).members(mains, [0.5] * 4, [1, 2])
         share = np.array([0.1, 0.2, 0.3, 0.05])[:, None]
-        floor = 0.01 * np.array([[a.scale] for a in DEFAULT])  # less is taken for noise
+        channels, floor = apart((share * mains).astype(np.float32), DEFAULT), 0.01 * scales(DEFAULT)[:, None]
+        near = together((np.abs(channels - floor) < 1).astype(np.float32), DEFAULT) > 0
+        truth = together(np.where(channels < floor, 0, channels), DEFAULT)  # less is taken for noise
         for member in members:
-            truth = np.where(share * mains < floor, 0, share * mains)
-            near = np.abs(share * mains - floor) < 1
             np.testing.assert_allclose(np.where(near, 0, member), np.where(near, 0, truth), rtol=2e-3, atol=1)
         assert (np.isnan(members) == np.isnan(mains)).all()
     assert list(stretches(mains, 120)) == [(3, 400), (530, 700)]
@@ -168,14 +169,16 @@ def test_the_mains_say_how_often_and_the_network_is_told():
     mains = np.zeros(96 * 30, np.float32)
     for begin in range(20, len(mains), 72):  # 40 a day; a tenth of it is the kettle's, and reaches its peak
         mains[begin : begin + 4] = 22_000
-    found = adapted(ensemble, mains, seed=1)
+    found = adapted(ensemble, mains, seed=1).usage
     days = len(mains) * 30 / 86_400
     inside = sum(begun(w * 0.1, KETTLE, 30.0) for w in mains.reshape(30, 96))
     assert found[0] == pytest.approx((3 + inside) / (3 / prior(KETTLE) + days), rel=1e-6)
     assert len(found) == 4
     told = [float(values[0]) for values in ensemble.pipeline.model.conditioning.seen]
     assert told[0] == pytest.approx(np.log(4 / 0.1) / np.log(12 / 0.1)) and told[-1] == pytest.approx(1.0)
-    assert adapted(ensemble, mains[:50]) == [prior(a) for a in DEFAULT]
+    assert adapted(ensemble, mains[:50]).usage == [prior(a) for a in DEFAULT]
+    given = adapted(ensemble, mains, seed=1, given={"microwave": 7.0}).usage
+    assert given[3] == 7.0 and given[0] == pytest.approx(found[0])
 
 
 # -- calibration -----------------------------------------------------------------------------------------------------

@@ -129,7 +129,10 @@ def test_pieces_join_to_what_they_were_cut_from():
     np.testing.assert_array_equal(again.members, whole.members)
     np.testing.assert_array_equal(again.bounds[0.5][1], whole.bounds[0.5][1])
     result = joined(parts, PLAIN, {"kettle": 1.0}, {"samples": 16})
-    pd.testing.assert_frame_equal(result.power, whole.frame())
+    pd.testing.assert_frame_equal(result.power.reset_index(), whole.frame())
+    units = result.power.attrs["units"]
+    assert (units["kettle"], units["kettle_on"], units["Aggregate"], units["kettle_high"]) == ("W", "1", "W", "W")
+    assert result.energy.attrs["units"]["kWh_low"] == "kWh" and result.energy.attrs["units"]["known"] == "1"
     pd.testing.assert_frame_equal(result.energy, energies(whole), rtol=1e-12)
     pd.testing.assert_index_equal(result.household.index, whole.household.index)
     np.testing.assert_array_equal(result.household.parts["kettle"], whole.household.parts["kettle"])

@@ -18,6 +18,9 @@ class PowerData(DataConfig):
         None, help="folder of metered houses (Time, Aggregate, appliances), or a packed file", common=True
     )
     houses: list[str] = option([], help="of those in root, by file name without its ending; empty: all")
+    unknown: list[str] = option(
+        [], help="of root, house.appliance: meters that are not what their name says, taken as not known"
+    )
     time: str | None = option(None, help="column of the time; by default guessed, and said")
     mains: str | None = option(
         None,
@@ -97,6 +100,10 @@ class PowerConfig(RunConfig):
         [], help="activations a day of each appliance, if known; by default learnt from the mains", min=0, max=100,
         common=True,
     )
+    price: float | None = option(
+        None, help="of a kWh, for a page that tells the householder what each appliance costs", min=0, common=True
+    )
+    currency: str = option("", help="of price, as it is to be written: €, £, USD")
     folds: list[str] = option([], help="calibrate: weights@house for weights that never saw that house")
     format: str = option("csv", help="of the files of power", choices=("csv", "parquet"))
     baselines: str | None = option(

@@ -18,7 +18,7 @@ from diffx.errors import DataError, UsageError, did_you_mean
 from diffx.run import Run
 from diffx.run.progress import Screen
 
-from .appliances import DEFAULT, Appliance, choose
+from .appliances import KNOWN, Appliance, choose
 from .config import PowerConfig, PowerTraining
 from .face import Disaggregator
 from .pack import pack_house, save_packed
@@ -55,7 +55,7 @@ class Diffx:
         if params.get("train") and not params.get("steps"):
             raise UsageError("diffx: options of training come with steps, of how many there are to be")
         self.params = params
-        self.known: tuple[Appliance, ...] = (*params.get("appliances", ()), *DEFAULT)
+        self.known: tuple[Appliance, ...] = (*params.get("appliances", ()), *KNOWN)
         self.face: Disaggregator | None = None
         self.names: list[str] = []
 
@@ -105,7 +105,7 @@ class Diffx:
             result = self.face.disaggregate(
                 frame, self.params.get("n", 32), self.params.get("seed", 0), time="Time", mains="Aggregate"
             )
-            power = result.power.set_index("Time")[[a.key for a in asked]].fillna(0)
+            power = result.power[[a.key for a in asked]].fillna(0)
             # a period's power holds from its beginning until the next one
             power = power.reindex(main.index, method="ffill", tolerance=pd.Timedelta(seconds=self.face.period)).fillna(
                 0

@@ -132,3 +132,25 @@ def steady(watts: float, minutes: tuple[float, float], ripple: float = 0.03) -> 
         return level(watts * rng.uniform(0.9, 1.05), np.exp(rng.uniform(*np.log(minutes))), rng, ripple)
 
     return use
+
+
+def cooling(rng: Rng, n: int) -> np.ndarray:
+    """``n`` steps of a compressor that runs a third to a half of the time; half of them have a heater that defrosts."""
+    watts, cycle = rng.uniform(70, 130), rng.uniform(35, 70)
+    share = rng.uniform(0.3, 0.45)
+    defrosts = rng.random() < 0.5
+    out = np.zeros(n)
+    at, since = -int(rng.uniform(0, cycle) * 60 / STEP), rng.uniform(0, 24)
+    while at < n:
+        on = steps(cycle * share * rng.uniform(0.85, 1.15))
+        begin, end = max(at, 0), min(at + on, n)
+        if end > begin:
+            out[begin:end] = watts * (1 + 0.1 * np.exp(-(np.arange(begin, end) - at) / 40))  # falls as it settles
+            out[begin] *= 1.5  # the motor starts
+        since += cycle / 60
+        at += steps(cycle * rng.uniform(0.9, 1.1))
+        if defrosts and since > 24:
+            since, stop = 0.0, at + steps(rng.uniform(10, 20))
+            out[max(at, 0) : max(stop, 0)] = 230
+            at = stop
+    return out

@@ -11,7 +11,7 @@ import yaml
 
 from diffx.errors import DataError, UsageError
 
-from .appliances import DEFAULT, Appliance, called, choose
+from .appliances import KNOWN, Appliance, called, choose
 from .config import PowerConfig
 from .household import DAY, Household
 from .inputs import among, chosen
@@ -23,11 +23,11 @@ Say = Callable[[str], None]
 
 def appliances_of(cfg: PowerConfig) -> tuple[Appliance, ...]:
     """The appliances that a configuration names; those of its ``describe`` file go before the known ones."""
-    known: tuple[Appliance, ...] = DEFAULT
+    known: tuple[Appliance, ...] = KNOWN
     if cfg.describe:
         try:
             entries = yaml.safe_load(Path(cfg.describe).read_text(encoding="utf-8"))
-            known = (*(_described(key, facts) for key, facts in entries.items()), *DEFAULT)
+            known = (*(_described(key, facts) for key, facts in entries.items()), *KNOWN)
         except OSError as error:
             raise DataError(f"{cfg.describe}: {error.strerror or error}") from None
         except (yaml.YAMLError, AttributeError, TypeError) as error:
@@ -48,9 +48,38 @@ def options_of(cfg: PowerConfig, appliances: tuple[Appliance, ...]) -> Options:
 
 
 def metered(cfg: PowerConfig, appliances: tuple[Appliance, ...], say: Say) -> list[Household]:
-    """The houses of ``data.root`` with their appliances. DataError names the file that is wrong."""
+    """The houses of ``data.root`` with their appliances.
+
+    Of a whole folder, a file that is no household is left out, and said. DataError names the file that is wrong where
+    it was asked for by name, or where none is left.
+    """
     options = options_of(cfg, appliances)
-    return [replace(read(path, options, say), name=name) for name, path in chosen(cfg).items()]
+    found = chosen(cfg)
+    wrong = doubted(cfg, appliances)
+    houses, errors = [], []
+    for name, path in found.items():
+        try:
+            houses.append(replace(read(path, options, say), name=name))
+        except DataError as error:
+            if cfg.data.houses or len(found) == 1:
+                raise
+            say(f"left out: {error}")
+            errors.append(error)
+    if not houses:
+        raise errors[0]
+    return [replace(h, parts={k: v for k, v in h.parts.items() if (h.name, k) not in wrong}) for h in houses]
+
+
+def doubted(cfg: PowerConfig, appliances: tuple[Appliance, ...]) -> set[tuple[str, str]]:
+    """(house, key of an appliance) of each of ``data.unknown``. UsageError for one that nobody has described."""
+    pairs = set()
+    for text in cfg.data.unknown:
+        house, _, name = text.rpartition(".")
+        appliance = called(name, appliances) or called(name)
+        if not house or appliance is None:
+            raise UsageError(f"data.unknown: {text!r} is not house.appliance")
+        pairs.add((house, appliance.key))
+    return pairs
 
 
 def packed(cfg: PowerConfig, say: Say = lambda line: None) -> tuple[list[Packed], tuple[Appliance, ...]]:

@@ -19,9 +19,10 @@ from .activations import bridged, segments
 from .appliances import Appliance
 from .config import PowerSampling
 from .features import maps
+from .layers import scales, together
 from .whole import within
 
-FLOOR = 0.01  # of an appliance's scale: less than that is the network's last noise, not power
+FLOOR = 0.01  # of a channel's scale: less than that is the network's last noise, not power
 LONG_GAP = 3600.0  # seconds without mains after which what comes is a household of its own
 
 
@@ -70,9 +71,9 @@ class Ensemble:
 
         asked = replace(self.options, batch=len(seeds), guidance=1.0)  # all members see one set of windows
         drawn = self.pipeline.batches(
-            self._record(maps(padded), usage), seeds, asked, guide, shape=(len(self.appliances), len(padded))
+            self._record(maps(padded), usage), seeds, asked, guide, shape=(len(scale), len(padded))
         )
-        return np.concatenate([_watts(x, scale) for _, x in drawn])[:, :, : len(mains)]
+        return np.concatenate([self._watts(x) for _, x in drawn])[:, :, : len(mains)]
 
     def windows(self, mains: np.ndarray, usage: Sequence[float], seeds: Sequence[int]) -> np.ndarray:
         """Windows [n, window] of mains, one sample each -> [n, A, window], W."""
@@ -83,25 +84,24 @@ class Ensemble:
 
         records = (self._record(maps(window), usage) for window in mains)
         drawn = self.pipeline.batches(
-            records, seeds, replace(self.options, guidance=1.0), guide, shape=(len(self.appliances), self.window)
+            records, seeds, replace(self.options, guidance=1.0), guide, shape=(len(scale), self.window)
         )
-        return np.concatenate([_watts(x, scale) for _, x in drawn])
+        return np.concatenate([self._watts(x) for _, x in drawn])
 
     @property
     def _scale(self) -> Tensor:
-        return torch.tensor([a.scale for a in self.appliances], device=self.pipeline.device)
+        return torch.from_numpy(scales(self.appliances)).to(self.pipeline.device)
 
     def _tensor(self, mains: np.ndarray) -> Tensor:
         return torch.from_numpy(mains.astype(np.float32)).to(self.pipeline.device)
 
+    def _watts(self, x: Tensor) -> np.ndarray:
+        """Channels in units of their scale [..., C, T] -> parts [..., A, T], W; a channel is off below the floor."""
+        return together((x.where(x >= FLOOR, 0) * self._scale[:, None]).cpu().numpy(), self.appliances)
+
     def _record(self, seen: np.ndarray, usage: Sequence[float]) -> dict[str, object]:
         """What is asked of a sample of maps [3, T]."""
         return {"mains": seen, **{a.usage_key: float(u) for a, u in zip(self.appliances, usage, strict=True)}}
-
-
-def _watts(x: Tensor, scale: Tensor) -> np.ndarray:
-    """Parts in units of scale [..., A, T] -> W, off where they are below the floor."""
-    return (x.where(x >= FLOOR, 0) * scale[:, None]).cpu().numpy()
 
 
 def stretches(mains: np.ndarray, longest: int) -> Iterator[tuple[int, int]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -27,8 +27,9 @@ from .ensemble import Ensemble
 from .household import DAY, Household
 from .mix import place
 from .read import Options, stream
+from .recurring import Recurring, settled
 from .result import Piece, Result, joined
-from .usage import adapted
+from .usage import Home, adapted
 
 PLUGIN = "nilm"
 WEIGHTS = "nilm-refit"  # shipped with the package
@@ -39,11 +40,13 @@ Source: TypeAlias = str | Path | pd.DataFrame | pd.Series | Household
 
 @dataclass(frozen=True)
 class Opened:
-    """A household that was read once: ``usage`` in activations a day, stretches as often as wanted, ``days``."""
+    """A household that was read once: ``usage`` in activations a day, stretches as often as wanted, ``days``, and the
+    events of one size that ``recurring`` says are an appliance's."""
 
     usage: Mapping[str, float]
     households: Callable[[], Iterator[Household]]
     days: float
+    recurring: Mapping[str, Recurring] = field(default_factory=dict)
 
 
 class Disaggregator:
@@ -140,13 +143,13 @@ class Disaggregator:
                 f"{source.name}: a grid of {source.period:g} s, and these weights work on {self.period:g} s"
             )
         mains = np.concatenate([house.mains for house in households(say)])
-        rates = adapted(self.ensemble(), mains, seed) if set(usage or {}) != {a.key for a in self.appliances} else []
-        learnt = dict(zip((a.key for a in self.appliances), rates, strict=False))
-        return Opened(
-            {a.key: float((usage or {}).get(a.key, learnt.get(a.key, 0))) for a in self.appliances},
-            households,
-            len(mains) * self.period / DAY,
-        )
+        home = self.adapted(mains, seed, usage or {})
+        rates = {a.key: float(rate) for a, rate in zip(self.appliances, home.usage, strict=True)}
+        return Opened(rates, households, len(mains) * self.period / DAY, home.recurring)
+
+    def adapted(self, mains: np.ndarray, seed: int, usage: Mapping[str, float]) -> Home:
+        """What mains [T], W, say of their home; ``usage``: what is known of it."""
+        return adapted(self.ensemble(), mains, seed, usage)
 
     def pieces(
         self, opened: Opened, n: int = 32, seed: int = 0, options: PowerSampling | None = None
@@ -157,7 +160,9 @@ class Disaggregator:
         for before, house, after in neighbours(opened.households(), ensemble.window // 2):
             mains = np.concatenate([before, house.mains, after])
             seeds = [derive(seed, "member", i, house.start.isoformat()) for i in range(n)]
-            members = ensemble.members(mains, usage, seeds)[:, :, len(before) : len(before) + len(house)]
+            members = ensemble.members(mains, usage, seeds)
+            members = settled(members, mains, opened.recurring, self.appliances, self.period, seed)
+            members = members[:, :, len(before) : len(before) + len(house)]
             said = self.calibration.said(members, self.appliances)
             yield Piece(house, self.appliances, members, self.calibration.bounds(members), said)
 

@@ -56,6 +56,13 @@ class Household:
             raise DataError(f"{self.name}: no column for {', '.join(missing)}")
         return np.stack([self.parts[key] for key in keys]) if keys else np.zeros((0, len(self)), np.float32)
 
+    def as_far_as_metered(self, keys: Sequence[str]) -> np.ndarray:
+        """The same with NaN for what was not metered, [A, T]."""
+        nothing = np.full(len(self), np.nan, np.float32)
+        return (
+            np.stack([self.parts.get(key, nothing) for key in keys]) if keys else np.zeros((0, len(self)), np.float32)
+        )
+
     def cut(self, first: int, stop: int) -> Household:
         """Periods ``first`` to ``stop``, with bounds as in a slice."""
         first, stop, _ = slice(first, stop).indices(len(self))

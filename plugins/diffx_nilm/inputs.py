@@ -12,7 +12,7 @@ from diffx.plugins.weights import resolve_weights
 from .config import PowerConfig
 
 T = TypeVar("T")
-_ENDINGS = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".pq", ".h5", ".hdf5")
+_ENDINGS = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".pq", ".h5", ".hdf5", ".npz")
 PLUGIN = "nilm"
 
 
@@ -23,7 +23,7 @@ def check_inputs(cfg: PowerConfig) -> None:
         UsageError: an option that the task needs is missing, or a house that is not in ``data.root``.
         DataError: a file, a folder or weights that are not there.
     """
-    if cfg.task in ("train", "evaluate", "calibrate", "pack"):
+    if cfg.task in ("survey", "train", "evaluate", "calibrate", "pack"):
         packed = cfg.data.root and expanded(cfg.data.root).is_file()
         if not (packed and cfg.task in ("train", "pack")):
             chosen(cfg)
@@ -33,6 +33,11 @@ def check_inputs(cfg: PowerConfig) -> None:
         resolve_weights(weights, PLUGIN)
     if cfg.task == "evaluate" and cfg.baselines and not expanded(cfg.baselines).is_dir():
         resolve_weights(cfg.baselines, PLUGIN)
+    known = [expanded(root) for root in (cfg.data.root, cfg.baselines) if root and expanded(root).is_dir()]
+    for text in cfg.data.unknown:
+        house = text.rpartition(".")[0]
+        if not any(house in sources(root) for root in known):
+            raise UsageError(f"data.unknown: {text!r} is not house.appliance of a house in data.root")
     if cfg.describe and not Path(cfg.describe).is_file():
         raise DataError(f"describe={cfg.describe}: no such file")
 

@@ -32,6 +32,15 @@ def diffx_data(cfg: PowerConfig, split: str) -> Any:
 
 
 @diffx.hookimpl
+def diffx_process(cfg: PowerConfig, spec: Spec) -> Any:
+    from diffx.defaults import diffx_process as usual
+
+    from .process import PartlyKnown
+
+    return PartlyKnown.of(usual(cfg=cfg, spec=spec))
+
+
+@diffx.hookimpl
 def diffx_conditioning(cfg: PowerConfig, spec: Spec) -> Mapping[str, Any]:
     usage = {usage_key(name): Scalar(0, 1, cfg.net.condition) for name in cfg.appliances}
     return {"mains": Spatial(MAPS, spec.size), **usage}

@@ -11,6 +11,7 @@ from . import charts, pictures
 from .digest import Digest
 from .evaluate import charts as compare_charts
 from .evaluate import report as compare_report
+from .householder import sentences
 
 BANDS = (
     "The intervals are calibrated: they were widened until, in homes that the network never saw, nine in ten of them "
@@ -51,6 +52,9 @@ def write(
     caption = "Expected energy of the whole time, and the 90 % interval of the samples' totals. "
     caption += BANDS if calibrated else RAW
     report.table("Energy by appliance", _energy_rows(digest, whole), caption)
+    known = digest.known * digest.last.period / 86_400
+    said = sentences(whole, digest.appliances, known, run.cfg.price, run.cfg.currency)
+    report.text("In plain words", "\n\n".join([said.pop("rest"), *said.values()]))
     days = digest.days.in_order()
     if days:
         _pictures(report, digest, table, days)

@@ -146,7 +146,8 @@ class Energies:
 class Result:
     """A whole household: :class:`Piece` after piece, without the members; printed, a short summary.
 
-    ``power``: :meth:`Piece.frame` of all of it. ``energy``: :meth:`Energies.table`, ``total``: :meth:`Energies.total`.
+    ``power``: :meth:`Piece.frame` of all of it, its times as the index. ``energy``: :meth:`Energies.table`, ``total``:
+    :meth:`Energies.total`. The units of their columns are in ``attrs["units"]``.
     ``usage``: activations a day of each appliance that were found, or given. ``facts``: weights, members,
     seconds and notes.
     """
@@ -190,8 +191,26 @@ def joined(
         appliances = piece.appliances
     if energies is None:
         raise ValueError("no piece to join")
-    power = pd.concat(frames, ignore_index=True)
-    return Result(one_household(houses), appliances, power, energies.table(), usage, facts, energies.total())
+    power = with_units(pd.concat(frames, ignore_index=True).set_index("Time"))
+    energy, total = with_units(energies.table()), with_units(energies.total())
+    return Result(one_household(houses), appliances, power, energy, usage, facts, total)
+
+
+def with_units(table: pd.DataFrame) -> pd.DataFrame:
+    """The same table, with the unit of each column in ``attrs["units"]``: "W", "kWh", "1" of a share or probability.
+
+    Dates and names have none.
+    """
+    units = {}
+    for name in map(str, table.columns):
+        if "kWh" in name:
+            units[name] = "kWh"
+        elif name.endswith("_on") or name == "known":
+            units[name] = "1"
+        elif name not in ("Time", "Date", "appliance"):
+            units[name] = "W"
+    table.attrs["units"] = units
+    return table
 
 
 def one_household(houses: Sequence[Household]) -> Household:

@@ -181,7 +181,7 @@ def _background(seed: int, first: pd.Timestamp, days: int) -> np.ndarray:
     drift = _rng(seed, "drift").standard_normal(days * 24 + 2)
     total = base * (1 + 0.05 * np.interp(np.arange(n) / (_DAY / 24), np.arange(days * 24 + 2), drift))
     for which in range(cold_rooms):
-        total += _cooling(_rng(seed, "cooling", which), n)
+        total += cycles.cooling(_rng(seed, "cooling", which), n)
     lamps = home.uniform(15, 60, int(home.integers(2, 9)))
     for day in range(days):
         cold = _cold(first.tz_localize(None) + pd.Timedelta(days=day))
@@ -192,28 +192,6 @@ def _background(seed: int, first: pd.Timestamp, days: int) -> np.ndarray:
                 if rng.random() < 0.7 and end > begin:
                     total[day * _DAY + int(begin * 3600 / STEP) : day * _DAY + int(end * 3600 / STEP)] += lamp
     return total.astype(np.float32)
-
-
-def _cooling(rng: Rng, n: int) -> np.ndarray:
-    """A compressor that runs a third to a half of the time; half of the fridges have a heater that defrosts them."""
-    watts, cycle = rng.uniform(70, 130), rng.uniform(35, 70)
-    share = rng.uniform(0.3, 0.45)
-    defrosts = rng.random() < 0.5
-    out = np.zeros(n)
-    at, since = -int(rng.uniform(0, cycle) * 60 / STEP), rng.uniform(0, 24)
-    while at < n:
-        on = cycles.steps(cycle * share * rng.uniform(0.85, 1.15))
-        begin, end = max(at, 0), min(at + on, n)
-        if end > begin:
-            out[begin:end] = watts * (1 + 0.1 * np.exp(-(np.arange(begin, end) - at) / 40))  # falls as it settles
-            out[begin] *= 1.5  # the motor starts
-        since += cycle / 60
-        at += cycles.steps(cycle * rng.uniform(0.9, 1.1))
-        if defrosts and since > 24:
-            since, stop = 0.0, at + cycles.steps(rng.uniform(10, 20))
-            out[max(at, 0) : max(stop, 0)] = 230
-            at = stop
-    return out
 
 
 def _mean(power: np.ndarray, period: float) -> np.ndarray:

@@ -10,7 +10,8 @@ mains averages that out. So what is counted is weighed as if it were a week, aga
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from .appliances import Appliance
 from .ensemble import Ensemble, spread
 from .household import DAY
 from .mix import place
+from .recurring import Recurring, learn
 
 ROUNDS, WINDOWS, MEMBERS = 3, 60, 2
 SEEN, MOST_DAYS = 3.0, 7.0  # what typical use weighs, and at most what was seen
@@ -31,25 +33,39 @@ def prior(appliance: Appliance) -> float:
     return appliance.typical or float(np.sqrt(appliance.usage[0] * appliance.usage[1]))
 
 
-def adapted(ensemble: Ensemble, mains: np.ndarray, seed: int = 0) -> list[float]:
-    """Activations a day of each appliance in a home with these mains [T], W.
+@dataclass(frozen=True)
+class Home:
+    """What its mains say of a home: activations a day of each appliance, and the events of one size that recur."""
+
+    usage: Sequence[float]
+    recurring: Mapping[str, Recurring] = field(default_factory=dict)
+
+
+def adapted(ensemble: Ensemble, mains: np.ndarray, seed: int = 0, given: Mapping[str, float] | None = None) -> Home:
+    """What a home with these mains [T], W, uses how often; ``given``: activations a day of what is known, by appliance.
 
     An activation is counted where it begins. With n of them in d days the usage is (3 + n w) / (3 / prior + d w) with
     w = min(1, 7 / d): the mean of the posterior of a Poisson rate that was a gamma law of shape 3 before, so that a day
     without a wash does not say "never".
     """
-    usage = [prior(a) for a in ensemble.appliances]
-    seen = np.repeat(spread(mains, ensemble.window, WINDOWS), MEMBERS, axis=0)
+    given = given or {}
+    own = [given.get(a.key) for a in ensemble.appliances]
+    usage = [prior(a) if known is None else known for a, known in zip(ensemble.appliances, own, strict=True)]
+    windows = spread(mains, ensemble.window, WINDOWS)
+    seen = np.repeat(windows, MEMBERS, axis=0)
     if not len(seen):
-        return usage
+        return Home(usage)
     days = len(seen) * ensemble.window * ensemble.period / DAY
-    for _ in range(ROUNDS):
+    drawn = seen
+    for _ in range(1 if None not in own else ROUNDS):
         told = place(usage, ensemble.appliances)
         # the same noise each time: what changes is the usage alone
         drawn = ensemble.windows(seen, told, [derive(seed, "usage", i) for i in range(len(seen))])
         counts = [sum(begun(p, a, ensemble.period) for p in drawn[:, i]) for i, a in enumerate(ensemble.appliances)]
-        usage = updated(counts, days, MEMBERS, ensemble.appliances)
-    return usage
+        found = updated(counts, days, MEMBERS, ensemble.appliances)
+        usage = [new if known is None else known for new, known in zip(found, own, strict=True)]
+    members = drawn.reshape(len(windows), MEMBERS, *drawn.shape[1:])
+    return Home(usage, learn(windows, members, ensemble.appliances, ensemble.period))
 
 
 def updated(counts: Sequence[float], days: float, members: int, appliances: Sequence[Appliance]) -> list[float]:

@@ -17,9 +17,9 @@ def within(predict: Predict, mains: Tensor, scale: Tensor) -> Predict:
     """x_0-hat with negative powers at zero, and all parts made smaller alike where they exceed 1.03 mains + 10 W.
 
     Args:
-        predict: for x [B, A, T], parts in units of ``scale``.
+        predict: for x [B, C, T], channels in units of ``scale``.
         mains: [T] or [B, T], W; where it is NaN the sum may be anything.
-        scale: [A], W.
+        scale: [C], W.
     """
     limit = (SHARE * mains + SPARE).nan_to_num(torch.inf).unsqueeze(-2)
 

@@ -83,6 +83,8 @@ def places(
         wide = round(near / house.period)
         groups = []
         for appliance in appliances:
+            if appliance.key not in house.parts:
+                continue
             on = np.nan_to_num(house.parts[appliance.key]) > appliance.edge
             around = np.convolve(on, np.ones(2 * wide + 1), mode="same") > 0.5
             if (around & house.known).any():

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diffx.errors import ExtraError
+from diffx.errors import DataError, ExtraError
 
 from ..appliances import Appliance
 from ..household import Household
@@ -132,10 +132,13 @@ class GradientBoosting(Baseline):
         weight = np.concatenate([weight for _, _, weight in chosen])
         fitted = []
         for appliance in appliances:
-            y = np.concatenate([house.parts[appliance.key][at] for house, at, _ in chosen])
+            y = np.concatenate([house.as_far_as_metered([appliance.key])[0, at] for house, at, _ in chosen])
+            told = np.isfinite(y)
+            if not told.any():
+                raise DataError(f"{', '.join(house.name for house in houses)}: no meter of {appliance.key}")
             model = HistGradientBoostingRegressor(max_iter=trees, max_depth=7, early_stopping=False, random_state=seed)
-            fitted.append(Trees.of(model.fit(x, y, sample_weight=weight)))
-            say(f"gbm: {appliance.key}: {trees} trees on {len(y):,} rows")
+            fitted.append(Trees.of(model.fit(x[told], y[told], sample_weight=weight[told])))
+            say(f"gbm: {appliance.key}: {trees} trees on {told.sum():,} rows")
         return cls(appliances, period, fitted)
 
     def predict(self, mains: np.ndarray) -> np.ndarray:

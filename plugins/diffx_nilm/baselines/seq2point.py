@@ -80,7 +80,8 @@ class Seq2Point(Baseline):
         sources = []
         for house, at, weight in places(houses, appliances, steps * batch, generator(seed, "seq2point")):
             mains = np.pad(np.nan_to_num((house.mains - mean) / spread), (reach, reach + _RUN)).astype(np.float32)
-            parts = np.pad(house.of([a.key for a in appliances]).T / scale, ((0, _RUN), (0, 0)), constant_values=np.nan)
+            own = house.as_far_as_metered([a.key for a in appliances])
+            parts = np.pad(own.T / scale, ((0, _RUN), (0, 0)), constant_values=np.nan)
             first = np.clip(at - _RUN // 2, 0, None)
             sources.append((mains, parts.astype(np.float32), first, weight))
         number = np.concatenate([np.full(len(s[2]), i) for i, s in enumerate(sources)])

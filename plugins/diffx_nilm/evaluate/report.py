@@ -15,12 +15,14 @@ from .trials import OURS, Judged, Trial
 Figures = Mapping[str, Mapping[str, Any]]  # method -> figure -> number
 
 COLUMNS = {
-    "mae": "MAE (W)", "mae_interval": "MAE, 95 %", "f1": "F1", "f1_interval": "F1, 95 %", "precision": "precision",
-    "recall": "recall", "sae": "SAE", "teca": "TECA", "nde": "NDE", "match_rate": "match rate", "crps": "CRPS (W)",
+    "mae": "MAE (W)", "mae_interval": "MAE, 95 %", "f1": "F1", "f1_interval": "F1, 95 %",
+    "average_precision": "average precision", "precision": "precision", "recall": "recall",
+    "sae": "SAE", "teca": "TECA", "nde": "NDE", "match_rate": "match rate", "crps": "CRPS (W)",
 }  # fmt: skip
 _TABLE = (
     "{days} days with {n:,} metered periods of {period:g} s. MAE: mean absolute error of the median. F1, precision and "
-    "recall: on means above {threshold:g} W. SAE: relative error of the total energy. TECA and match rate: higher is "
+    "recall: on means above {threshold:g} W. Average precision: over all thresholds of the "
+    "probability, or of a baseline's power. SAE: relative error of the total energy. TECA and match rate: higher is "
     "better, at most 1. NDE and CRPS: lower is better. The 95 % intervals come from resampled days of these homes."
 )
 

@@ -16,6 +16,7 @@ from ..result import Piece, dates
 from .scores import Score
 
 OURS = "diffx"
+RANKS = 2001  # steps of a score, finer than a hundred samples or a watt or two
 RAW = (0.2, 0.5, 0.8, 0.9)  # levels at which the members' own intervals are counted
 
 
@@ -24,13 +25,16 @@ class Trial:
 
     ``scores``: of each method, over the same periods. ``raw``: level -> active periods of the members' own central
     intervals, and how many of these they hold. ``said`` and ``was`` [M + 1]: in how many periods k of the M members
-    are on, and in how many of these the appliance was.
+    are on, and in how many of these the appliance was. ``ranks``: of each method [2, :data:`RANKS`], how many periods
+    have a score in each of as many equal steps, and in how many of these the appliance was on. A method's score is the
+    share of the samples that are on, or the power that it says as a share of the appliance's scale.
     """
 
     def __init__(self, appliance: Appliance, period: float):
         self.appliance, self.period = appliance, period
         self.scores: dict[str, Score] = {}
         self.raw: dict[float, np.ndarray] = {level: np.zeros(2) for level in RAW}
+        self.ranks: dict[str, np.ndarray] = {}
         self.said: np.ndarray = np.zeros(1)
         self.was: np.ndarray = np.zeros(1)
 
@@ -40,6 +44,7 @@ class Trial:
         made = cls(trials[0].appliance, trials[0].period)
         made.scores = {name: Score.pooled([trial.scores[name] for trial in trials]) for name in trials[0].scores}
         made.raw = {level: sum((t.raw[level] for t in trials), np.zeros(2)) for level in RAW}
+        made.ranks = {name: sum((t.ranks[name] for t in trials), np.zeros((2, RANKS))) for name in trials[0].ranks}
         made.said, made.was = sum(t.said for t in trials), sum(t.was for t in trials)  # type: ignore[assignment]
         return made
 
@@ -56,9 +61,26 @@ class Trial:
         day = dates(piece.household).astype(np.int64)
         bounds = {level: (low[a], high[a]) for level, (low, high) in piece.bounds.items()}
         self._score(OURS).add(truth, members, day, bounds, None if piece.said is None else piece.said[a])
+        self._rank(OURS, (members[:, good] > self.appliance.threshold).mean(0), truth[good])
         for name, power in baselines.items():
             self._score(name).add(truth, power, day)
+            self._rank(name, power[good] / self.appliance.scale, truth[good])
         self._count(members[:, good], truth[good])
+
+    def _rank(self, name: str, score: np.ndarray, truth: np.ndarray) -> None:
+        step = np.clip((score * (RANKS - 1)).round().astype(int), 0, RANKS - 1)
+        counts = [
+            np.bincount(step[which], minlength=RANKS) for which in (slice(None), truth > self.appliance.threshold)
+        ]
+        self.ranks[name] = self.ranks.get(name, np.zeros((2, RANKS))) + np.stack(counts)
+
+    def average_precision(self, name: str) -> float:
+        """sum_k (R_k - R_(k-1)) P_k over falling scores; NaN where the appliance was never on."""
+        said, right = self.ranks[name][:, ::-1].cumsum(1)
+        if not right[-1]:
+            return float("nan")
+        precision = right / np.maximum(said, 1)
+        return float((np.diff(right, prepend=0) * precision).sum() / right[-1])
 
     def _score(self, name: str) -> Score:
         return self.scores.setdefault(name, Score(self.appliance.threshold, self.period))
@@ -86,6 +108,7 @@ class Trial:
         found: dict[str, dict[str, Any]] = {}
         for name, score in self.scores.items():
             figures = score.result(bounds if name == OURS else None)
+            figures["average_precision"] = self.average_precision(name)
             found[name] = {key: value if value == value else None for key, value in figures.items()}
             for key, (low, high) in (score.spans() if spans else {}).items():
                 found[name][f"{key}_interval"] = [low, high] if low == low and high == high else None

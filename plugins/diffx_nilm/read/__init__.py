@@ -12,6 +12,7 @@ import pandas as pd
 from diffx.errors import DataError, UsageError
 
 from ..household import Household
+from .arrays import of_arrays
 from .channels import is_channels, of_channels
 from .frames import of_frame
 from .nilmtk import of_nilmtk
@@ -33,7 +34,8 @@ def read(
     options: Options | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> Household:
-    """A whole household: of a CSV, TSV, Parquet or REFIT file, UK-DALE or REDD folder, NILMTK HDF5, DataFrame, Series.
+    """A whole household: of a CSV, TSV, Parquet or REFIT file, UK-DALE or REDD folder, NILMTK HDF5, NumPy archive,
+    DataFrame, Series.
 
     Rows may be in any order. What is guessed or mended is said, and kept as the household's ``notes``.
 
@@ -81,6 +83,8 @@ def _recording(
         return of_nilmtk(path, options, note, rows)
     if path.suffix.lower() in _PARQUET:
         return of_parquet(path, options, note, rows)
+    if path.suffix.lower() == ".npz":
+        return of_arrays(path, options, note)
     dialect = sniff(path, options)
     names = list(pd.read_csv(path, sep=dialect.separator, nrows=0, skiprows=dialect.skip, encoding=dialect.encoding))
     if dialect.names is None and is_refit(names):

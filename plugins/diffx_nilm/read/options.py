@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from diffx.errors import UsageError
 
-from ..appliances import DEFAULT, Appliance
+from ..appliances import KNOWN, Appliance
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Options:
     gap: float = 120.0
     coarsest: float = 60.0
     building: int | str | None = None
-    appliances: tuple[Appliance, ...] = DEFAULT
+    appliances: tuple[Appliance, ...] = KNOWN
     prefix: str = "data."
 
     def __post_init__(self) -> None:

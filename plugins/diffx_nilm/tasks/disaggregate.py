@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from diffx.errors import UsageError
@@ -14,6 +15,7 @@ from ..config import PowerSampling
 from ..data import options_of
 from ..digest import Digest
 from ..face import WEIGHTS, Disaggregator, Source
+from ..householder import sentences, write_page
 from ..simulate import simulate
 from ..write import power_file, write_energy
 
@@ -26,11 +28,23 @@ def disaggregate(run: Any) -> None:
     cfg = run.cfg
     face = Disaggregator.load(cfg.from_, cfg.device, cfg.extensions)
     source: Source = cfg.data.file or made_up(cfg)
+    began = time.perf_counter()
+    digest = household(run, face, source, run.samples)
+    doubt = uncalibrated(face.meta, cfg.n, asdict(cfg.sample), asdict(PowerSampling()))
+    flag(run, digest, doubt)
+    measure(run, digest, time.perf_counter() - began)
+    weights = {"name": cfg.from_ or WEIGHTS, **face.meta}
+    report.write(run, digest, {"samples": cfg.n}, weights, not cfg.data.file, not doubt)
+
+
+def household(run: Any, face: Disaggregator, source: Source, folder: Path) -> Digest:
+    """Disaggregate one household into ``power.*``, ``energy.csv`` and ``householder.html`` of a folder."""
+    cfg = run.cfg
     opened = face.open(source, options_of(cfg, face.appliances), usage_of(cfg, face), seed=cfg.seed, say=run.log)
     digest = Digest(face.appliances, face.calibration)
-    began, done = time.perf_counter(), 0
+    done = 0
     with (
-        power_file(run.samples / f"power.{cfg.format}") as add,
+        power_file(folder / f"power.{cfg.format}") as add,
         run.progress(max(round(opened.days), 1), "disaggregating", unit="day") as bar,
     ):
         for piece in face.pieces(opened, cfg.n, cfg.seed, cfg.sample):
@@ -39,13 +53,12 @@ def disaggregate(run: Any) -> None:
             days = round(digest.periods * face.period / 86_400)
             bar.advance(days - done)
             done = days
-    seconds = time.perf_counter() - began
-    write_energy(run.samples / "energy.csv", digest.energies.table())
-    doubt = uncalibrated(face.meta, cfg.n, asdict(cfg.sample), asdict(PowerSampling()))
-    flag(run, digest, doubt)
-    measure(run, digest, seconds)
-    weights = {"name": cfg.from_ or WEIGHTS, **face.meta}
-    report.write(run, digest, {"samples": cfg.n}, weights, not cfg.data.file, not doubt)
+    write_energy(folder / "energy.csv", digest.energies.table())
+    known = digest.known * face.period / 86_400
+    said = sentences(report.totals(digest), face.appliances, known, cfg.price, cfg.currency)
+    assert digest.first is not None
+    write_page(folder / "householder.html", said, f"What {digest.first.name} used")
+    return digest
 
 
 def made_up(cfg: Any) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 from diffx import tasks as core
 
 from ..data import packed
+from ..widen import start_file
 
 
 def train(run: Any) -> None:
@@ -19,11 +20,17 @@ def train(run: Any) -> None:
         [
             {
                 "house": house.name,
-                "days known": round((len(house) - int(house.unknown[-1])) * cfg.data.period / 86_400, 1),
-                **{f"{a.key} activations": len(own) for a, own in zip(appliances, house.activations, strict=True)},
+                "days known": round(house.known_days(cfg.data.period), 1),
+                **{
+                    f"{a.key} activations": len(own) if metered else None
+                    for a, own, metered in zip(appliances, house.activations, house.metered, strict=True)
+                },
             }
             for house in houses
         ],
-        "Runs of each appliance that its own meter saw whole.",
+        "Runs of each appliance that its own meter saw whole; none where it was not metered.",
     )
+    if cfg.from_ and (start := start_file(cfg, appliances, run.checkpoints / "start.safetensors")):
+        run.log(f"{cfg.from_} is widened to {', '.join(a.key for a in appliances)}: {start}")
+        cfg.from_ = str(start)
     core.train(run, meta={"appliances": [asdict(a) for a in appliances]})
