@@ -199,8 +199,8 @@ def test_no_table_is_wider_than_the_terminal(strangers: Strangers, width: int, m
     strangers.add("one", manifest=MANIFEST.format(name="one") + weights)
     commands = [
         ["--help"], ["run", "--help"], ["run", "plugin=one", "--help", "--all"], ["weights", "list"], ["docs"],
-        *(["run", f"plugin={name}", "--help", *more] for name in ("mri_synth", "mri_translate", "nilm", "docking", "audio")
-          for more in ([], ["--all"])),
+        *(["run", f"plugin={name}", "--help", *more]
+          for name in ("mri_synth", "mri_translate", "nilm", "docking", "audio") for more in ([], ["--all"])),
         ["plugins"], ["plugins", "info", "mri_synth"], ["weights", "verify", "nilm-refit"], ["runs"],
         *([verb, "--help"] for verb in ("plugins", "config", "weights", "runs", "docs", "doctor", "completion")),
         *(["plugins", verb, "--help"] for verb in ("list", "info", "new", "check", "install", "remove", "block")),

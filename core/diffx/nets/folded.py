@@ -39,7 +39,10 @@ class Folded(nn.Module):
         if condition.spatial is not None:
             condition = replace(condition, spatial=fold(condition.spatial, by))
         folded = self.net(fold(x, by), level, condition)
-        return unfold(folded, by)[(..., *(slice(0, size) for size in sizes))]
+        whole = unfold(folded, by)
+        for axis, size in enumerate(sizes, 2):
+            whole = whole.narrow(axis, 0, size)
+        return whole
 
 
 def fold(x: Tensor, by: Sequence[int]) -> Tensor:
