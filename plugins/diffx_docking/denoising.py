@@ -14,13 +14,8 @@ from torch import Tensor
 from diffx.config import TrainConfig
 from diffx.errors import DiffxError
 from diffx.noise import Noise, derive
-from diffx.process.base import Noisy
-from diffx.train import PowerEMA
-from diffx.train.objective import stratified
-from diffx.train.order import item
-from diffx.train.signals import StopAtBoundary
-from diffx.train.state import State
-from diffx.train.trainer import learning_rate
+from diffx.process import Noisy
+from diffx.train import PowerEMA, State, StopAtBoundary, item, learning_rate, stratified
 
 from .pack import Packed
 from .process import pose_process

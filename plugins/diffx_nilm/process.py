@@ -8,8 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from diffx.noise import Noise
-from diffx.process import Gaussian
-from diffx.process.base import Noisy
+from diffx.process import Gaussian, Noisy
 
 
 @dataclass(frozen=True)
