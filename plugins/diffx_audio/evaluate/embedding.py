@@ -21,6 +21,8 @@ __all__ = ["Embedding", "MelQuarters", "SpeechNetwork", "embedding_of", "levelle
 
 _LEVEL = 0.05  # root mean square that sounds are brought to, so that loudness does not count
 _DEPTH = 80.0  # dB
+_PADDING = 4  # length of the transform over that of the window
+_HANN = 1.5  # equivalent noise bandwidth of the Hann window, bins
 
 
 class Embedding(Protocol):
@@ -41,19 +43,20 @@ def levelled(sound: np.ndarray) -> np.ndarray:
 def log_mel(sound: np.ndarray, rate: int, mels: int = 64) -> Tensor:
     """Mel spectrogram [mels, T] of a :func:`levelled` sound in dB (torchaudio), frames 10 ms apart.
 
-    The scale is the same for all sounds, and cut at -80 dB below a sine of full scale.
+    The bands of a sine of amplitude 1 add up to 0 dB, at any rate; what lies below -80 dB is cut.
     """
     size = 2 ** round(np.log2(0.032 * rate))
-    mel = MelSpectrogram(rate, n_fft=size, hop_length=rate // 100, n_mels=mels, f_min=30.0, norm=None, power=2.0)
-    padded = F.pad(torch.from_numpy(levelled(sound)), (0, max(size - len(sound), 0)))
-    power = mel(padded) / (size / 4) ** 2
+    whole = _PADDING * size  # bins so narrow that no band is without one
+    mel = MelSpectrogram(
+        rate, whole, size, rate // 100, n_mels=mels, f_min=30.0, norm=None, power=2.0, pad_mode="constant"
+    )
+    power = mel(torch.from_numpy(levelled(sound))) / ((size / 4) ** 2 * _HANN * _PADDING)
     return 10 * power.clamp_min(10 ** (-_DEPTH / 10)).log10()
 
 
 def thumbnail(sound: np.ndarray, rate: int) -> np.ndarray:
-    """[24 * 16] mel spectrogram of 24 bands, stretched to 16 times, in dB: what sounds are compared by as copies."""
-    small = F.interpolate(log_mel(sound, rate, 24)[None], 16, mode="linear")[0]
-    return small.flatten().numpy()
+    """[24 * 16] mel spectrogram in dB, 24 bands and 16 parts of the sound: what sounds are compared by as copies."""
+    return F.adaptive_avg_pool1d(log_mel(sound, rate, 24)[None], 16).flatten().numpy()
 
 
 @dataclass(frozen=True)
