@@ -92,6 +92,25 @@ class AudioTraining(TrainConfig):
 
 
 @dataclass
+class EvaluateConfig:
+    """What is drawn and heard by ``task=evaluate``."""
+
+    n: int = option(120, help="evaluate: held-out sounds that are drawn anew, at most", min=3)
+    unheard: int = option(40, help="evaluate: notes of pitch classes that training lacks, at most", min=0)
+    training: int = option(3000, help="evaluate: training sounds that are compared with, at most", min=3)
+    embedding: str = option(
+        "auto",
+        help="what sounds are compared by: speech, the network of openwakeword; mel; auto: speech if installed",
+        choices=("auto", "speech", "mel"),
+    )
+    pitch: str = option(
+        "auto",
+        help="what hears pitches: swipe, crepe; auto: of those installed the one that gets more real notes right",
+        choices=("auto", "swipe", "crepe"),
+    )
+
+
+@dataclass
 class AudioConfig(RunConfig):
     """Sounds from words, labels, pitches and durations."""
 
@@ -119,3 +138,4 @@ class AudioConfig(RunConfig):
     net: AudioNet = field(default_factory=AudioNet)
     train: AudioTraining = field(default_factory=AudioTraining)
     sample: AudioSampling = field(default_factory=AudioSampling)
+    evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)

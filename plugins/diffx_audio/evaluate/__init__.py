@@ -1,0 +1,1 @@
+"""Figures of drawn sounds beside those of real ones."""
