@@ -105,6 +105,8 @@ def _recorded(run: Any, face: AudioGenerator, clips: list[Clip], first: str | No
     found = []
     for held_out, most in ((True, options.n), (False, options.training)):
         own = [clip for clip in clips if is_held_out(clip.split) == held_out]
+        if face.model.codec.pitched:  # before they are spread over classes, of which percussion has many
+            own = [clip for clip in own if clip.midi is not None]
         sounds, failed = read(spread(own, most, run.cfg.seed, first), face.model.codec)
         for clip, error in failed:
             run.fail(clip.path, error)
