@@ -69,7 +69,8 @@ class AudioProcess(ProcessConfig):
 class AudioSampling(SampleConfig):
     sampler: str = option("dpmpp_2m", help="the solver, as for any plugin; the figures were measured with this one")
     steps: int = option(16, help="steps of the solver", min=1)
-    guidance: float = option(1.5, help="weight of classifier-free guidance; 1 is off", min=0)
+    guidance: float = option(3.0, help="weight of classifier-free guidance; 1 is off", min=0)
+    stop: float = option(1.5, help="noise (sigma/alpha) at which the prediction is taken for the sample", min=0, max=10)
     batch: int = option(8, help="sounds drawn together; changes the speed, not the samples", min=1)
 
 
@@ -105,8 +106,8 @@ class EvaluateConfig:
     )
     pitch: str = option(
         "auto",
-        help="what hears pitches: swipe, crepe; auto: of those installed the one that gets more real notes right",
-        choices=("auto", "swipe", "crepe"),
+        help="what hears pitches: sums (of subharmonics), crepe; auto: the one that gets more real notes right",
+        choices=("auto", "sums", "crepe"),
     )
 
 

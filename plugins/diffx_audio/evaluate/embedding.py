@@ -28,7 +28,9 @@ _HANN = 1.5  # equivalent noise bandwidth of the Hann window, bins
 class Embedding(Protocol):
     """Sounds -> vectors; ``name`` as it stands in metrics.json."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """As metrics.json has it."""
 
     def __call__(self, sounds: Sequence[np.ndarray], rate: int) -> np.ndarray:
         """[n, d] of mono sounds [samples]."""

@@ -92,21 +92,19 @@ def frechet(
         noise: of white noise of the same lengths.
         seed: of the choice of training sounds.
     """
-    rows = [torch.from_numpy(np.ascontiguousarray(x)) for x in (real, drawn, training)]
-    others = {"white noise": torch.from_numpy(noise)}
-    facts: dict[str, Any] = {"better": "lower"}
-    fad = compare(
-        frechet_distance, *rows, others, seed=seed, title="Fréchet audio distance to held-out sounds", **facts
-    )
+    kept, made, learnt, hiss = (torch.from_numpy(np.ascontiguousarray(x)) for x in (real, drawn, training, noise))
+    title, others = "Fréchet audio distance to held-out sounds", {"white noise": hiss}
+    fad = compare(frechet_distance, kept, made, learnt, others, seed=seed, title=title, better="lower")
     floor = float(fad.real_vs_real or 0)
     goal = Goal(high=FAR * floor, wanted=f"at most {FAR} x the floor, {FAR * floor:.3g}")
     coded_distance = frechet_distance(real, coded)
     return {
         "fad": Figure(**{**vars(fad), "goal": goal}),
         "fad_floor": Figure(floor, fad.real_vs_real_interval, n=min(len(drawn), len(training)), n_real=len(real),
-                            title="Fréchet audio distance of as many training sounds to held-out ones", **facts),
+                            title="Fréchet audio distance of as many training sounds to held-out ones", better="lower"),
         "codec_fad": Figure(coded_distance, real_vs_real=floor, n=len(coded), n_real=len(real),
-                            title="Fréchet audio distance of held-out sounds through the codec to themselves", **facts),
+                            title="Fréchet audio distance of held-out sounds through the codec to themselves",
+                            better="lower"),
     }  # fmt: skip
 
 

@@ -57,9 +57,6 @@ def write(
         )
     for field, found in classified.items():
         title = f"What the probe hears: {field}"
-        rows = (
-            "Rows: what was asked; columns: what a linear probe, trained on real sounds alone, hears; numbers: sounds."
-        )
         report.picture(title, pictures.confusion(found.asked, found.heard), _ROWS)
     off = [one.sounding - one.note.seconds for one in drawn]
     rows = [

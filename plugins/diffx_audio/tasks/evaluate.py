@@ -63,7 +63,8 @@ def evaluate(run: Any) -> None:
         goal = figures.Goal(low=figures.ACCURATE) if name == first else None
         figure = "class_accuracy" if name == first else f"{name}_accuracy"
         _all(run, figures.accuracies(figure, name, found, goal))
-    _all(run, figures.frechet(*(vectors[k] for k in ("drawn", "real", "training", "coded", "noise")), seed=cfg.seed))
+    beside = (vectors["real"], vectors["training"], vectors["coded"], vectors["noise"])
+    _all(run, figures.frechet(vectors["drawn"], *beside, seed=cfg.seed))
     run.metric("fad_embedding", embedding.name)
     if face.model.codec.pitched:
         _pitches(run, face, heard_by, real, drawn, extra, waves["coded"])
@@ -75,8 +76,8 @@ def evaluate(run: Any) -> None:
     _all(run, figures.shares([*drawn, *extra]))
     of = [note.classes.get(first or "", "") for note in notes]
     run.metric("diversity", figures.diversity(vectors["drawn"], vectors["real"], of, of))
-    small = [np.stack([thumbnail(wave, face.rate) for wave in waves[name]]) for name in ("drawn", "training", "real")]
-    found_audit = audit(*small)
+    small = {name: np.stack([thumbnail(w, face.rate) for w in waves[name]]) for name in ("drawn", "training", "real")}
+    found_audit = audit(small["drawn"], small["training"], small["real"])
     run.metric("memorisation", figures.memorised(found_audit))
     if found_audit.alarm:
         run.flag(f"sounds lie too near to training sounds: {found_audit}")
