@@ -127,6 +127,7 @@ def test_a_voice_keeps_its_pitch_and_its_formants():
     frames = (np.arange(len(state[0])) * 64)[10:-10]
     assert np.abs(150 * 2**octaves - hz[frames]).max() < 4
     assert (state[49, 10:-10] == 1).all()
+    assert (state[50:52, 10:-10] < -0.8).all()  # hardly any noise below 2 kHz
     again = codec.encode(codec.decode(state, len(sound)))
     shapes = [s[:48, 10:-10].median(1).values * 35 for s in (state, again)]  # dB
     difference = (shapes[1] - shapes[0]) - (shapes[1] - shapes[0]).mean()

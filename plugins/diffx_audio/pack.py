@@ -25,7 +25,7 @@ from .pitch import tuned
 
 __all__ = ["Sounds", "heard", "load_sounds", "prepared", "trimmed"]
 
-KIND = "sounds 2"
+KIND = "sounds 3"
 _SILENT = 50.0  # dB below the loudest 10 ms: what is quieter at the ends is not part of the sound
 _LONG = 16_384  # samples that a pitch is measured on
 _TOLD = 5  # files left out that are named

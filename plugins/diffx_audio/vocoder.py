@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
+import soxr
 import torch
 from torch import Tensor
 
@@ -24,6 +25,7 @@ _NOISY = 4  # bands of the share of noise
 _LOW, _HIGH = 55.0, 500.0  # Hz, of the pitch
 _MIDDLE = 150.0  # Hz that is 0 in the state; an octave is 1
 _PEAK = 0.5  # of what is decoded
+_LEAST_RATE = 16_000  # samples a second below which D4C does not work
 _REST = 1e-16  # power that stands for silence
 
 
@@ -70,7 +72,7 @@ class Vocoder:
         padded = np.pad(wave, (0, max(frames * self.hop - len(wave), 0) + self.hop))
         hz, at = pyworld.harvest(padded, self.rate, f0_floor=_LOW, f0_ceil=_HIGH, frame_period=period)
         envelope = pyworld.cheaptrick(padded, hz, at, self.rate, fft_size=self._size)
-        noise = pyworld.d4c(padded, hz, at, self.rate, fft_size=self._size)
+        noise = self.noise(padded, hz, at)
         hz, envelope, noise = (v[:frames] for v in (hz, envelope, noise))
         levels = np.stack([np.interp(self._bands, self._hertz, row) for row in np.log(envelope + _REST)])
         decibels = 10 / math.log(10) * (levels - levels.max())
@@ -80,8 +82,23 @@ class Vocoder:
         if voiced.any():
             pitch = np.interp(np.arange(frames), np.flatnonzero(voiced), hz[voiced])
         state += [np.log2(pitch / _MIDDLE)[:, None], np.where(voiced, 1.0, -1.0)[:, None]]
-        state.append(2 * np.stack([band.mean(1) for band in np.array_split(noise, _NOISY, axis=1)], axis=1) - 1)
+        state.append(2 * noise - 1)
         return torch.from_numpy(np.ascontiguousarray(np.concatenate(state, axis=1).T)).float()
+
+    def noise(self, wave: np.ndarray, hz: np.ndarray, at: np.ndarray) -> np.ndarray:
+        """Share of noise in each band [T, 4], 0 to 1, of a wave with this pitch at these seconds.
+
+        D4C looks at bands 3 kHz apart from 3 kHz on, and at 8 kHz to tell voice from none: below a rate of 16 kHz it
+        calls everything noise. So the wave is brought to twice the rate as often as that takes.
+        """
+        import pyworld
+
+        times = 1
+        while self.rate * times < _LEAST_RATE:
+            times *= 2
+        faster = soxr.resample(wave, self.rate, self.rate * times) if times > 1 else wave
+        found = pyworld.d4c(faster, hz, at, self.rate * times, fft_size=self._size * times)[:, : len(self._hertz)]
+        return np.stack([band.mean(1) for band in np.array_split(found, _NOISY, axis=1)], axis=1)
 
     def decode(self, state: Tensor, samples: int | None = None, seed: int = 0, midi: float | None = None) -> Tensor:
         """Sound [samples] of state [C, T], its largest sample at 0.5.
