@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import nibabel as nib
 import numpy as np
 import pytest
-from anomaly_fakes import LESION, SHAPE, affine, head, knowing, truth, write
+from anomaly_fakes import LESION, SHAPE, affine, head, knowing, thresholds, truth, write
 
 from diffx.errors import DataError, UsageError
+from diffx_mri.anomaly.calibrate import Thresholds
 from diffx_mri.anomaly.face import AnomalyDetector
 from diffx_mri.volume import load
 
@@ -105,3 +108,20 @@ def test_a_mask_elsewhere_is_told(tmp_path):
     mask.set_sform(there, 1)
     with pytest.raises(DataError, match="empty on the scan's grid"):
         knowing(head()).detect(scan, mask)
+
+
+def test_as_many_images_are_drawn_as_the_thresholds_were_counted_with(monkeypatch):
+    detector, asked = knowing(head()), []
+    draw = detector.model.draw
+
+    def counting(stack, seeds, options):
+        asked.append(len(seeds))
+        return draw(stack, seeds)
+
+    monkeypatch.setattr(detector.model, "draw", counting)
+    detector.maps(head())
+    own = thresholds()
+    counted = AnomalyDetector(detector.model, Thresholds(*(replace(one, made_with={"n": 5}) for one in own.known)))
+    counted.maps(head())
+    counted.maps(head(), n=3)
+    assert asked == [2, 5, 3]

@@ -94,8 +94,10 @@ class EvaluateConfig:
 class AnomalyConfig(RunConfig):
     """What is not healthy in a brain scan, where, and how sure, in the scan's own space."""
 
-    n: int = option(4, help="healthy images drawn of each scan; their agreement is the certainty", min=1, max=1000,
-                    common=True)  # fmt: skip
+    n: int = option(
+        0, help="healthy images drawn of each scan, whose agreement is the certainty; 0: as many as thresholds were "
+        "counted with", min=0, max=1000, common=True,
+    )  # fmt: skip
     image: str | None = option(None, help="the scan, NIfTI; or a BIDS folder in data.root=", common=True)
     mask: str | None = option(None, help="brain mask of image=; a BIDS folder has them in derivatives/", common=True)
     contrast: str | None = option(None, help="FLAIR or T1w, where the file's name does not tell", common=True)

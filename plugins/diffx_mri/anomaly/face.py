@@ -35,6 +35,7 @@ from .stack import Stack
 
 _SUREST = 1 - 1e-6  # score: beyond it odds mean nothing
 _LARGEST = 400.0  # mm, the field of view of a head scan; a body is longer
+_DRAWN = 2  # healthy images where no thresholds say how many: of the scan and of its mirror image
 _LEAST = 60.0  # mm: less shows no brain
 
 
@@ -119,6 +120,12 @@ class AnomalyDetector:
         """What the weights may be used for; "" where nobody stated it."""
         return self.model.pipeline.licence
 
+    @property
+    def samples(self) -> int:
+        """Healthy images of a scan that the thresholds were counted with; rates hold for as many."""
+        known = self.calibration.known if self.calibration else []
+        return next((int(one.made_with["n"]) for one in known if "n" in one.made_with), _DRAWN)
+
     def threshold(self, fpr: float = 0.005, false_lesions: float | None = None, stripped: bool = False) -> float:
         """The threshold of the anomaly map at a rate of false positives in healthy scans.
 
@@ -145,7 +152,7 @@ class AnomalyDetector:
         self,
         scan: Volume,
         brain: Volume | None = None,
-        n: int = 4,
+        n: int | None = None,
         seed: int = 0,
         settings: Settings | None = None,
         vote: Callable[[bool], float] | None = None,
@@ -156,7 +163,7 @@ class AnomalyDetector:
         Args:
             scan: in RAS order.
             brain: mask on the same voxels; None: the whole head is looked at, or the brain where the skull is off.
-            n: healthy images that are drawn.
+            n: healthy images that are drawn; None: :attr:`samples`.
             seed: image i has seed + i, in all slices, so that neighbouring slices go together.
             settings: filters of the map.
             vote: from whether the skull is off to the score from which a single draw counts as finding something; None:
@@ -171,7 +178,8 @@ class AnomalyDetector:
         check_field(scan)
         stack = Stack.of(scan, brain, self.contrast)
         sampling = replace(self.model.config.sample, **options)
-        drawn = self.model.draw(stack, range(seed, seed + (n if self.model.draws else 1)), sampling)
+        count = (n or self.samples) if self.model.draws else 1
+        drawn = self.model.draw(stack, range(seed, seed + count), sampling)
         settings = settings or Settings()
         found = score(stack, drawn, replace(settings, vote=vote(stack.stripped)) if vote else settings)
         region = stack.restore(stack.region, 0) > 0.5
@@ -192,7 +200,7 @@ class AnomalyDetector:
         fpr: float = 0.005,
         false_lesions: float | None = None,
         smallest: float = 0.1,
-        n: int = 4,
+        n: int | None = None,
         seed: int = 0,
         settings: Settings | None = None,
         say: Say = warn,
@@ -207,7 +215,8 @@ class AnomalyDetector:
             fpr: share of the voxels of a healthy scan that the mask may mark.
             false_lesions: regions that it may mark in a healthy scan, on average; takes the place of ``fpr``.
             smallest: volume in ml below which a marked region is dropped.
-            n: healthy images that are drawn; the certainty is the share of them that find something.
+            n: healthy images that are drawn, None: :attr:`samples`; the certainty is the share of them that find
+                something.
             seed: image i has seed + i.
             settings: filters of the map, as ``score.*`` on the command line.
             say: is told of a mask that has the scan's voxels but by its header lies elsewhere; by default a warning.

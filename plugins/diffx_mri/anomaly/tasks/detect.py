@@ -65,9 +65,11 @@ def detect(run: Run) -> None:
 
 
 def load(run: Run, contrast: str) -> AnomalyDetector:
-    """The detector that the options name."""
+    """The detector that the options name; ``n=0`` becomes the number that goes with its thresholds."""
     cfg: AnomalyConfig = run.cfg
-    return AnomalyDetector.load(weights_for(contrast, cfg.from_), cfg.device, cfg.extensions, cfg.calibration, run.log)
+    found = AnomalyDetector.load(weights_for(contrast, cfg.from_), cfg.device, cfg.extensions, cfg.calibration, run.log)
+    cfg.n = cfg.n or found.samples
+    return found
 
 
 def drawing(cfg: AnomalyConfig) -> dict[str, Any]:
