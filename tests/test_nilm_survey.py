@@ -18,7 +18,7 @@ from diffx.metrics import average_precision
 from diffx_nilm.appliances import FRIDGE, KETTLE, WASHING_MACHINE
 from diffx_nilm.evaluate.trials import OURS, Trial
 from diffx_nilm.household import Household
-from diffx_nilm.householder import page, sentences
+from diffx_nilm.householder import _kwh, page, sentences
 from diffx_nilm.result import Piece
 from diffx_nilm.simulate import simulate
 
@@ -94,6 +94,9 @@ def test_a_householder_is_told_what_it_cost():
     plain = sentences(total, (KETTLE,), 30.0)
     assert "cost" not in " ".join(plain.values()) and "(most likely between 5 kWh and 7 kWh)" in plain["kettle"]
     assert sentences(total, (KETTLE,), 30.0, 0.3, "USD")["kettle"].count("1.80 USD") == 1
+    assert [_kwh(v) for v in (0.00072, 0.017, 0.1, 6, 6.04, 6.25, 10, 73.4)] == [
+        "0 kWh", "0.02 kWh", "0.1 kWh", "6 kWh", "6 kWh", "6.2 kWh", "10 kWh", "73 kWh",
+    ]  # fmt: skip
     seldom = sentences(totals(kettle=(0.1, 0, 0.2, 0.01)), (KETTLE,), 30.0)
     assert "hardly used, or there is none" in seldom["kettle"]
     html = page(said, "What <this> home used")

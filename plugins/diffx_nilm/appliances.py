@@ -136,7 +136,6 @@ MICROWAVE = Appliance(
     min_on=30,
     usage=(0.1, 10),
     typical=2,
-    steady=(500, 2200, 1200),
     aliases=("microwave oven", "combination microwave"),
 )
 FRIDGE = Appliance(

@@ -84,7 +84,8 @@ def write_page(path: Path, said: dict[str, str], title: str) -> None:
 
 
 def _kwh(value: float) -> str:
-    return f"{value:.2g} kWh" if value < 10 else f"{value:.0f} kWh"
+    rounded = f"{value:.{2 if value < 1 else 1 if value < 10 else 0}f}"
+    return f"{rounded.rstrip('0').rstrip('.') if '.' in rounded else rounded} kWh"
 
 
 def _money(value: float, currency: str) -> str:

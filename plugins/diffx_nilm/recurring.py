@@ -31,7 +31,9 @@ _NARROW, _WIDE = (0.025, 0.5), (0.15, 0.8)  # widths of the kernels in log power
 _SAME = 0.03  # of the logarithm: what is of one power
 _COMMON = 0.1  # of both densities alike: no event is ruled out by its size
 _LEAST, _FEWEST = 0.1, 8  # samples agree more than they know: no share is less; and events that say something
-METERS = (0.97, 1.05)  # what the mains meter says of a submeter's power, as in training
+# Energy by its own meter over what the mains show of an event: least, median and greatest of homes. Medians of metered
+# kettles are 0.80 and 0.86 in REFIT 20 and 2, whose plugs are read every 8 s, and 1.00 in UK-DALE 1.
+METERS = (0.82, 0.97, 1.06)
 
 
 @dataclass(frozen=True)
@@ -173,9 +175,8 @@ def settled(
 
 
 def meters(members: int) -> np.ndarray:
-    """Submeter over mains, of each member [M]: evenly what they may be, since a home's meters err alike all day."""
-    low, high = METERS
-    return (1 / (low + (high - low) * (np.arange(members) + 0.5) / members)).astype(np.float32)
+    """Submeter over mains, of each member [M]: evenly what it may be, since a home's meters err alike all day."""
+    return np.interp((np.arange(members) + 0.5) / members, (0, 0.5, 1), METERS).astype(np.float32)
 
 
 def _give_way(members: np.ndarray, a: int, at: slice, mains: np.ndarray, chosen: np.ndarray) -> None:
