@@ -198,6 +198,18 @@ def test_the_readmes_python_of_docking_finds_the_pose_of_the_crystal(tmp_path, m
     assert with_rmsd(names["docking"], crystal).poses[0].rmsd < 2.0
 
 
+def test_the_readmes_python_of_audio_draws_changes_and_plays(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    exec(block("python audio"), names)
+    from diffx_audio.files import read_sound
+
+    drawn, changed, tune = (read_sound(tmp_path / name)[0] for name in ("oboe.flac", "other.flac", "tune.wav"))
+    assert drawn.shape == changed.shape == (1, round(0.8 * 44_100)) and tune.shape[1] > 2 * 44_100
+    assert (drawn[:, : round(0.3 * 44_100)] == changed[:, : round(0.3 * 44_100)]).all() and (drawn != changed).any()
+
+
+
 def test_every_diffx_line_of_the_pages_resolves():
     """Each `diffx run ...` of the pages, up to the point where it would begin to compute."""
     from diffx.cli.chosen import choose, configure
