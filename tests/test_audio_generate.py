@@ -198,7 +198,7 @@ def test_the_command_line_draws_changes_and_refuses(tmp_path, capsys):
         (["task=inpaint", f"audio={source}", "start=0.3", "end=0.1"], 2, "start"),
         (["score=H4 1", "prompt=oboe"], 2, "H4"),
         (["prompt=oboe C0"], 2, "oboe"),
-        (["from=digits", "label=[label=eleven]"], 2, "eleven"),
+        (["from=audio-digits", "label=[label=eleven]"], 2, "eleven"),
         (["from=nothing"], 5, "nothing"),
     )
     for number, (wrong, code, reason) in enumerate(wrongs):

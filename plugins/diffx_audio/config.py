@@ -8,7 +8,7 @@ from diffx.config import DataConfig, NetConfig, ProcessConfig, RunConfig, Sample
 
 PLUGIN = "audio"
 #: short names of shipped weights
-SHIPPED = {"digits": "audio-digits-fsdd", "orchestra": "audio-orchestra"}
+SHIPPED = {"digits": "audio-digits", "orchestra": "audio-orchestra"}
 #: columns of a manifest that are classes, where it has them and data.fields does not say
 CLASSES = ("label", "speaker", "instrument", "dynamics", "articulation")
 

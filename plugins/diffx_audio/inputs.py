@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from diffx.errors import DataError, UsageError, did_you_mean
 from diffx.io.home import expanded
-from diffx.plugins.weights import resolve_weights
 
-from .config import PLUGIN, SHIPPED, AudioConfig
+from .config import AudioConfig
 
 
 def check_inputs(cfg: AudioConfig) -> None:
@@ -35,8 +34,6 @@ def check_inputs(cfg: AudioConfig) -> None:
         raise UsageError("score= says how long its notes are, so duration= cannot be given with it")
     if cfg.score and cfg.score.lower().endswith((".mid", ".midi")):
         _there("score", cfg.score)
-    if cfg.from_:
-        resolve_weights(SHIPPED.get(cfg.from_, cfg.from_), PLUGIN)
 
 
 def _there(key: str, name: str) -> None:
