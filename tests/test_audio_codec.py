@@ -10,7 +10,7 @@ import torch
 from scipy.signal import lfilter
 
 from diffx_audio.harmonic import Harmonic
-from diffx_audio.joined import joined
+from diffx_audio.joined import eased, joined
 from diffx_audio.phase import integrated, refined
 from diffx_audio.pitch import cents, estimated, hertz, midi_of, name_of, tuned
 from diffx_audio.spectrogram import Spectrogram
@@ -146,6 +146,15 @@ def test_a_gap_is_filled_in_phase(codec, midi, most):
     assert error < most  # 1.4 for another phase
     jumps = (abs(float(inside[0] - sound[first - 1])), abs(float(inside[-1] - sound[last])))
     assert max(jumps) <= 1.5 * float(sound.diff().abs().max())
+
+
+def test_what_is_put_in_begins_as_the_sound_goes_on():
+    rate, time = 8000, np.arange(4000) / 8000
+    sound = np.sin(2 * np.pi * 211 * time) + 0.3 * np.sin(2 * np.pi * 1700 * time + 1)
+    other = np.random.default_rng(0).normal(size=1000)
+    inside = eased(other, sound, 1500, 2500, rate)
+    assert np.abs(inside[:4] - sound[1500:1504]).max() < 0.1 and np.abs(inside[-4:] - sound[2496:2500]).max() < 0.1
+    assert np.array_equal(inside[60:-60], other[60:-60])
 
 
 def test_a_joint_is_where_both_sounds_agree():

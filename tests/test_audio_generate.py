@@ -164,6 +164,14 @@ def test_a_long_note_has_no_seams(notes):
     assert float(steady.max(0).values.min()) > 0.3  # it sounds throughout
 
 
+def test_a_minute_is_drawn(notes):
+    quick = type(notes.pipeline.config.sample)(steps=2)
+    sound = notes.generate("oboe A4 forte", duration=60, options=quick)
+    assert sound.samples.shape == (1, 60 * 44_100)
+    levels = np.sqrt(np.square(sound.samples[0, 44_100:-44_100].reshape(58, -1)).mean(1))
+    assert levels.min() > 0.2 * levels.max()  # no second of it is silent
+
+
 def test_a_melody_has_its_notes_in_time(notes):
     tune = notes.melody("A4 0.5, r 0.3, E5+C5 0.5 forte", "oboe, softly", seed=2)
     rate = tune.rate

@@ -15,7 +15,9 @@ from .codec import Codec
 from .pack import Sounds
 from .timing import timing
 
-__all__ = ["Stretches", "record"]
+__all__ = ["LONGEST", "SHORTEST", "Stretches", "record"]
+
+SHORTEST, LONGEST = 0.05, 20.0  # s that a length is told as
 
 
 def record(
@@ -33,7 +35,7 @@ def record(
     """
     return {
         "frames": timing(frames, codec.hop / codec.rate, seconds, start),
-        "seconds": math.log(max(seconds, 0.05)),
+        "seconds": math.log(min(max(seconds, SHORTEST), LONGEST)),
         **({} if midi is None else {"pitch": midi}),
         **classes,
     }

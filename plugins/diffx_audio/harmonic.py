@@ -17,7 +17,7 @@ import torch
 from scipy.ndimage import median_filter, uniform_filter1d
 from torch import Tensor
 
-from .joined import without_jump
+from .joined import eased
 from .pitch import hertz
 
 __all__ = ["Harmonic"]
@@ -184,7 +184,8 @@ class Harmonic:
         """What lies from sample ``first`` to ``last`` [last - first], so that it continues the sound on both sides.
 
         Each harmonic begins with the phase that it has before the gap, and its frequency is changed by the fraction of
-        a turn that brings it to the phase behind it. What is left of a jump fades within 4 ms.
+        a turn that brings it to the phase behind it. The first and last 6 ms fade from what the sound itself would go on
+        with.
 
         Args:
             state: [C, T] of the whole, as loud as :meth:`encode` of the sound without the gap would have it.
@@ -211,7 +212,7 @@ class Harmonic:
             out += amplitude[gap] * np.cos(2 * np.pi * (k * turns[gap] + begin + drift * share))
         out += self._hiss(level[len(self.orders) :], len(wave), rng)[gap].double().numpy()
         out *= loudest
-        return torch.from_numpy(without_jump(out, wave, first, last, self.rate)).float()
+        return torch.from_numpy(eased(out, wave, first, last, self.rate)).float()
 
     def _window(self, midi: float) -> int:
         return max(_SHORTEST, 1 << math.ceil(math.log2(_PERIODS * self.rate / hertz(midi))))

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["joined", "without_jump"]
+__all__ = ["eased", "joined"]
 
-_JUMP = 0.004  # s in which what is left of a jump at the edge of a gap fades
+_EASE = 0.006  # s over which the sound's own course fades into what is put in
+_LOOK = 0.03  # s of the sound on either side that its course is predicted from
+_ORDER = 64
+_DAMPING = 1e-6
 _AROUND = 2  # spans beside the gap that are compared
 
 
@@ -34,7 +37,7 @@ def joined(whole: np.ndarray, sound: np.ndarray, first: int, last: int, span: in
     else:
         share = 0.5 - 0.5 * np.cos(np.pi * (np.arange(last - first) + 0.5) / (last - first))
         inside = (1 - share) * versions[0] + share * versions[1]
-    return without_jump(inside, sound, first, last, rate)
+    return eased(inside, sound, first, last, rate)
 
 
 def _aligned(
@@ -58,14 +61,41 @@ def _aligned(
     return gain * padded[first + span + shift : last + span + shift]
 
 
-def without_jump(inside: np.ndarray, sound: np.ndarray, first: int, last: int, rate: int) -> np.ndarray:
-    """The gap's samples with the jump at either edge, against the sound's own course, faded out within 4 ms."""
+def eased(inside: np.ndarray, sound: np.ndarray, first: int, last: int, rate: int) -> np.ndarray:
+    """The gap's samples, whose first and last 6 ms fade from how the sound around goes on by itself.
+
+    How it goes on is linear prediction from either side, which keeps its high frequencies; it fades into the new samples.
+    """
     out = inside.copy()
-    length = min(round(_JUMP * rate), len(out))
-    fade = np.zeros(len(out))
-    fade[:length] = 0.5 + 0.5 * np.cos(np.pi * np.arange(length) / length)
-    if first:
-        out += (2 * sound[first - 1] - sound[max(first - 2, 0)] - inside[0]) * fade
-    if last < len(sound):
-        out += (2 * sound[last] - sound[min(last + 1, len(sound) - 1)] - inside[-1]) * fade[::-1]
+    length = min(round(_EASE * rate), len(out) // 2)
+    if length < 2:
+        return out
+    fade = 0.5 + 0.5 * np.cos(np.pi * (np.arange(length) + 0.5) / length)
+    reach = round(_LOOK * rate)
+    for known, part, weight in (
+        (sound[max(first - reach, 0) : first], slice(0, length), fade),
+        (sound[last : last + reach][::-1], slice(len(out) - length, len(out)), fade[::-1]),
+    ):
+        further = _continued(known, length)
+        if further is not None:
+            further = further if part.start == 0 else further[::-1]
+            out[part] = weight * further + (1 - weight) * out[part]
     return out
+
+
+def _continued(known: np.ndarray, count: int) -> np.ndarray | None:
+    """``count`` samples that follow by linear prediction; None where there is too little to predict from.
+
+    The coefficients are those of least squares with a little damping, so that the prediction does not grow.
+    """
+    order = min(_ORDER, len(known) // 4)
+    if order < 4 or not np.abs(known).max() > 0:
+        return None
+    rows = np.lib.stride_tricks.sliding_window_view(known[:-1], order)
+    gram = rows.T @ rows
+    gram[np.diag_indices(order)] *= 1 + _DAMPING
+    weights = np.linalg.solve(gram, rows.T @ known[order:])
+    memory = list(known[-order:])
+    for _ in range(count):
+        memory.append(float(weights @ memory[-order:]))
+    return np.clip(memory[order:], -2 * np.abs(known).max(), 2 * np.abs(known).max())

@@ -23,10 +23,10 @@ from .codec import Codec, codec_of
 from .config import AudioSampling
 from .data import record
 
-__all__ = ["Note", "SoundModel"]
+__all__ = ["OVERLAP", "Note", "SoundModel"]
 
 _TAIL = 0.06  # s drawn after the end, for what rings on
-_OVERLAP = 0.4  # of a window, shared by neighbours
+OVERLAP = 0.4  # of a window, shared by neighbours
 _MOST = 60.0  # sigma/alpha that a variation begins with, at most
 
 Wrap = Callable[[Predict, Batch], Predict]
@@ -112,7 +112,7 @@ class SoundModel:
 
         def guide(predict: Predict, batch: Batch) -> Predict:
             if frames > self.window:
-                predict = windowed(predict, self.window, round(_OVERLAP * self.window), options.batch)
+                predict = windowed(predict, self.window, round(OVERLAP * self.window), options.batch)
             unsaid = [{"frames": torch.full_like(torch.as_tensor(r["frames"]), math.nan)} for r in batch.records]
             null = self.pipeline.condition(unsaid, batch.seeds)
             predict = cfg(predict, options.guidance, null, interval, options.guidance_rescale)

@@ -33,10 +33,16 @@ def diffx_data(cfg: AudioConfig, split: str) -> Any:
 
 @diffx.hookimpl
 def diffx_conditioning(cfg: AudioConfig, spec: Spec) -> Mapping[str, Any]:
+    from .data import LONGEST, SHORTEST
     from .timing import Frames
 
     width = cfg.net.condition
     named = (entry.partition(":") for entry in cfg.classes)
     classes = {name: Class(labels.split("|"), width) for name, _, labels in named}
     pitch = {"pitch": Scalar(20, 110, width)} if "pitch" in spec.fields else {}
-    return {"frames": Frames(spec.size), "seconds": Scalar(math.log(0.05), math.log(20), width), **pitch, **classes}
+    return {
+        "frames": Frames(spec.size),
+        "seconds": Scalar(math.log(SHORTEST), math.log(LONGEST), width),
+        **pitch,
+        **classes,
+    }

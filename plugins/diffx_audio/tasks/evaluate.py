@@ -13,7 +13,7 @@ from diffx.io.home import expanded
 from diffx.metrics import audit
 from diffx.noise import derive
 
-from ..evaluate import figures, report
+from ..evaluate import figures, report, seams
 from ..evaluate.choice import Real, asked, lacking, pitch_class, read, spread, unheard
 from ..evaluate.drawing import Drawn, draw, through_codec
 from ..evaluate.embedding import Embedding, MelQuarters, embedding_of, thumbnail
@@ -24,15 +24,17 @@ from ..face import AudioGenerator
 from ..manifest import Clip, read_manifest
 from ..model import Note
 
+_GAPS = 20  # real sounds that a gap is filled in, about
+
 
 def evaluate(run: Any) -> None:
     """Draw a sound for each of ``evaluate.n`` held-out sounds of ``data.root``, with its classes, pitch and length.
 
     ``metrics.json``: ``class_accuracy`` of the first field of classes and ``<field>_accuracy`` of the others, ``fad``,
     ``fad_floor``, ``codec_fad``, ``fad_embedding``, ``pitch_within_50c``, ``pitch_within_50c_unheard``,
-    ``duration_mae_ms``, ``silent_share``, ``clipped_share``, ``diversity``, ``memorisation``,
-    ``seconds_per_audio_second`` and ``n``; those ending in ``_real`` are of the held-out sounds themselves. Who is held
-    out is what the manifest says, else what the training of the weights held out.
+    ``duration_mae_ms``, ``seam_db``, ``minute_seam_db``, ``silent_share``, ``clipped_share``, ``diversity``,
+    ``memorisation``, ``seconds_per_audio_second`` and ``n``; those ending in ``_real`` are of the held-out sounds
+    themselves. Who is held out is what the manifest says, else what the training of the weights held out.
     """
     cfg = run.cfg
     face = AudioGenerator.load(cfg.from_, cfg.device, cfg.extensions)
@@ -74,6 +76,11 @@ def evaluate(run: Any) -> None:
     )  # fmt: skip
     run.metric("duration_mae_ms", figures.lengths(took))
     _all(run, figures.shares([*drawn, *extra]))
+    some = range(0, len(real), max(len(real) // _GAPS, 1))
+    edited = [real[k].wave for k in some], [notes[k] for k in some]
+    run.metric("seam_db", seams.gaps(face.model, *edited, cfg.seed, cfg.sample))
+    if face.model.codec.pitched:
+        run.metric("minute_seam_db", seams.long_note(face.model, notes[0], cfg.seed, cfg.sample))
     of = [note.classes.get(first or "", "") for note in notes]
     run.metric("diversity", figures.diversity(vectors["drawn"], vectors["real"], of, of))
     small = {name: np.stack([thumbnail(w, face.rate) for w in waves[name]]) for name in ("drawn", "training", "real")}
