@@ -176,7 +176,7 @@ def test_the_figures_of_a_generator_are_the_faults_that_were_put_into_it(notes, 
     assert found["pitch_within_50c_real"]["value"] == found["pitch_within_50c"]["value"] == 1.0
     assert found["pitch_within_50c_unheard"]["value"] == 0.0 and found["pitch_within_50c_unheard"]["n"] == 6
     assert 80 < found["duration_mae_ms"]["value"] < 205  # the window of 128 ms makes a sound a little longer
-    assert found["duration_mae_ms"]["floor"] < 20
+    assert found["duration_mae_ms"]["floor"] < found["duration_mae_ms"]["value"] - 15
     assert found["silent_share"]["value"] == found["clipped_share"]["value"] == 0
     assert found["fad"]["value"] > found["fad_floor"]["value"]
     assert found["codec_fad"]["value"] < found["fad"]["value"] < found["fad"]["baselines"]["white noise"]

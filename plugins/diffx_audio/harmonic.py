@@ -184,8 +184,7 @@ class Harmonic:
         """What lies from sample ``first`` to ``last`` [last - first], so that it continues the sound on both sides.
 
         Each harmonic begins with the phase that it has before the gap, and its frequency is changed by the fraction of
-        a turn that brings it to the phase behind it. The first and last 6 ms fade from what the sound itself would go on
-        with.
+        a turn that brings it to the phase behind it. The first and last 6 ms fade from how the sound itself goes on.
 
         Args:
             state: [C, T] of the whole, as loud as :meth:`encode` of the sound without the gap would have it.

@@ -64,7 +64,7 @@ def _aligned(
 def eased(inside: np.ndarray, sound: np.ndarray, first: int, last: int, rate: int) -> np.ndarray:
     """The gap's samples, whose first and last 6 ms fade from how the sound around goes on by itself.
 
-    How it goes on is linear prediction from either side, which keeps its high frequencies; it fades into the new samples.
+    How it goes on is linear prediction from either side, which keeps its high frequencies.
     """
     out = inside.copy()
     length = min(round(_EASE * rate), len(out) // 2)
