@@ -131,6 +131,14 @@ def test_a_sound_at_another_rate_keeps_it(digits, tmp_path):
     assert longer.samples.shape[1] == original.shape[1] + 3200
 
 
+def test_silence_around_a_note_does_not_hide_its_pitch(notes):
+    note = notes.generate("oboe A4 forte 0.5 s", seed=1).samples
+    padded = np.pad(note, ((0, 0), (44_100, 2 * 44_100)))
+    found = notes.variation((padded, 44_100), 0.2, instrument="oboe").samples[0]
+    assert abs(cents(hertz(estimated(found[44_100:66_000], 44_100)), 69)) < 50
+    assert np.abs(found[88_200:]).max() < 0.01 * np.abs(found).max()
+
+
 def test_gaps_that_cannot_be_filled_are_refused(notes, tmp_path):
     path = write_sound(tmp_path / "in.wav", notes.generate("oboe A4 0.5 s").samples, 44_100)
     for start, end in ((0.4, 0.3), (0.3, 0.9), (0.0, 0.5)):

@@ -64,11 +64,12 @@ def described(edit: Edit, note: Note, model: SoundModel, hole: tuple[int, int] |
     if hole is not None:
         wave[slice(*hole)] = 0
     first, last = heard(wave, model.codec.rate)
+    sounding = wave[first:last]
     if hole is not None:  # a gap at an end may be part of the sound
         first, last = min(first, hole[0]), max(last, hole[1])
     midi = note.midi
     if model.codec.pitched and midi is None:
-        midi = estimated(wave, model.codec.rate)
+        midi = estimated(sounding, model.codec.rate)
         if midi is None:
             raise DataError('no pitch is heard in the sound: say it, as in prompt="oboe A4"')
     return Note((last - first) / model.codec.rate, note.classes, midi), -first / model.codec.rate
