@@ -58,21 +58,23 @@ def extended(edit: Edit, seconds: float, front: bool, rate: int) -> Edit:
     return Edit(padded(edit.samples, round(seconds * edit.rate)), edit.rate, torch.from_numpy(mono))
 
 
-def described(edit: Edit, note: Note, model: SoundModel, hole: tuple[int, int] | None = None) -> tuple[Note, float]:
-    """(what the sound is, seconds from its onset to its first sample): its pitch, if not said, as it is heard."""
+def described(edit: Edit, note: Note, model: SoundModel, hole: tuple[int, int] | None = None) -> tuple[Note, slice]:
+    """(what the sound is, where in the file it lies, in samples of the model): its pitch, if not said, as it is heard.
+
+    The silence around it is no part of it, unless it belongs to the hole that is to be filled.
+    """
     wave = edit.mono.numpy().copy()
     if hole is not None:
         wave[slice(*hole)] = 0
     first, last = heard(wave, model.codec.rate)
-    sounding = wave[first:last]
-    if hole is not None:  # a gap at an end may be part of the sound
-        first, last = min(first, hole[0]), max(last, hole[1])
     midi = note.midi
     if model.codec.pitched and midi is None:
-        midi = estimated(sounding, model.codec.rate)
+        midi = estimated(wave[first:last], model.codec.rate)
         if midi is None:
             raise DataError('no pitch is heard in the sound: say it, as in prompt="oboe A4"')
-    return Note((last - first) / model.codec.rate, note.classes, midi), -first / model.codec.rate
+    if hole is not None:
+        first, last = min(first, hole[0]), max(last, hole[1])
+    return Note((last - first) / model.codec.rate, note.classes, midi), slice(first, last)
 
 
 def filled(
@@ -102,19 +104,20 @@ def filled(
     around[first:last] = 0
     if not float(around.abs().max()) > 0:
         raise UsageError("nothing of the sound would be left outside of the gap")
-    whole, offset = described(edit, note, model, (first, last))
-    known = codec.encode(around, whole.midi)
+    whole, place = described(edit, note, model, (first, last))
+    known = codec.encode(around[place], whole.midi)
     reach = codec.reach(whole.midi)
-    centres = torch.arange(known.shape[-1]) * codec.hop
+    centres = place.start + torch.arange(known.shape[-1]) * codec.hop
     outside = (centres + reach <= first) | (centres - reach >= last)
 
     state = next(
         model.states(
-            [whole], [seed], options, frames=known.shape[-1], offset=offset,
+            [whole], [seed], options, frames=known.shape[-1],
             wrap=lambda predict, batch: keep(predict, outside.to(batch.device), known.to(batch.device)),
         )
     )  # fmt: skip
-    inside = codec.fill(state, edit.mono, first, last, derive(seed, "phase"), whole.midi).numpy()
+    gap = first - place.start, last - place.start
+    inside = codec.fill(state, edit.mono[place], *gap, derive(seed, "phase"), whole.midi).numpy()
     return _put(edit, inside, start, end, codec.rate)
 
 
@@ -148,11 +151,11 @@ def varied(model: SoundModel, edit: Edit, note: Note, strength: float, seed: int
         seed: of the samples.
         options: of sampling.
     """
-    whole, offset = described(edit, note, model)
-    known = model.codec.encode(edit.mono, whole.midi)
+    whole, place = described(edit, note, model)
+    sound = edit.mono[place]
+    known = model.codec.encode(sound, whole.midi)
     if strength > 0:
-        drawn = model.states(
-            [whole], [seed], options, frames=known.shape[-1], offset=offset, known=known, strength=strength
-        )
-        known = next(drawn)
-    return model.sound(known, whole, len(edit.mono), derive(seed, "phase"))[None]
+        known = next(model.states([whole], [seed], options, frames=known.shape[-1], known=known, strength=strength))
+    out = np.zeros((1, len(edit.mono)), np.float32)
+    out[0, place] = model.sound(known, whole, len(sound), derive(seed, "phase"))
+    return out

@@ -66,7 +66,6 @@ class SoundModel:
         wrap: Wrap | None = None,
         known: Tensor | None = None,
         strength: float = 1.0,
-        offset: float = 0.0,
     ) -> Iterator[Tensor]:
         """State [C, T] of each note; T is its own, or ``frames`` for all. Each depends on its note and seed alone.
 
@@ -81,7 +80,6 @@ class SoundModel:
             wrap: makes the guided prediction another one, as :func:`diffx.guide.keep` does.
             known: state [C, T] to begin with in place of noise alone.
             strength: of the noise that is put over it, in (0, 1]; at 0.5 it is as large as the sound, 1 is noise alone.
-            offset: seconds from the onset to the first frame.
         """
         lengths = [self.frames(note.seconds) if frames is None else frames for note in notes]
         first = 0
@@ -90,7 +88,7 @@ class SoundModel:
             while last < len(notes) and lengths[last] == lengths[first]:
                 last += 1
             yield from self._together(
-                notes[first:last], seeds[first:last], options, lengths[first], wrap, known, strength, offset
+                notes[first:last], seeds[first:last], options, lengths[first], wrap, known, strength
             )
             first = last
 
@@ -103,9 +101,8 @@ class SoundModel:
         wrap: Wrap | None,
         known: Tensor | None,
         strength: float,
-        offset: float,
     ) -> Iterator[Tensor]:
-        records = [self.record(note, frames, offset) for note in notes]
+        records = [self.record(note, frames) for note in notes]
         interval = None
         if options.guidance_interval:
             interval = interval_between(options.guidance_interval, self.pipeline.process)
@@ -134,10 +131,10 @@ class SoundModel:
             same, np.full(len(batch), time), Noise(batch.seeds, batch.device)["start"]
         ).x
 
-    def record(self, note: Note, frames: int, offset: float = 0.0) -> dict[str, Any]:
-        """What the network is told of a note whose first frame lies ``offset`` seconds after its onset."""
+    def record(self, note: Note, frames: int) -> dict[str, Any]:
+        """What the network is told of a note."""
         midi = (math.nan if note.midi is None else note.midi) if self.codec.pitched else None
-        return record(self.codec, frames, note.seconds, dict(note.classes), midi, offset)
+        return record(self.codec, frames, note.seconds, dict(note.classes), midi)
 
     def sound(self, state: Tensor, note: Note, samples: int, seed: int) -> np.ndarray:
         """Sound [samples] of a state [C, T], silent where the state ends before."""
