@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from diffx.io.files import atomic
+from diffx.io.files import write_text
 
 from .appliances import Appliance
 
@@ -79,8 +79,7 @@ def page(said: dict[str, str], title: str) -> str:
 
 def write_page(path: Path, said: dict[str, str], title: str) -> None:
     """Write :func:`page`; the file appears whole or not at all."""
-    with atomic(path) as part:
-        part.write_text(page(said, title), encoding="utf-8")
+    write_text(path, page(said, title))
 
 
 def _kwh(value: float) -> str:

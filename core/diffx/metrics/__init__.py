@@ -7,7 +7,7 @@ perfect generator, or has :func:`real_vs_real` to measure it.
 from diffx.metrics.arrays import Estimate
 from diffx.metrics.calibration import Reliability, reliability, reliability_counts
 from diffx.metrics.conformal import conformal_interval, conformal_margin, conformal_quantile, conformal_rank
-from diffx.metrics.detection import auroc, average_precision, dice
+from diffx.metrics.detection import auroc, average_precision, average_precision_counts, dice
 from diffx.metrics.ensemble import crps, crps_each, rank_histogram
 from diffx.metrics.frechet import frechet_distance, frechet_gaussians, frechet_infinity
 from diffx.metrics.interval import IntervalScore, central_interval, ensemble_interval, score_interval
@@ -30,6 +30,7 @@ __all__ = [
     "ausc",
     "ause",
     "average_precision",
+    "average_precision_counts",
     "bootstrap",
     "central_interval",
     "conformal_interval",

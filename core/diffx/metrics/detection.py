@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -29,9 +31,22 @@ def average_precision(score: Array, positive: Array) -> float:
     No interpolation between points, which would flatter (Davis and Goadrich 2006). A random ranking has the share of
     positives. ValueError where there are only positives or none.
     """
-    true, false = _ranked(score, positive)
-    gained = torch.diff(true, prepend=true.new_zeros(1)) / true[-1]
-    return float((gained * true / (true + false)).sum())
+    return average_precision_counts(*_ranked(score, positive))
+
+
+def average_precision_counts(true: Array, false: Array) -> float:
+    """:func:`average_precision` from counts, for what does not fit into memory; NaN where there are no positives.
+
+    Args:
+        true: true positives [L] at or above each score, from the highest down.
+        false: false positives, likewise.
+    """
+    t, f = torch.as_tensor(true), torch.as_tensor(false)
+    if not bool(t[-1]):
+        return math.nan
+    gained = torch.diff(t, prepend=t.new_zeros(1))
+    at = gained.nonzero()[:, 0]  # few of many, where positives are rare
+    return float((gained[at] * (t[at].double() / (t[at] + f[at]))).sum() / t[-1])
 
 
 def auroc(score: Array, positive: Array) -> float:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from diffx.metrics import Reliability, central_interval, reliability_counts
+from diffx.metrics import Reliability, average_precision_counts, central_interval, reliability_counts
 
 from ..appliances import Appliance
 from ..calibration import Energy
@@ -75,12 +75,9 @@ class Trial:
         self.ranks[name] = self.ranks.get(name, np.zeros((2, RANKS))) + np.stack(counts)
 
     def average_precision(self, name: str) -> float:
-        """sum_k (R_k - R_(k-1)) P_k over falling scores; NaN where the appliance was never on."""
+        """:func:`diffx.metrics.average_precision` over falling scores; NaN where the appliance was never on."""
         said, right = self.ranks[name][:, ::-1].cumsum(1)
-        if not right[-1]:
-            return float("nan")
-        precision = right / np.maximum(said, 1)
-        return float((np.diff(right, prepend=0) * precision).sum() / right[-1])
+        return average_precision_counts(right, said - right)
 
     def _score(self, name: str) -> Score:
         return self.scores.setdefault(name, Score(self.appliance.threshold, self.period))

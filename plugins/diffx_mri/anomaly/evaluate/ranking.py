@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from diffx.metrics import average_precision_counts
+
 _DROPPED = 12  # of the 23 bits of a float32's mantissa
 
 
@@ -62,13 +64,8 @@ class Pool:
         return (weight @ self.ill).cumsum(), (weight @ self.healthy).cumsum()
 
     def average_precision(self, rows: np.ndarray | None = None) -> float:
-        """sum_k (R_k - R_(k-1)) P_k over levels, as :func:`diffx.metrics.average_precision`; NaN without ill voxels."""
-        true, false = self.curve(rows)
-        if not true[-1]:
-            return float("nan")
-        gained = np.diff(true, prepend=0)
-        at = np.flatnonzero(gained)
-        return float((gained[at] * (true[at] / (true[at] + false[at]))).sum() / true[-1])
+        """:func:`diffx.metrics.average_precision` over levels; NaN without ill voxels."""
+        return average_precision_counts(*self.curve(rows))
 
     def dice(self, rows: np.ndarray | None = None) -> np.ndarray:
         """Dice of all voxels at or above each level, [L]; 0 where there are no ill ones."""
