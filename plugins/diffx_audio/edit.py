@@ -18,6 +18,7 @@ from .files import read_sound, resampled
 from .model import Note, SoundModel
 from .pack import heard
 from .pitch import estimated
+from .reader import Asked
 
 __all__ = ["Edit", "extended", "filled", "opened", "varied"]
 
@@ -58,7 +59,7 @@ def extended(edit: Edit, seconds: float, front: bool, rate: int) -> Edit:
     return Edit(padded(edit.samples, round(seconds * edit.rate)), edit.rate, torch.from_numpy(mono))
 
 
-def described(edit: Edit, note: Note, model: SoundModel, hole: tuple[int, int] | None = None) -> tuple[Note, slice]:
+def described(edit: Edit, asked: Asked, model: SoundModel, hole: tuple[int, int] | None = None) -> tuple[Note, slice]:
     """(what the sound is, where in the file it lies, in samples of the model): its pitch, if not said, as it is heard.
 
     The silence around it is no part of it, unless it belongs to the hole that is to be filled.
@@ -67,18 +68,18 @@ def described(edit: Edit, note: Note, model: SoundModel, hole: tuple[int, int] |
     if hole is not None:
         wave[slice(*hole)] = 0
     first, last = heard(wave, model.codec.rate)
-    midi = note.midi
+    midi = asked.midi
     if model.codec.pitched and midi is None:
         midi = estimated(wave[first:last], model.codec.rate)
         if midi is None:
             raise DataError('no pitch is heard in the sound: say it, as in prompt="oboe A4"')
     if hole is not None:
         first, last = min(first, hole[0]), max(last, hole[1])
-    return Note((last - first) / model.codec.rate, note.classes, midi), slice(first, last)
+    return Note((last - first) / model.codec.rate, dict(asked.classes), midi), slice(first, last)
 
 
 def filled(
-    model: SoundModel, edit: Edit, note: Note, start: float, end: float, seed: int, options: AudioSampling
+    model: SoundModel, edit: Edit, asked: Asked, start: float, end: float, seed: int, options: AudioSampling
 ) -> np.ndarray:
     """The samples [channels, n] with what lies from ``start`` to ``end`` drawn anew; all others are those of the file.
 
@@ -87,7 +88,7 @@ def filled(
     Args:
         model: draws.
         edit: the sound.
-        note: what is known of it.
+        asked: what is known of it.
         start: s, where the gap begins.
         end: s, where it ends.
         seed: of the samples.
@@ -104,7 +105,7 @@ def filled(
     around[first:last] = 0
     if not float(around.abs().max()) > 0:
         raise UsageError("nothing of the sound would be left outside of the gap")
-    whole, place = described(edit, note, model, (first, last))
+    whole, place = described(edit, asked, model, (first, last))
     known = codec.encode(around[place], whole.midi)
     reach = codec.reach(whole.midi)
     centres = place.start + torch.arange(known.shape[-1]) * codec.hop
@@ -140,18 +141,20 @@ def _put(edit: Edit, inside: np.ndarray, start: float, end: float, rate: int) ->
     return out
 
 
-def varied(model: SoundModel, edit: Edit, note: Note, strength: float, seed: int, options: AudioSampling) -> np.ndarray:
+def varied(
+    model: SoundModel, edit: Edit, asked: Asked, strength: float, seed: int, options: AudioSampling
+) -> np.ndarray:
     """Another sound [1, n] at the model's rate, near the given one (SDEdit; Meng et al. 2022).
 
     Args:
         model: draws.
         edit: the sound.
-        note: what it is to become.
+        asked: what it is to become.
         strength: 0 is the sound through the codec, 1 another sound.
         seed: of the samples.
         options: of sampling.
     """
-    whole, place = described(edit, note, model)
+    whole, place = described(edit, asked, model)
     sound = edit.mono[place]
     known = model.codec.encode(sound, whole.midi)
     if strength > 0:

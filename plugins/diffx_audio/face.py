@@ -8,6 +8,7 @@ sound.save("seven.wav")
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -81,7 +82,7 @@ class AudioGenerator:
         if not prompt:
             return Asked(classes)
         unsaid = [name for name in self.classes if name not in classes]
-        read = self._reader().read(prompt) if unsaid else Asked({}, pitch_of(prompt), length_of(prompt))
+        read = self._reader.read(prompt) if unsaid else Asked({}, pitch_of(prompt), length_of(prompt))
         return Asked({**read.classes, **classes}, read.midi, read.seconds)
 
     def generate(
@@ -155,10 +156,8 @@ class AudioGenerator:
             UsageError: no gap inside the sound, or a class that the weights do not know.
             DataError: a file that cannot be read, or a note in which no pitch is heard.
         """  # fmt: skip
-        edit = opened(audio, self.model)
-        asked = self.understand(prompt, **classes)
-        note = Note(edit.seconds, dict(asked.classes), asked.midi)
-        samples = filled(self.model, edit, note, start, end, seed, options or AudioSampling())
+        edit, asked = opened(audio, self.model), self.understand(prompt, **classes)
+        samples = filled(self.model, edit, asked, start, end, seed, options or AudioSampling())
         facts = {"task": "inpaint", "start": start, "end": end, "seed": seed, "classes": dict(asked.classes)}
         return Sound(samples, edit.rate, self._told(facts, prompt))
 
@@ -178,14 +177,12 @@ class AudioGenerator:
         """  # fmt: skip
         if before < 0 or after < 0 or before + after <= 0:
             raise UsageError(f"outpaint: seconds before or after the sound, not before={before:g} after={after:g}")
-        edit = opened(audio, self.model)
+        edit, asked = opened(audio, self.model), self.understand(prompt, **classes)
         for extra, front in ((before, True), (after, False)):
             if extra:
                 edit = extended(edit, extra, front, self.rate)
                 start, end = (0.0, extra) if front else (edit.seconds - extra, edit.seconds)
-                asked = self.understand(prompt, **classes)
-                note = Note(edit.seconds, dict(asked.classes), asked.midi)
-                samples = filled(self.model, edit, note, start, end, seed, options or AudioSampling())
+                samples = filled(self.model, edit, asked, start, end, seed, options or AudioSampling())
                 edit = opened((samples, edit.rate), self.model)
         facts = {"task": "outpaint", "before": before, "after": after, "seed": seed}
         return Sound(edit.samples, edit.rate, self._told(facts, prompt))
@@ -204,10 +201,8 @@ class AudioGenerator:
 
         Arguments and errors are those of :meth:`inpaint`.
         """  # fmt: skip
-        edit = opened(audio, self.model)
-        asked = self.understand(prompt, **classes)
-        note = Note(edit.seconds, dict(asked.classes), asked.midi)
-        samples = varied(self.model, edit, note, strength, seed, options or AudioSampling())
+        edit, asked = opened(audio, self.model), self.understand(prompt, **classes)
+        samples = varied(self.model, edit, asked, strength, seed, options or AudioSampling())
         facts = self._told({"task": "variation", "strength": strength, "seed": seed}, prompt)
         return self.finished(samples, lufs, facts)
 
@@ -315,6 +310,7 @@ class AudioGenerator:
         pitch = {} if note.midi is None else {"pitch": name_of(note.midi), "midi": note.midi}
         return {"classes": dict(note.classes), **pitch, "sound_seconds": round(note.seconds, 4)}
 
+    @cached_property
     def _reader(self) -> Reader:
         reader = Reader(self.classes)
         own = {name.removeprefix("reader."): v for name, v in self.pipeline.extra.items() if name.startswith("reader.")}

@@ -6,22 +6,16 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from matplotlib.figure import Figure
-from torchaudio.transforms import MelSpectrogram
 
-__all__ = ["log_mel", "sheet"]
+from .mel import mel_levels
+
+__all__ = ["sheet"]
 
 _DEPTH = 70.0  # dB shown
 _BANDS = 80
-
-
-def log_mel(samples: np.ndarray, rate: int) -> np.ndarray:
-    """[80, T] in dB of mono sound [n], one frame every 5 ms."""
-    window = 1 << int(np.ceil(np.log2(0.03 * rate)))
-    mel = MelSpectrogram(rate, window, hop_length=max(round(0.005 * rate), 1), n_mels=_BANDS, f_min=30.0)
-    padded = np.pad(samples, (0, max(window - len(samples), 0)))
-    return (10 * mel(torch.from_numpy(padded.astype(np.float32))).clamp_min(1e-10).log10()).numpy()
+_STEP = 0.005  # s
+_LEAST = 120.0  # dB below full scale, further down than any sound is shown
 
 
 def sheet(
@@ -40,7 +34,7 @@ def sheet(
     grid = figure.subplots(2 * rows, columns, squeeze=False, height_ratios=[1, 2] * rows)
     longest = max(len(samples) / rate for _, samples, rate in sounds)
     highest = max(float(np.abs(samples).max()) for _, samples, _ in sounds) or 1.0
-    mels = [log_mel(samples, rate) for _, samples, rate in sounds]
+    mels = [mel_levels(samples, rate, _BANDS, _STEP, _LEAST).numpy() for _, samples, rate in sounds]
     top = max(float(mel.max()) for mel in mels)
     for place in range(rows * columns):
         row, column = divmod(place, columns)

@@ -13,16 +13,13 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchaudio.transforms import MelSpectrogram
 
 from ..files import resampled
+from ..mel import mel_levels
 
 __all__ = ["Embedding", "MelQuarters", "SpeechNetwork", "embedding_of", "levelled", "log_mel", "thumbnail"]
 
 _LEVEL = 0.05  # root mean square that sounds are brought to, so that loudness does not count
-_DEPTH = 80.0  # dB
-_PADDING = 4  # length of the transform over that of the window
-_HANN = 1.5  # equivalent noise bandwidth of the Hann window, bins
 
 
 class Embedding(Protocol):
@@ -43,17 +40,8 @@ def levelled(sound: np.ndarray) -> np.ndarray:
 
 
 def log_mel(sound: np.ndarray, rate: int, mels: int = 64) -> Tensor:
-    """Mel spectrogram [mels, T] of a :func:`levelled` sound in dB (torchaudio), frames 10 ms apart.
-
-    The bands of a sine of amplitude 1 add up to 0 dB, at any rate; what lies below -80 dB is cut.
-    """
-    size = 2 ** round(np.log2(0.032 * rate))
-    whole = _PADDING * size  # bins so narrow that no band is without one
-    mel = MelSpectrogram(
-        rate, whole, size, rate // 100, n_mels=mels, f_min=30.0, norm=None, power=2.0, pad_mode="constant"
-    )
-    power = mel(torch.from_numpy(levelled(sound))) / ((size / 4) ** 2 * _HANN * _PADDING)
-    return 10 * power.clamp_min(10 ** (-_DEPTH / 10)).log10()
+    """Mel spectrogram [mels, T] in dB of a :func:`levelled` sound (:func:`diffx_audio.mel.mel_levels`)."""
+    return mel_levels(levelled(sound), rate, mels)
 
 
 def thumbnail(sound: np.ndarray, rate: int) -> np.ndarray:

@@ -1,8 +1,7 @@
-"""Pictures of an evaluation: what the probe hears, real beside drawn, and players."""
+"""Pictures of an evaluation: what the probe hears, and real beside drawn."""
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,20 +9,12 @@ import numpy as np
 
 from diffx.run.figures import INK, sheet
 
-from ..sound import Sound
-from .embedding import levelled, log_mel
+from .embedding import log_mel
 
-__all__ = ["PLAYER", "confusion", "players", "spectrograms"]
+__all__ = ["confusion", "spectrograms"]
 
-PLAYER = 64  # CSS pixels of a row of players
 _MOST = 24  # classes whose counts are written
 Pair = tuple[str, np.ndarray, np.ndarray]  # words, real sound [n], drawn one [n]
-
-_PAGE = """<!doctype html><meta charset="utf-8"><style>
-body{{font:14px system-ui,sans-serif;margin:0;color:#1b1d21}}table{{border-collapse:collapse;width:100%}}
-td,th{{padding:6px 10px;text-align:left;border-bottom:1px solid #e4e4e1;height:50px;box-sizing:border-box}}
-audio{{height:36px;width:260px}}</style>
-<table><tr><th>asked<th>real<th>drawn</tr>{rows}</table>"""
 
 
 def confusion(asked: Sequence[str], heard: Sequence[str]) -> Any:
@@ -69,12 +60,3 @@ def spectrograms(pairs: Sequence[Pair], rate: int) -> Any:
             axes.set_xlabel("s")
         figure.colorbar(image, ax=grid, label="dB", shrink=0.6)
     return figure
-
-
-def players(pairs: Sequence[Pair], rate: int) -> str:
-    """A page with a player for each real and each drawn sound, at one loudness; it needs no network."""
-    rows = []
-    for words, *sounds in pairs:
-        cells = "".join(f"<td>{Sound(levelled(sound)[None], rate).player()}</td>" for sound in sounds)
-        rows.append(f"<tr><td>{html.escape(words)}</td>{cells}</tr>")
-    return _PAGE.format(rows="".join(rows))

@@ -9,9 +9,12 @@ import numpy as np
 
 from ..model import Note
 from ..pitch import name_of
+from ..report import players
+from ..sound import Sound
 from . import pictures
 from .choice import Real
 from .drawing import Drawn
+from .embedding import levelled
 from .figures import Classified
 
 __all__ = ["words", "write"]
@@ -48,10 +51,9 @@ def write(
     pairs = [(words(one.note), r.wave, one.wave) for r, one in zip(real, drawn, strict=True)][:_SHOWN]
     caption = "The drawn sound was asked to have the classes, the pitch and the length of the real one."
     if pairs:
-        height = pictures.PLAYER * (len(pairs) + 1)
-        report.embed(
-            "Real and drawn, to listen to", pictures.players(pairs, rate), height, f"{caption} At one loudness."
-        )
+        played = [(told, [Sound(levelled(wave)[None], rate) for wave in waves]) for told, *waves in pairs]
+        document, height = players(played, ("asked", "real", "drawn"))
+        report.embed("Real and drawn, to listen to", document, height, f"{caption} At one loudness.")
         report.picture(
             "Real and drawn", pictures.spectrograms(pairs, rate), f"{caption} Mel spectrograms on one scale."
         )

@@ -15,6 +15,7 @@ from diffx.tiling.windows import seam
 from ..config import AudioSampling
 from ..edit import Edit, filled
 from ..model import OVERLAP, Note, SoundModel
+from ..reader import Asked
 
 __all__ = ["gaps", "long_note"]
 
@@ -44,7 +45,7 @@ def gaps(
     for sound, note in zip(sounds, notes, strict=True):
         start, end = (share * len(sound) / rate for share in _GAP)
         edit = Edit(sound[None], rate, torch.from_numpy(np.ascontiguousarray(sound)))
-        edited = filled(model, edit, note, start, end, seed, options)
+        edited = filled(model, edit, Asked(note.classes, note.midi), start, end, seed, options)
         places = [round(start * rate), round(end * rate)]
         for found, whole in ((made, edited[0]), (real, sound)):
             found.append(10 * math.log10(max(seam(torch.from_numpy(whole), places, order=2), 1e-12)))

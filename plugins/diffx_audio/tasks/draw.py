@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -22,22 +22,15 @@ _QUIET = 1e-4  # amplitude below which a sound counts as silent
 def generate(run: Any) -> None:
     """Sounds for ``prompt`` and ``label``, or the melody of ``score``."""
     cfg = run.cfg
-    face = AudioGenerator.load(cfg.from_, cfg.device, cfg.extensions)
-    said = labels(cfg)
-    prompt = cfg.prompt
+    face, said, prompt = _face(cfg), labels(cfg), cfg.prompt
+    drawn: Iterator[Sound]
     if cfg.score:
-
-        def drawn(seed: int) -> Sound:
-            return face.melody(cfg.score, prompt, seed, cfg.lufs, cfg.sample, **said)
+        drawn = (face.melody(cfg.score, prompt, seed, cfg.lufs, cfg.sample, **said) for seed in _seeds(cfg))
     else:
         if not prompt and not said and not cfg.from_:
             prompt = DEFAULT
             run.flag(f'no prompt was given: this is "{DEFAULT}"')
-        face.note(face.understand(prompt, **said), cfg.duration)  # refused before anything is drawn
-
-        def drawn(seed: int) -> Sound:
-            return face.generate(prompt, cfg.duration, 1, seed, cfg.lufs, cfg.sample, **said)
-
+        drawn = face.stream(prompt, cfg.duration, cfg.n, cfg.seed, cfg.lufs, cfg.sample, **said)
     _several(run, face, drawn)
 
 
@@ -46,37 +39,39 @@ def inpaint(run: Any) -> None:
     cfg = run.cfg
     if cfg.start is None or cfg.end is None:
         raise UsageError("task=inpaint needs start= and end=, in seconds")
-    face = AudioGenerator.load(cfg.from_, cfg.device, cfg.extensions)
-
-    def drawn(seed: int) -> Sound:
-        return face.inpaint(cfg.audio, cfg.start, cfg.end, cfg.prompt, seed, cfg.sample, **labels(cfg))
-
-    _several(run, face, drawn, (cfg.start, cfg.end), edited=True)
+    face, said = _face(cfg), labels(cfg)
+    drawn = (face.inpaint(cfg.audio, cfg.start, cfg.end, cfg.prompt, seed, cfg.sample, **said) for seed in _seeds(cfg))
+    _several(run, face, drawn, Sound(*read_sound(cfg.audio)), (cfg.start, cfg.end))
 
 
 def outpaint(run: Any) -> None:
     """``audio`` with ``before`` and ``after`` seconds drawn around it."""
     cfg = run.cfg
-    face = AudioGenerator.load(cfg.from_, cfg.device, cfg.extensions)
-
-    def drawn(seed: int) -> Sound:
-        return face.outpaint(cfg.audio, cfg.before, cfg.after, cfg.prompt, seed, cfg.sample, **labels(cfg))
-
-    own, rate = read_sound(cfg.audio)
-    end = cfg.before + own.shape[1] / rate
-    span = (end, end + cfg.after) if cfg.after else (0.0, cfg.before)
-    _several(run, face, drawn, span, edited=True)
+    face, said = _face(cfg), labels(cfg)
+    drawn = (
+        face.outpaint(cfg.audio, cfg.before, cfg.after, cfg.prompt, seed, cfg.sample, **said) for seed in _seeds(cfg)
+    )
+    original = Sound(*read_sound(cfg.audio))
+    end = cfg.before + original.seconds
+    _several(run, face, drawn, original, (end, end + cfg.after) if cfg.after else (0.0, cfg.before))
 
 
 def variation(run: Any) -> None:
     """Sounds near ``audio``, as near as ``strength`` says."""
     cfg = run.cfg
-    face = AudioGenerator.load(cfg.from_, cfg.device, cfg.extensions)
-
-    def drawn(seed: int) -> Sound:
-        return face.variation(cfg.audio, cfg.strength, cfg.prompt, seed, cfg.lufs, cfg.sample, **labels(cfg))
-
+    face, said = _face(cfg), labels(cfg)
+    drawn = (
+        face.variation(cfg.audio, cfg.strength, cfg.prompt, seed, cfg.lufs, cfg.sample, **said) for seed in _seeds(cfg)
+    )
     _several(run, face, drawn)
+
+
+def _face(cfg: Any) -> AudioGenerator:
+    return AudioGenerator.load(cfg.from_, cfg.device, cfg.extensions)
+
+
+def _seeds(cfg: Any) -> range:
+    return range(cfg.seed, cfg.seed + cfg.n)
 
 
 def labels(cfg: Any) -> dict[str, str]:
@@ -91,18 +86,28 @@ def labels(cfg: Any) -> dict[str, str]:
 def _several(
     run: Any,
     face: AudioGenerator,
-    drawn: Callable[[int], Sound],
+    drawn: Iterator[Sound],
+    original: Sound | None = None,
     span: tuple[float, float] | None = None,
-    edited: bool = False,
 ) -> None:
-    """Draw ``n`` sounds, write them with their sidecars, and report them; an edited one keeps its rate and loudness."""
+    """Write ``n`` sounds with their sidecars as they are drawn, and report them.
+
+    Args:
+        run: that asks for them.
+        face: that draws them.
+        drawn: the sounds, in the order of their seeds.
+        original: what was edited, to be shown before them.
+        span: seconds in which they were drawn; None: all of them.
+    """
     cfg = run.cfg
-    sounds, seconds = [], 0.0
-    began = time.perf_counter()
-    if edited:
-        original, rate = read_sound(cfg.audio)
-        sounds.append(("as it was", Sound(original, rate)))
-    for seed, sound in _progress(run, drawn):
+    sounds = [] if original is None else [("as it was", original)]
+    shaded = [None] * len(sounds) + [span] * cfg.n
+    seconds, began = 0.0, time.perf_counter()
+    for seed, sound in zip(run.progress(_seeds(cfg), "drawing", unit="sound"), drawn, strict=True):
+        if cfg.rate:
+            sound = sound.at(cfg.rate)
+        path = sound.save(run.samples / f"sound-{seed:04d}.{cfg.format}")
+        judge(run, path.name, sound)
         seconds += sound.seconds
         sounds.append((f"seed {seed}", sound))
     spent = time.perf_counter() - began
@@ -112,19 +117,8 @@ def _several(
     words = {key: first[key] for key in ("prompt", "score", "pitch", "classes") if first.get(key)}
     if words.get("classes"):
         words["understood as"] = ", ".join(words.pop("classes").values())
-    report.write(run, sounds, {**words, "sounds": cfg.n, "weights": face.name}, [None, *[span] * cfg.n] if span else [])
+    report.write(run, sounds, {**words, "sounds": cfg.n, "weights": face.name}, shaded)
     face.pipeline.announce(run.log, face.name)
-
-
-def _progress(run: Any, drawn: Callable[[int], Sound]) -> Iterator[tuple[int, Sound]]:
-    cfg = run.cfg
-    for seed in run.progress(range(cfg.seed, cfg.seed + cfg.n), "drawing", unit="sound"):
-        sound = drawn(seed)
-        if cfg.rate:
-            sound = sound.at(cfg.rate)
-        path = sound.save(run.samples / f"sound-{seed:04d}.{cfg.format}")
-        judge(run, path.name, sound)
-        yield seed, sound
 
 
 def judge(run: Any, name: str, sound: Sound) -> None:
