@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +56,8 @@ def draw(asked: argparse.Namespace) -> None:
         path = asked.out / f"baselines-{asked.fit.parent.name}.safetensors"
         if not path.exists():
             known = homes_of(asked.fit, face)
-            save_all(path, fit_all(known, face.appliances, 0, lambda line: print(line, flush=True)), [h.name for h in known])
+            baselines = fit_all(known, face.appliances, 0, lambda line: print(line, flush=True))
+            save_all(path, baselines, [house.name for house in known])
         fitted = load_all(path)
     for name in HOMES[asked.home][0]:
         path = folder / f"{name}.npz"
