@@ -248,7 +248,8 @@ def test_training_goes_on_with_the_appliances_of_its_start_also_where_one_was_no
         narrow / "kettles" / "k.csv", index=False
     )
     words = ["run", "plugin=nilm", "task=train", f"data.root={narrow / 'kettles'}", "data.holdout=1", "train.batch=2"]
-    more = ["net.channels=[8,8]", "net.attention=[]", "net.window=64", "train.val_every=0", "device=cpu", "train.steps=1"]
+    net = ["net.channels=[8,8]", "net.attention=[]", "net.window=64"]
+    more = [*net, "train.val_every=0", "device=cpu", "train.steps=1"]
     assert main([*words, *more, f"from={narrow / 'two'}", f"out={narrow / 'on'}"]) == 0
     start, on = (Pipeline.load(narrow / name, "cpu", plugin="nilm") for name in ("two", "on"))
     assert [a["key"] for a in on.meta["appliances"]] == on.config.appliances == ["kettle", "microwave"]
