@@ -1,11 +1,12 @@
 """nilm in homes that its weights never saw: samples are drawn once, then calibrated and scored as often as wanted.
 
-python benchmarks/nilm_table.py draw <folder of homes> <results> <home> <weights> [--fit <folder>] [--days 30] [--n 20]
+python benchmarks/nilm_table.py draw <folder of homes> <results> <home> <weights> [--baselines <file>] [--fit <folder>]
 python benchmarks/nilm_table.py score <results> [--ship <weights> <file to write>]
 
-``draw`` keeps the samples of the last days of each file of a home, and what baselines say that were fitted on the homes
-of ``--fit``. ``score`` prints the table: each home's bands, decisions and intervals of energy are calibrated in the
-other homes. ``--ship`` writes weights whose calibration is that of all homes.
+``draw`` keeps the samples of the last days of each file of a home, and what baselines say: those of a file, and of
+appliances that these do not know those fitted on the homes of ``--fit``. ``score`` prints the table: each home's bands,
+decisions and intervals of energy are calibrated in the other homes. ``--ship`` writes weights whose calibration is that
+of all homes.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ import pandas as pd
 from nilm_folds import HOMES, UNKNOWN
 
 from diffx.io import checkpoint
+from diffx.plugins.weights import resolve_weights
 from diffx_nilm.appliances import Appliance
-from diffx_nilm.baselines import fit_all, load_all, save_all
+from diffx_nilm.baselines import Baseline, fit_all, load_all, save_all
 from diffx_nilm.calibration import Calibration
 from diffx_nilm.config import PowerConfig, PowerSampling
 from diffx_nilm.data import metered
@@ -51,14 +53,7 @@ def draw(asked: argparse.Namespace) -> None:
     folder = asked.out / "drawn"
     folder.mkdir(parents=True, exist_ok=True)
     face = Disaggregator.load(asked.weights)
-    fitted = {}
-    if asked.fit:
-        path = asked.out / f"baselines-{asked.fit.parent.name}.safetensors"
-        if not path.exists():
-            known = homes_of(asked.fit, face)
-            baselines = fit_all(known, face.appliances, 0, lambda line: print(line, flush=True))
-            save_all(path, baselines, [house.name for house in known])
-        fitted = load_all(path)
+    baselines = beside(asked, face)
     for name in HOMES[asked.home][0]:
         path = folder / f"{name}.npz"
         if path.exists():
@@ -68,9 +63,9 @@ def draw(asked: argparse.Namespace) -> None:
         opened = face.open(house)
         drawn = np.concatenate([p.members for p in face.pieces(opened, asked.n, 0, PowerSampling())], axis=2)
         keep: dict[str, Any] = {f"part_{key}": part for key, part in house.parts.items()}
-        for kind, baseline in fitted.items():
+        for baseline in baselines:
             for appliance, power in zip(baseline.appliances, baseline.predict(house.mains), strict=True):
-                keep[f"{kind} {appliance.key}"] = power
+                keep[f"{baseline.kind} {appliance.key}"] = power
         facts = {
             "appliances": [asdict(a) for a in face.appliances],
             "start": str(house.start),
@@ -81,6 +76,21 @@ def draw(asked: argparse.Namespace) -> None:
         }
         np.savez(path, members=drawn.astype(np.float16), mains=house.mains, facts=json.dumps(facts), **keep)
         print(f"{name}: {house.days:.1f} days, usage {opened.usage}", flush=True)
+
+
+def beside(asked: argparse.Namespace, face: Disaggregator) -> list[Baseline]:
+    """The baselines of a file, and of what these do not know those fitted on the homes of a folder."""
+    found = list(load_all(resolve_weights(asked.baselines, "nilm")).values()) if asked.baselines else []
+    covered = {a.key for baseline in found for a in baseline.appliances}
+    left = [a for a in face.appliances if a.key not in covered]
+    if asked.fit is None or not left:
+        return found
+    path = asked.out / f"baselines-{asked.fit.parent.name}-{'-'.join(a.key for a in left)}.safetensors"
+    if not path.exists():
+        known = [home for home in homes_of(asked.fit, face) if {a.key for a in left} & set(home.parts)]
+        fitted = fit_all(known, left, 0, lambda line: print(line, flush=True))
+        save_all(path, fitted, [house.name for house in known])
+    return [*found, *load_all(path).values()]
 
 
 def read(path: Path) -> tuple[tuple[Appliance, ...], Household, np.ndarray, dict[str, dict[str, np.ndarray]]]:
@@ -164,7 +174,8 @@ def main() -> None:
     drawing.add_argument("out", type=Path)
     drawing.add_argument("home", choices=list(HOMES))
     drawing.add_argument("weights", type=Path)
-    drawing.add_argument("--fit", type=Path, help="homes to fit baselines on")
+    drawing.add_argument("--baselines", help="file or id of fitted baselines")
+    drawing.add_argument("--fit", type=Path, help="homes to fit baselines on, of what the file does not know")
     drawing.add_argument("--days", type=float, default=30.0)
     drawing.add_argument("--n", type=int, default=20)
     drawing.set_defaults(run=draw)
