@@ -25,7 +25,7 @@ from nilm_folds import HOMES, UNKNOWN
 from diffx.io import checkpoint
 from diffx.plugins.weights import resolve_weights
 from diffx_nilm.appliances import Appliance
-from diffx_nilm.baselines import Baseline, fit_all, load_all, save_all
+from diffx_nilm.baselines import BASELINES, Baseline, load_all, save_all
 from diffx_nilm.calibration import Calibration
 from diffx_nilm.config import PowerConfig, PowerSampling
 from diffx_nilm.data import metered
@@ -88,7 +88,9 @@ def beside(asked: argparse.Namespace, face: Disaggregator) -> list[Baseline]:
     path = asked.out / f"baselines-{asked.fit.parent.name}-{'-'.join(a.key for a in left)}.safetensors"
     if not path.exists():
         known = [home for home in homes_of(asked.fit, face) if {a.key for a in left} & set(home.parts)]
-        fitted = fit_all(known, left, 0, lambda line: print(line, flush=True))
+        fitted = {
+            kind: BASELINES[kind].fit(known, left, 0, lambda line: print(line, flush=True)) for kind in asked.kinds
+        }
         save_all(path, fitted, [house.name for house in known])
     return [*found, *load_all(path).values()]
 
@@ -176,6 +178,7 @@ def main() -> None:
     drawing.add_argument("weights", type=Path)
     drawing.add_argument("--baselines", help="file or id of fitted baselines")
     drawing.add_argument("--fit", type=Path, help="homes to fit baselines on, of what the file does not know")
+    drawing.add_argument("--kinds", nargs="+", choices=list(BASELINES), default=list(BASELINES), help="to fit")
     drawing.add_argument("--days", type=float, default=30.0)
     drawing.add_argument("--n", type=int, default=20)
     drawing.set_defaults(run=draw)
