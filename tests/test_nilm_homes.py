@@ -224,7 +224,8 @@ def narrow(tmp_path_factory):
     words = ["run", "plugin=nilm", "task=train", f"data.root={folder / 'houses'}", "data.holdout=1", "train.batch=2"]
     net = ["net.channels=[8,8]", "net.attention=[]", "net.window=64", "train.val_every=0", "device=cpu"]
     assert main([*words, *net, "appliances=[kettle,microwave]", "train.steps=2", f"out={folder / 'two'}"]) == 0
-    assert main([*words, *net, "train.steps=1", "train.lr=0", f"from={folder / 'two'}", f"out={folder / 'four'}"]) == 0
+    more = ["appliances=[kettle,dishwasher,washing_machine,microwave]", "train.steps=1", "train.lr=0"]
+    assert main([*words, *net, *more, f"from={folder / 'two'}", f"out={folder / 'four'}"]) == 0
     return folder
 
 
@@ -237,6 +238,23 @@ def test_wider_weights_say_the_same_of_what_they_knew(narrow):
     before = two.model.denoiser(x[:, [0, 3]], 0.7, two.condition([record], [1]))
     torch.testing.assert_close(said[:, [0, 3]], before, atol=2e-3, rtol=2e-3)  # the file keeps 16 bits
     assert (said[:, 0] - before[:, 1]).abs().max() > 1e-2  # and not of another one
+
+
+def test_training_goes_on_with_the_appliances_of_its_start_also_where_one_was_not_metered(narrow):
+    """Without appliances=, those of from= stay; nothing is learnt of one that no home of the folder meters."""
+    (narrow / "kettles").mkdir()
+    home = simulate(12, 1)
+    Household(home.name, home.start, home.period, home.mains, {"kettle": home.parts["kettle"]}).frame().to_csv(
+        narrow / "kettles" / "k.csv", index=False
+    )
+    words = ["run", "plugin=nilm", "task=train", f"data.root={narrow / 'kettles'}", "data.holdout=1", "train.batch=2"]
+    net = ["net.channels=[8,8]", "net.attention=[]", "net.window=64"]
+    more = [*net, "train.val_every=0", "device=cpu", "train.steps=1"]
+    assert main([*words, *more, f"from={narrow / 'two'}", f"out={narrow / 'on'}"]) == 0
+    start, on = (Pipeline.load(narrow / name, "cpu", plugin="nilm") for name in ("two", "on"))
+    assert [a["key"] for a in on.meta["appliances"]] == on.config.appliances == ["kettle", "microwave"]
+    exits = [p.model.state_dict()["denoiser.net.conv_out.weight"] for p in (start, on)]
+    assert torch.equal(exits[0][1], exits[1][1]) and not torch.equal(exits[0][0], exits[1][0])
 
 
 def test_widening_places_channels_by_name():

@@ -6,6 +6,7 @@ import itertools
 import os
 import pickle
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ pytest.importorskip("pandas")
 import pandas as pd
 
 from diffx.errors import DataError, UsageError
+from diffx_nilm.appliances import KNOWN, WASHING_MACHINE
 from diffx_nilm.household import Household
 from diffx_nilm.read import Options, read, stream
 from diffx_nilm.read.plain import plain_values
@@ -492,17 +494,20 @@ def test_redd_adds_its_two_mains(tmp_path):
     labels = {1: "mains", 2: "mains", 3: "oven", 4: "dishwaser", 5: "washer_dryer", 6: "washer_dryer"}
     steps, power = {1: 1, 2: 1, 3: 3, 4: 3, 5: 3, 6: 4}, {1: 340.5, 2: 120.25, 3: 0, 4: 20, 5: 30, 6: 44}
     folder = channels(tmp_path / "house_1", labels, steps, power)
-    house = read(folder)
-    assert house.power == "apparent" and set(house.parts) == {"dishwasher", "washing_machine"}
+    assert set(read(folder).parts) == {"dishwasher"}  # what also dries is no washing machine, unless it is described
+    dryer = replace(WASHING_MACHINE, name="washer dryer", key="washer_dryer", aliases=())
+    described = Options(appliances=(*KNOWN, dryer))
+    house = read(folder, described)
+    assert house.power == "apparent" and set(house.parts) == {"dishwasher", "washer_dryer"}
     inside = slice(2, -2)
-    assert (house.mains[inside] == 460.75).all() and (house.parts["washing_machine"][inside] == 74).all()
+    assert (house.mains[inside] == 460.75).all() and (house.parts["washer_dryer"][inside] == 74).all()
     assert (house.parts["dishwasher"][inside] == 20).all()
-    streamed = joined(stream(folder, rows=500, days=0.02))
+    streamed = joined(stream(folder, described, rows=500, days=0.02))
     np.testing.assert_allclose(streamed.mains, house.mains)
-    np.testing.assert_allclose(streamed.parts["washing_machine"], house.parts["washing_machine"])
+    np.testing.assert_allclose(streamed.parts["washer_dryer"], house.parts["washer_dryer"])
     (folder / "channel_5.dat").unlink()
     with pytest.raises(DataError) as error:
-        read(folder)
+        read(folder, described)
     one_line(error, "channel_5.dat")
 
 

@@ -11,7 +11,7 @@ import yaml
 
 from diffx.errors import DataError, UsageError
 
-from .appliances import KNOWN, Appliance, called, choose
+from .appliances import DEFAULT, KNOWN, Appliance, called, choose
 from .config import PowerConfig
 from .household import DAY, Household
 from .inputs import among, chosen
@@ -22,7 +22,7 @@ Say = Callable[[str], None]
 
 
 def appliances_of(cfg: PowerConfig) -> tuple[Appliance, ...]:
-    """The appliances that a configuration names; those of its ``describe`` file go before the known ones."""
+    """The appliances that a configuration names, or the default ones; those of ``describe`` before the known ones."""
     known: tuple[Appliance, ...] = KNOWN
     if cfg.describe:
         try:
@@ -32,7 +32,7 @@ def appliances_of(cfg: PowerConfig) -> tuple[Appliance, ...]:
             raise DataError(f"{cfg.describe}: {error.strerror or error}") from None
         except (yaml.YAMLError, AttributeError, TypeError) as error:
             raise UsageError(f"{cfg.describe}: {str(error).splitlines()[0]}") from None
-    return choose(cfg.appliances, known)
+    return choose(cfg.appliances or [a.key for a in DEFAULT], known)
 
 
 def _described(key: str, facts: Mapping[str, Any]) -> Appliance:
@@ -86,7 +86,7 @@ def packed(cfg: PowerConfig, say: Say = lambda line: None) -> tuple[list[Packed]
     """The houses of ``data.root`` in the form of training, and the appliances in them."""
     if cfg.data.root and Path(cfg.data.root).is_file():
         houses, own, period = load_packed(cfg.data.root)
-        if choose(cfg.appliances, own) != own or period != cfg.data.period:
+        if (cfg.appliances and choose(cfg.appliances, own) != own) or period != cfg.data.period:
             raise DataError(f"{cfg.data.root}: packed for {', '.join(a.key for a in own)} at {period:g} s")
         return list(among({house.name: house for house in houses}, cfg.data.houses, cfg.data.root).values()), own
     appliances = appliances_of(cfg)

@@ -71,6 +71,7 @@ class Mixture:
         width: T, in periods.
         period: seconds.
         count: how many items the set has; all differ.
+        started: the network knows the appliances from elsewhere, so that one which no house metered is let be.
 
     Raises DataError where a house has no ``width`` known periods in a row, or nobody has an activation of an appliance.
     """
@@ -84,12 +85,14 @@ class Mixture:
         count: int = 1_000_000,
         seed: int = 0,
         recipe: Recipe | None = None,
+        started: bool = False,
     ):
         self.houses, self.appliances = tuple(houses), tuple(appliances)
         self.width, self.period, self.count, self.seed = width, period, count, seed
         self.recipe = recipe or Recipe()
         # what else is in the mains is not known where but one of many appliances was metered: it gives activations only
-        homes = [house for house in self.houses if 2 * house.metered.sum() >= len(self.appliances)]
+        somewhere = np.any([house.metered for house in self.houses], axis=0)
+        homes = [house for house in self.houses if 2 * house.metered.sum() >= somewhere.sum()]
         self.homes = homes or list(self.houses)
         for house in self.homes:
             if len(house) < width or not (house.unknown[width:] == house.unknown[:-width]).any():
@@ -97,11 +100,13 @@ class Mixture:
         weight = [h.known_days(period) ** self.recipe.even * h.metered.mean() for h in self.homes]
         self.often = np.cumsum(weight) / np.sum(weight)
         self.sources = [[h for h in self.houses if len(h.activations[a])] for a in range(len(self.appliances))]
-        if lacking := [a.key for a, found in zip(self.appliances, self.sources, strict=True) if not found]:
+        least = zip(self.appliances, self.sources, somewhere, strict=True)
+        if lacking := [a.key for a, found, met in least if not found and (met or not started)]:
             raise DataError(f"{', '.join(h.name for h in self.houses)}: no activation of {', '.join(lacking)}")
         self.lasting = [[h for h in self.homes if h.metered[a]] for a in range(len(self.appliances))]
         self.longest = [
-            max(int(np.ptp(h.activations[a], axis=1).max()) for h in found) for a, found in enumerate(self.sources)
+            max((int(np.ptp(h.activations[a], axis=1).max()) for h in found), default=0)
+            for a, found in enumerate(self.sources)
         ]
 
     def __len__(self) -> int:

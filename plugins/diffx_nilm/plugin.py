@@ -9,7 +9,7 @@ import diffx
 from diffx.condition import Scalar, Spatial
 from diffx.data.spec import Spec
 
-from .appliances import usage_key
+from .appliances import DEFAULT, usage_key
 from .config import PowerConfig
 from .features import MAPS
 
@@ -27,7 +27,7 @@ def diffx_data(cfg: PowerConfig, split: str) -> Any:
     houses, appliances = data.packed(cfg)
     houses = data.split(cfg, houses, split)
     if split == "train":
-        return Mixture(houses, appliances, cfg.net.window, cfg.data.period, seed=cfg.seed)
+        return Mixture(houses, appliances, cfg.net.window, cfg.data.period, seed=cfg.seed, started=bool(cfg.from_))
     return Windows(houses, appliances, cfg.net.window, cfg.data.period)
 
 
@@ -42,5 +42,6 @@ def diffx_process(cfg: PowerConfig, spec: Spec) -> Any:
 
 @diffx.hookimpl
 def diffx_conditioning(cfg: PowerConfig, spec: Spec) -> Mapping[str, Any]:
-    usage = {usage_key(name): Scalar(0, 1, cfg.net.condition) for name in cfg.appliances}
+    names = cfg.appliances or [a.key for a in DEFAULT]
+    usage = {usage_key(name): Scalar(0, 1, cfg.net.condition) for name in names}
     return {"mains": Spatial(MAPS, spec.size), **usage}

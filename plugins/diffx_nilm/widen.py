@@ -58,14 +58,19 @@ def widened(
     return out
 
 
+def known(source: Pipeline) -> tuple[Appliance, ...]:
+    """The appliances of a trained model."""
+    described = source.meta.get("appliances")
+    return tuple(map(Appliance.of_json, described)) if described else choose(source.config.appliances)
+
+
 def start_file(cfg: PowerConfig, appliances: Sequence[Appliance], path: Path) -> Path | None:
     """Write the weights ``from=`` for these appliances and ``net.window``; None where they are so already.
 
     UsageError where they know an appliance that is not among these.
     """
     source = Pipeline.load(cfg.from_ or "", "cpu", plugin="nilm", extensions=cfg.extensions)
-    described = source.meta.get("appliances")
-    before = tuple(map(Appliance.of_json, described)) if described else choose(source.config.appliances)
+    before = known(source)
     keys = [a.key for a in appliances]
     if left_out := [a.key for a in before if a.key not in keys]:
         raise UsageError(f"from={cfg.from_}: it knows {', '.join(left_out)}, which appliances= leaves out")

@@ -6,15 +6,22 @@ from dataclasses import asdict
 from typing import Any
 
 from diffx import tasks as core
+from diffx.pipeline import Pipeline
 
 from ..data import packed
-from ..widen import start_file
+from ..face import PLUGIN
+from ..widen import known, start_file
 
 
 def train(run: Any) -> None:
     """Train on the houses of ``data.root``; the weights say what each appliance is."""
     cfg = run.cfg
+    if cfg.from_ and not cfg.appliances:
+        cfg.appliances = [
+            a.key for a in known(Pipeline.load(cfg.from_, "cpu", plugin=PLUGIN, extensions=cfg.extensions))
+        ]
     houses, appliances = packed(cfg, run.log)
+    cfg.appliances = cfg.appliances or [a.key for a in appliances]
     run.report.table(
         "Houses",
         [
