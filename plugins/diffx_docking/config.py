@@ -21,7 +21,7 @@ class DockData(DataConfig):
         None, help="CSV of complexes: complex_name, protein_path, ligand_description, pocket", common=True
     )
     first: int = option(0, help="train, evaluate: use only this many of the folder; 0 is all", min=0)
-    pick: int = option(0, help="evaluate: use this many of the folder, drawn at random by seed; 0 is all", min=0)
+    pick: int = option(0, help="train, evaluate: use this many of the folder, drawn at random by seed; 0 is all", min=0)
 
 
 @dataclass
@@ -36,10 +36,10 @@ class SearchConfig:
     )
     draws: int = option(64, help="network, both: poses drawn by the reverse diffusion", min=1, max=100_000)
     walk: int = option(20, help="network, both: steps of the reverse diffusion", min=1, max=1000)
-    starts: int = option(512, help="energy, both: random poses from which to minimise", min=8, max=100_000)
+    starts: int = option(2048, help="energy, both: random poses from which to minimise", min=8, max=100_000)
     scout: int = option(20, help="steps of minimisation after which only the lowest are kept", min=1, max=1000)
-    keep: int = option(0, help="poses that are minimised to the end; 0 is all, without scouting", min=0)
-    steps: int = option(70, help="steps of minimisation of those that are kept", min=1, max=1000)
+    keep: int = option(512, help="poses that are minimised to the end; 0 is all, without scouting", min=0)
+    steps: int = option(50, help="steps of minimisation of those that are kept", min=1, max=1000)
     candidates: int = option(40, help="distinct poses of low energy that are ranked", min=1, max=1000)
 
 

@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,13 +13,13 @@ from diffx.noise import Noise, derive
 from diffx.process import SO3
 
 from .config import SearchConfig
+from .inside import Inside
 from .ligand import Ligand
 from .maps import Known, Maps
 from .pocket import Box
 from .pose import Body
 from .receptor import Receptor
 from .relax import Energy, Pose, minimise, moved
-from .vina import Vina
 
 TEMPERATURE = 1.2  # kcal/mol, of the acceptance of a hop, as Vina has it
 SHIFT, TURN = 1.0, 0.6  # Å and radians: standard deviations of a hop's translation and rotation
@@ -48,14 +47,14 @@ def pose_energy(receptor: Receptor, ligand: Ligand, box: Box, known: Known | Non
     ``known`` holds maps of this receptor and box that were made for other ligands, and takes up those made for this.
     """
     body, maps = Body(ligand), Maps(receptor, ligand.types, box, known=known)
-    vina = Vina(receptor.select(np.zeros(0, int)), ligand)
+    inside = Inside(ligand)
 
     def energy(pose: Pose) -> tuple[Tensor, Tensor]:
         positions = body.positions(pose)
         outside, push = maps.energy_and_force(positions)
-        inside, pull = vina.within_and_force(positions)
+        within, pull = inside.energy_and_force(positions)
         forces = body.forces(positions, push + pull)
-        return outside + inside, -torch.cat([forces["translation"], forces["rotation"], forces["torsion"]], -1)
+        return outside + within, -torch.cat([forces["translation"], forces["rotation"], forces["torsion"]], -1)
 
     return energy
 

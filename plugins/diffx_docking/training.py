@@ -16,6 +16,7 @@ from .candidates import poses_in
 from .confidence import Calibration, described
 from .config import RankingConfig, RankingTraining, SearchConfig
 from .families import triples
+from .kept import kept
 from .known import Known, heavy_positions
 from .ligand import prepare
 from .match import numberings, rmsd
@@ -43,16 +44,18 @@ class Example:
 
 
 def example(
-    known: Known, options: SearchConfig, seed: int, network: ScoreNetwork | None = None, opinions: bool = False
-) -> Example:
+    known: Known, options: SearchConfig, seed: int, searches: Path, network: ScoreNetwork | None = None,
+    opinions: bool = False,
+) -> Example:  # fmt: skip
     """Dock a known complex in the box of its pose, from a fresh conformer; describe candidates, with the network's
-    opinions if asked for.
+    opinions if asked for. Searches are kept in the folder ``searches``.
 
     Raises:
         DataError: a structure or ligand that cannot be read.
     """
     receptor, ligand = read_receptor(known.protein), prepare(known.ligand, known.name, seed)
-    found = poses_in(known.box, receptor, ligand, options, network, seed)
+    path, asked = searches / f"{known.name}.safetensors", {"search": vars(options), "seed": seed}
+    found = kept(path, asked, lambda: poses_in(known.box, receptor, ligand, options, network, seed))
     chosen = distinct(found.positions, found.energies, options.candidates)
     positions = found.positions[chosen]
     site = (

@@ -16,7 +16,7 @@ from diffx.noise import derive
 from ..confidence import Calibration, Confidence
 from ..diffusion import load_scores, scores_file
 from ..families import families, folds
-from ..known import known_complexes, read_known
+from ..known import chosen, read_known
 from ..pictures import reliability_picture
 from ..ranking import Ranker
 from ..score import ScoreNetwork
@@ -51,7 +51,7 @@ def docked(run: Any) -> list[Example]:
     folder = run.checkpoints
     needed = cfg.ranking.network or cfg.search.guidance != "energy"
     network, learnt = asked(cfg.scores) if needed else (None, frozenset())
-    names = [name for name in known_complexes(cfg.data.root) if name not in learnt][: cfg.data.first or None]
+    names = [name for name in chosen(cfg.data, cfg.seed) if name not in learnt]
     run.begin()
     for name in run.progress(names, "docking", unit="complex"):
         path = _file(folder, name)
@@ -61,7 +61,7 @@ def docked(run: Any) -> list[Example]:
         try:
             if isinstance(known, DataError):
                 raise known
-            save_example(path, example(known, cfg.search, cfg.seed, network, cfg.ranking.network))
+            save_example(path, example(known, cfg.search, cfg.seed, folder / "searched", network, cfg.ranking.network))
         except DataError as error:
             run.fail(name, error)
     found = [load_example(_file(folder, name)) for name in names if _file(folder, name).exists()]
