@@ -13,7 +13,7 @@ _FINE = 32  # entries of a table a squared Å
 
 
 class Inside:
-    """Energies of pairs as functions of their squared distance, linear between entries; forces are exactly their slopes.
+    """Energies of pairs as functions of their squared distance, linear between entries; forces are their slopes.
 
     Args:
         ligand: of n atoms.

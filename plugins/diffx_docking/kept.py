@@ -8,7 +8,20 @@ from typing import Any
 
 from diffx.io import checkpoint
 
+from .config import SearchConfig
+from .diffusion import scores_file
 from .search import Found
+
+
+def question(search: SearchConfig, seed: int, scores: str | None) -> dict[str, Any]:
+    """All that the poses of a search depend on beside the complex; the network of scores where it guides."""
+    guided = None if search.guidance == "energy" else digest(scores)
+    return {"search": vars(search), "seed": seed, "scores": guided}
+
+
+def digest(scores: str | None) -> str:
+    """The checksum in the file of a network of scores."""
+    return str(checkpoint.read_meta(scores_file(scores))["sha256"])
 
 
 def kept(path: Path, asked: Mapping[str, Any], search: Callable[[], Found]) -> Found:
@@ -16,7 +29,7 @@ def kept(path: Path, asked: Mapping[str, Any], search: Callable[[], Found]) -> F
 
     Args:
         path: of the file.
-        asked: all that the poses depend on: options and seed.
+        asked: :func:`question`.
         search: of one box.
     """
     if path.exists():

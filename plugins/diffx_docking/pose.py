@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 
 import torch
 from torch import Tensor
@@ -31,9 +32,15 @@ class Body:
         for row, moved in zip(self._turns, self.moved, strict=True):
             row[moved] = 1
 
+    def at(self, positions: Tensor) -> Body:
+        """A body for as many poses as there are in positions [B, n, 3]: each is its own conformer."""
+        other = copy(self)
+        other.conformer = positions
+        return other
+
     def internal(self, torsion: Tensor) -> Tensor:
         """The conformer with its bonds turned by torsion [B, m], centred: [B, n, 3]."""
-        points = self.conformer.expand(len(torsion), *self.conformer.shape)
+        points = self.conformer.expand(len(torsion), *self.conformer.shape[-2:])
         unit = torch.eye(3, dtype=points.dtype, device=points.device)
         for k, ((a, b), moved) in enumerate(zip(self.axes, self.moved, strict=True)):
             origin = points[:, b : b + 1]

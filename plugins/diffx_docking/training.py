@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -44,17 +45,18 @@ class Example:
 
 
 def example(
-    known: Known, options: SearchConfig, seed: int, searches: Path, network: ScoreNetwork | None = None,
+    known: Known, options: SearchConfig, asked: Mapping[str, Any], folder: Path, network: ScoreNetwork | None = None,
     opinions: bool = False,
 ) -> Example:  # fmt: skip
     """Dock a known complex in the box of its pose, from a fresh conformer; describe candidates, with the network's
-    opinions if asked for. Searches are kept in the folder ``searches``.
+    opinions if asked for. The search is kept in the folder, with all that it depends on.
 
     Raises:
         DataError: a structure or ligand that cannot be read.
     """
+    seed = asked["seed"]
     receptor, ligand = read_receptor(known.protein), prepare(known.ligand, known.name, seed)
-    path, asked = searches / f"{known.name}.safetensors", {"search": vars(options), "seed": seed}
+    path = folder / f"{known.name}.safetensors"
     found = kept(path, asked, lambda: poses_in(known.box, receptor, ligand, options, network, seed))
     chosen = distinct(found.positions, found.energies, options.candidates)
     positions = found.positions[chosen]
@@ -69,15 +71,19 @@ def example(
     return Example(known.name, told, torch.as_tensor(off).float(), triples(pocket))
 
 
-def save_example(path: Path, one: Example) -> None:
-    """As a file that appears whole or not at all."""
-    meta = {"kind": "docked complex", "name": one.name, "triples": sorted(one.triples)}
+def save_example(path: Path, one: Example, asked: Mapping[str, Any]) -> None:
+    """As a file that appears whole or not at all, with all that it depends on."""
+    meta = {"kind": "docked complex", "name": one.name, "triples": sorted(one.triples), **asked}
     checkpoint.save(path, {"descriptors": one.descriptors, "rmsd": one.rmsd}, meta)
 
 
-def load_example(path: Path) -> Example:
-    """What :func:`save_example` wrote."""
+def load_example(path: Path, asked: Mapping[str, Any]) -> Example | None:
+    """What :func:`save_example` wrote; None where there is none, or one of another question."""
+    if not path.exists():
+        return None
     tensors, meta = checkpoint.load(path)
+    if {name: meta.get(name) for name in asked} != asked:
+        return None
     shared = frozenset((a, b, c) for a, b, c in meta["triples"])
     return Example(meta["name"], tensors["descriptors"], tensors["rmsd"], shared)
 

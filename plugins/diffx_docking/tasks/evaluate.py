@@ -15,7 +15,7 @@ from ..evaluate import report
 from ..evaluate.figures import Case, figures, strata
 from ..evaluate.vina import VinaPoses, check_vina, run_vina, stored
 from ..face import Docker, Target
-from ..kept import kept
+from ..kept import kept, question
 from ..known import Known, chosen, read_known, with_rmsd
 from ..ligand import Ligand, prepare
 from ..receptor import read_receptor
@@ -98,7 +98,7 @@ def beside(run: Any, target: Target, ligand: Ligand, one: Known) -> VinaPoses:
 
 def searched(run: Any, docker: Docker, target: Target, ligand: Ligand) -> Found:
     """The poses of a search, kept in ``checkpoints/`` so that a resumed run does not search again."""
-    asked = {"search": vars(run.cfg.search), "seed": run.cfg.seed}
+    asked = question(run.cfg.search, run.cfg.seed, run.cfg.scores)
     path = run.checkpoints / f"{ligand.name}.safetensors"
     return kept(path, asked, lambda: docker.search(target, ligand, run.cfg.seed))
 
