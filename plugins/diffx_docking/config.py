@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from diffx.config import DataConfig, RunConfig, TrainConfig, option
 
 PLUGIN = "docking"
-WEIGHTS = "docking-rank"  # shipped with the package
+WEIGHTS, SCORES = "docking-rank", "docking-scores"  # shipped with the package
 
 
 @dataclass
@@ -110,7 +110,9 @@ class DockConfig(RunConfig):
         None, help="x,y,z or x,y,z,size in Å; a reference ligand's file; residues A:45,A:47; or blind", common=True
     )
     samples: int = option(10, help="distinct poses to write, the most likely first", min=1, max=1000, common=True)
-    scores: str | None = option(None, help="weights of the network of scores: a file, or the run folder of task=learn")
+    scores: str | None = option(
+        None, help="weights of the network of scores: an id, a file, or the run folder of task=learn; default: shipped"
+    )
     rank: str = option(
         "confidence",
         help="what poses are ranked by: the network's confidence, or the energy alone",

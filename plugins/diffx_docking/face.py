@@ -91,10 +91,10 @@ class Docker:
             source: of the weights; None: those that are shipped.
             rank: "confidence", or "energy", which needs no weights.
             options: of the search.
-            scores: weights of the network of scores, where the search or the ranking asks it.
+            scores: weights of the network of scores, where the search or the ranking asks it; None: those shipped.
 
         Raises:
-            UsageError: another word for ``rank``, no network where one is needed.
+            UsageError: another word for ``rank``.
             DataError: missing, damaged or foreign weights.
         """
         if rank not in ("confidence", "energy"):
