@@ -189,6 +189,12 @@ def test_families_join_what_shares_triples_and_folds_keep_them_whole():
     assert part[0] == part[1] == part[3] and set(part.tolist()) == {0, 1}
 
 
+def test_families_are_numbered_by_their_first_pocket_in_whatever_order_they_are_joined():
+    for word in "abcdefghijklmnop":  # triples lie in a set, whose order is that of their hashes
+        first, second = frozenset({(word, "x", "x")}), frozenset({(word, "y", "y")})
+        assert families([first, frozenset({("Z", "z", "z")}), second, first | second]).tolist() == [0, 1, 0, 0]
+
+
 def test_a_table_of_diffdock_is_read(tmp_path):
     (tmp_path / "a.csv").write_text(
         "complex_name,protein_path,ligand_description,protein_sequence\n"
