@@ -114,7 +114,8 @@ def fit(
         for step in range(1, steps):
             drawn = [examples[i] for i in torch.randint(len(examples), (options.batch,)).tolist()]
             optimiser.zero_grad()
-            loss = torch.stack([ranking_loss(ranker(one.descriptors), one.rmsd) for one in drawn]).mean()
+            logits = ranker(torch.cat([one.descriptors for one in drawn])).split([len(one.rmsd) for one in drawn])
+            loss = torch.stack([ranking_loss(z, one.rmsd) for z, one in zip(logits, drawn, strict=True)]).mean()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(ranker.parameters(), options.clip or float("inf"))
             optimiser.step()
