@@ -33,7 +33,7 @@ from .pocket import Box, pocket_box
 from .receptor import Receptor, read_receptor
 from .result import Docking, Pose
 from .score import ScoreNetwork
-from .search import Found, distinct
+from .search import Found
 from .validity import OWN, POSEBUSTERS, Busters, geometry_checks, posebusters_installed
 from .vina import Vina
 
@@ -175,12 +175,13 @@ class Docker:
         if not bool(energies.isfinite().all()):
             raise DataError(f"{ligand.name}: the energy of its poses is not finite")
         box_of = torch.arange(len(parts)).repeat_interleave(torch.tensor([len(p.energies) for p in parts]))
-        return Found(positions, energies, box_of, _since(began))
+        drawn = [p.drawn for p in parts if p.drawn is not None]
+        return Found(positions, energies, box_of, _since(began), torch.cat(drawn) if drawn else None)
 
     def ranked(self, target: Target, ligand: Ligand, found: Found, samples: int = 10) -> Docking:
         """The most likely of the distinct poses that a search found, at most so many."""
         began = _clock()
-        chosen = distinct(found.positions, found.energies, self.options.candidates, APART)
+        chosen = found.distinct(self.options.candidates, APART)
         positions, energies = found.positions[chosen], found.energies[chosen]
         order = list(range(len(chosen)))
         said: list[float | None] = [None] * len(chosen)

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from diffx.io import checkpoint
 
 from .config import SearchConfig
@@ -35,8 +37,10 @@ def kept(path: Path, asked: Mapping[str, Any], search: Callable[[], Found]) -> F
     if path.exists():
         tensors, meta = checkpoint.load(path)
         if {name: meta.get(name) for name in asked} == asked:
-            return Found(tensors["positions"], tensors["energies"], spent=tuple(meta["spent"]))
+            drawn = tensors["drawn"].bool() if "drawn" in tensors else None
+            return Found(tensors["positions"], tensors["energies"], spent=tuple(meta["spent"]), drawn=drawn)
     found = search()
     meta = {"kind": "searched poses", "spent": list(found.spent), **asked}
-    checkpoint.save(path, {"positions": found.positions, "energies": found.energies}, meta)
+    drawn = {} if found.drawn is None else {"drawn": found.drawn.to(torch.uint8)}
+    checkpoint.save(path, {"positions": found.positions, "energies": found.energies, **drawn}, meta)
     return found

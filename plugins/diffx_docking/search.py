@@ -32,13 +32,25 @@ _TOGETHER = 512  # poses that are minimised together: more do not go faster
 class Found:
     """What a search found: positions [N, n, 3] in Å, and energies [N] in kcal/mol.
 
-    box: which of several boxes each was found in, [N]. spent: seconds of wall time and of the processor.
+    box: which of several boxes each was found in, [N]. spent: seconds of wall time and of the processor. drawn: [N],
+    which came from the reverse diffusion, where there are others beside them.
     """
 
     positions: Tensor
     energies: Tensor
     box: Tensor | None = None
     spent: tuple[float, float] = (0.0, 0.0)
+    drawn: Tensor | None = None
+
+    def distinct(self, count: int, apart: float = 1.0) -> list[int]:
+        """:func:`distinct` poses, the lowest energy first. Of poses from two sources both have their turn: the lower
+        energies of many random starts would leave no place for those of the reverse diffusion."""
+        if self.drawn is None:
+            return distinct(self.positions, self.energies, count, apart)
+        turn = torch.zeros_like(self.energies)
+        for source in (self.drawn, ~self.drawn):
+            turn[source] = self.energies[source].argsort(stable=True).argsort(stable=True).float()
+        return sorted(distinct(self.positions, turn, count, apart), key=lambda i: float(self.energies[i]))
 
 
 def pose_energy(receptor: Receptor, ligand: Ligand, box: Box, known: Known | None = None) -> Energy:

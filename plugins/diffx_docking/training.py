@@ -25,7 +25,6 @@ from .opinions import Site
 from .ranking import Ranker
 from .receptor import read_receptor
 from .score import ScoreNetwork
-from .search import distinct
 
 SUCCESS = 2.0  # Å
 FIRST = 5  # poses of a complex that the calibration looks at
@@ -58,7 +57,7 @@ def example(
     receptor, ligand = read_receptor(known.protein), prepare(known.ligand, known.name, seed)
     path = folder / f"{known.name}.safetensors"
     found = kept(path, asked, lambda: poses_in(known.box, receptor, ligand, options, network, seed))
-    chosen = distinct(found.positions, found.energies, options.candidates)
+    chosen = found.distinct(options.candidates)
     positions = found.positions[chosen]
     site = (
         None
