@@ -29,13 +29,13 @@ class SearchConfig:
     """How poses are searched for."""
 
     guidance: str = option(
-        "energy",
+        "both",
         help="where poses come from: energy: random starts; network: the reverse diffusion; both",
         choices=("energy", "network", "both"),
         common=True,
     )
     draws: int = option(64, help="network, both: poses drawn by the reverse diffusion", min=1, max=100_000)
-    walk: int = option(20, help="network, both: steps of the reverse diffusion", min=1, max=1000)
+    walk: int = option(10, help="network, both: steps of the reverse diffusion", min=1, max=1000)
     starts: int = option(2048, help="energy, both: random poses from which to minimise", min=8, max=100_000)
     scout: int = option(20, help="steps of minimisation after which only the lowest are kept", min=1, max=1000)
     keep: int = option(512, help="poses that are minimised to the end; 0 is all, without scouting", min=0)

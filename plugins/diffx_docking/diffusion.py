@@ -26,7 +26,7 @@ from .score import ScoreNetwork
 from .sites import pocket_of
 
 KIND = "docking scores"
-STEPS, ETA = 20, 1.0  # of the reverse walk; 1 is ancestral sampling
+STEPS, ETA = 10, 1.0  # of the reverse walk; 1 is ancestral sampling
 END = 0.1  # time at which the walk ends, where 0.15 Å are left: the energy does the rest
 _TOGETHER = 64  # poses in one pass of the network
 
