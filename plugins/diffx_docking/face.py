@@ -65,7 +65,7 @@ class Docker:
 
     Args:
         confidence: what ranks poses; None: their energy.
-        options: of the search.
+        options: of the search; None: the defaults, from the energy alone where there is no network.
         network: of scores, which guides the reverse diffusion and gives its opinion of poses; None: energy alone.
     """
 
@@ -75,7 +75,8 @@ class Docker:
         options: SearchConfig | None = None,
         network: ScoreNetwork | None = None,
     ):
-        self.confidence, self.options, self.network = confidence, options or SearchConfig(), network
+        options = options or SearchConfig(guidance="energy" if network is None else "both")
+        self.confidence, self.options, self.network = confidence, options, network
 
     @classmethod
     def load(
