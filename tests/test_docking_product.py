@@ -269,7 +269,8 @@ def test_a_library_is_counted_and_streamed(tmp_path):
 def test_a_screen_that_is_killed_goes_on_and_ends_like_one_that_was_not(strangers, tmp_path):
     words = [
         "run", "plugin=docking", "task=screen", f"protein={PROTEIN}", f"pocket={LIGAND}",
-        f"ligand={library(tmp_path, 8)}", "rank=energy", "checks=own", "search.guidance=energy", "search.starts=32", "search.steps=10",
+        f"ligand={library(tmp_path, 8)}", "rank=energy", "checks=own", "search.guidance=energy",
+        "search.starts=32", "search.steps=10",
     ]  # fmt: skip
     straight = strangers.diffx(*words, "out=straight")
     assert straight.returncode == 1 and "bad:" in straight.stderr, straight.stderr
