@@ -41,6 +41,8 @@ def kept(path: Path, asked: Mapping[str, Any], search: Callable[[], Found]) -> F
             return Found(tensors["positions"], tensors["energies"], spent=tuple(meta["spent"]), drawn=drawn)
     found = search()
     meta = {"kind": "searched poses", "spent": list(found.spent), **asked}
-    drawn = {} if found.drawn is None else {"drawn": found.drawn.to(torch.uint8)}
-    checkpoint.save(path, {"positions": found.positions, "energies": found.energies, **drawn}, meta)
+    tensors = {"positions": found.positions, "energies": found.energies}
+    if found.drawn is not None:
+        tensors["drawn"] = found.drawn.to(torch.uint8)
+    checkpoint.save(path, tensors, meta)
     return found
