@@ -32,7 +32,7 @@ from diffx_docking.result import Docking, Pose
 from diffx_docking.training import Example, fit
 
 HOME = Path(diffx_docking.__file__).parent / EXAMPLE
-FAST = ["search.starts=48", "search.steps=15", "checks=own"]
+FAST = ["search.guidance=energy", "search.starts=48", "search.steps=15", "checks=own"]
 
 
 def case(off: list[float], energies: list[float], valid: bool = True, vina: list[float] | None = None) -> Case:
@@ -122,7 +122,7 @@ def test_weights_are_read_back_as_they_were_written(tmp_path: Path) -> None:
 
 
 def test_the_shipped_weights_rank_and_say_a_probability() -> None:
-    docker = Docker.load(options=SearchConfig(starts=96, steps=40, candidates=20))
+    docker = Docker.load(options=SearchConfig(starts=96, steps=40, candidates=20, draws=8))
     found = docker.dock(HOME / "protein.pdb.gz", HOME / "ligand.sdf", HOME / "ligand.sdf", samples=20, checks="none")
     said = [pose.confidence for pose in found.poses]
     assert said == sorted(said, reverse=True) and all(0 < p < 1 for p in said)
@@ -205,7 +205,7 @@ OTHERS = {
 
 def test_train_makes_weights_that_dock_takes(strangers, complexes: Path) -> None:
     words = [
-        "run", "plugin=docking", "task=train", f"data.root={complexes}", *FAST[:2], "ranking.folds=2",
+        "run", "plugin=docking", "task=train", f"data.root={complexes}", *FAST[:3], "ranking.folds=2",
         "ranking.members=1", "train.steps=5",
     ]  # fmt: skip
     refused = strangers.diffx(*words, "out=one")

@@ -40,7 +40,7 @@ from diffx_docking.write import write_docking
 
 HOME = Path(diffx_docking.__file__).parent / EXAMPLE
 PROTEIN, LIGAND = HOME / "protein.pdb.gz", HOME / "ligand.sdf"
-FAST = SearchConfig(starts=96, steps=40, candidates=20)
+FAST = SearchConfig(guidance="energy", starts=96, steps=40, candidates=20)
 
 
 @pytest.fixture(scope="module")
@@ -189,6 +189,12 @@ def test_families_join_what_shares_triples_and_folds_keep_them_whole():
     assert part[0] == part[1] == part[3] and set(part.tolist()) == {0, 1}
 
 
+def test_families_are_numbered_by_their_first_pocket_in_whatever_order_they_are_joined():
+    for word in "abcdefghijklmnop":  # triples lie in a set, whose order is that of their hashes
+        first, second = frozenset({(word, "x", "x")}), frozenset({(word, "y", "y")})
+        assert families([first, frozenset({("Z", "z", "z")}), second, first | second]).tolist() == [0, 1, 0, 0]
+
+
 def test_a_table_of_diffdock_is_read(tmp_path):
     (tmp_path / "a.csv").write_text(
         "complex_name,protein_path,ligand_description,protein_sequence\n"
@@ -263,7 +269,8 @@ def test_a_library_is_counted_and_streamed(tmp_path):
 def test_a_screen_that_is_killed_goes_on_and_ends_like_one_that_was_not(strangers, tmp_path):
     words = [
         "run", "plugin=docking", "task=screen", f"protein={PROTEIN}", f"pocket={LIGAND}",
-        f"ligand={library(tmp_path, 8)}", "rank=energy", "checks=own", "search.starts=32", "search.steps=10",
+        f"ligand={library(tmp_path, 8)}", "rank=energy", "checks=own", "search.guidance=energy",
+        "search.starts=32", "search.steps=10",
     ]  # fmt: skip
     straight = strangers.diffx(*words, "out=straight")
     assert straight.returncode == 1 and "bad:" in straight.stderr, straight.stderr

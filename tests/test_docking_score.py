@@ -170,7 +170,7 @@ def test_poses_come_from_where_guidance_says() -> None:
     energy, walked, both = (found(guidance=way) for way in ("energy", "network", "both"))
     assert torch.equal(both.positions, torch.cat([energy.positions, walked.positions]))
     assert len(energy.energies) == 24 and len(walked.energies) == 8
-    few = poses_in(box(), peptide(), ligand, SearchConfig(**{**small, "steps": 30}, keep=6, scout=5))
+    few = poses_in(box(), peptide(), ligand, SearchConfig(**{**small, "steps": 30}, guidance="energy", keep=6, scout=5))
     assert len(few.energies) == 6 and few.energies.min() <= energy.energies.min() + 1e-3
 
 

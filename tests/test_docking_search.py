@@ -17,7 +17,7 @@ from diffx_docking.guidance import energy_guidance
 from diffx_docking.pocket import Box
 from diffx_docking.pose import Body
 from diffx_docking.process import pose_process, pose_shape, shifted
-from diffx_docking.search import basin_hopping, distinct, pose_energy, scattered
+from diffx_docking.search import Found, basin_hopping, distinct, pose_energy, scattered
 
 PROCESS = pose_process()
 STIFF = {"translation": 4.0, "rotation": 60.0, "torsion": 30.0}
@@ -132,3 +132,6 @@ def test_distinct_poses() -> None:
     energies = torch.tensor([-3.0, -4.0, -5.0, -1.0, 0.0])
     assert distinct(positions, energies, 9) == [2, 1, 4]
     assert distinct(positions, energies, 2) == [2, 1] and distinct(positions, energies, 9, apart=0.0) == [2, 1, 0, 3, 4]
+    found = Found(positions, energies, drawn=torch.tensor([False, False, False, True, True]))
+    assert found.distinct(2, apart=0.1) == [2, 3] and Found(positions, energies).distinct(2, apart=0.1) == [2, 1]
+    assert found.distinct(9, apart=0.1) == [2, 1, 0, 3, 4]

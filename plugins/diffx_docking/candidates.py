@@ -46,4 +46,6 @@ def poses_in(
         seeds = [derive(seed, "walk", k) for k in range(options.draws)]
         pose = drawn_poses(network, receptor, ligand, box, seeds, options.walk)
         parts.append(refined(energy, ligand, pose, replace(options, keep=0)))
-    return Found(torch.cat([part.positions for part in parts]), torch.cat([part.energies for part in parts]))
+    positions, energies = torch.cat([part.positions for part in parts]), torch.cat([part.energies for part in parts])
+    drawn = torch.arange(len(energies)) >= len(parts[0].energies) if len(parts) > 1 else None
+    return Found(positions, energies, drawn=drawn)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from diffx.config import DataConfig, RunConfig, TrainConfig, option
 
 PLUGIN = "docking"
-WEIGHTS = "docking-rank"  # shipped with the package
+WEIGHTS, SCORES = "docking-rank", "docking-scores"  # shipped with the package
 
 
 @dataclass
@@ -21,7 +21,7 @@ class DockData(DataConfig):
         None, help="CSV of complexes: complex_name, protein_path, ligand_description, pocket", common=True
     )
     first: int = option(0, help="train, evaluate: use only this many of the folder; 0 is all", min=0)
-    pick: int = option(0, help="evaluate: use this many of the folder, drawn at random by seed; 0 is all", min=0)
+    pick: int = option(0, help="train, evaluate: use this many of the folder, drawn at random by seed; 0 is all", min=0)
 
 
 @dataclass
@@ -29,17 +29,17 @@ class SearchConfig:
     """How poses are searched for."""
 
     guidance: str = option(
-        "energy",
+        "both",
         help="where poses come from: energy: random starts; network: the reverse diffusion; both",
         choices=("energy", "network", "both"),
         common=True,
     )
     draws: int = option(64, help="network, both: poses drawn by the reverse diffusion", min=1, max=100_000)
-    walk: int = option(20, help="network, both: steps of the reverse diffusion", min=1, max=1000)
-    starts: int = option(512, help="energy, both: random poses from which to minimise", min=8, max=100_000)
+    walk: int = option(10, help="network, both: steps of the reverse diffusion", min=1, max=1000)
+    starts: int = option(2048, help="energy, both: random poses from which to minimise", min=8, max=100_000)
     scout: int = option(20, help="steps of minimisation after which only the lowest are kept", min=1, max=1000)
-    keep: int = option(0, help="poses that are minimised to the end; 0 is all, without scouting", min=0)
-    steps: int = option(70, help="steps of minimisation of those that are kept", min=1, max=1000)
+    keep: int = option(512, help="poses that are minimised to the end; 0 is all, without scouting", min=0)
+    steps: int = option(50, help="steps of minimisation of those that are kept", min=1, max=1000)
     candidates: int = option(40, help="distinct poses of low energy that are ranked", min=1, max=1000)
 
 
@@ -110,7 +110,9 @@ class DockConfig(RunConfig):
         None, help="x,y,z or x,y,z,size in Å; a reference ligand's file; residues A:45,A:47; or blind", common=True
     )
     samples: int = option(10, help="distinct poses to write, the most likely first", min=1, max=1000, common=True)
-    scores: str | None = option(None, help="weights of the network of scores: a file, or the run folder of task=learn")
+    scores: str | None = option(
+        None, help="weights of the network of scores: an id, a file, or the run folder of task=learn; default: shipped"
+    )
     rank: str = option(
         "confidence",
         help="what poses are ranked by: the network's confidence, or the energy alone",

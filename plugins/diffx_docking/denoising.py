@@ -19,9 +19,10 @@ from diffx.train import PowerEMA, State, StopAtBoundary, item, learning_rate, st
 
 from .pack import Packed
 from .process import pose_process
-from .scene import Scene, drawn
+from .scene import Scene, compared, drawn
 from .score import ScoreNetwork
 
+STATE = "learning.safetensors"  # what a training goes on from
 MISSED = 1.5  # Å: a conformer that comes no nearer to the truth is left out
 _MOVED = 1.5  # Å: how far the middle of the box is moved at most along each axis, since no user's box is centred
 
@@ -61,16 +62,6 @@ class Lesson:
         return compared({**still, "translation": drawn(noisy.x["translation"] - middle, uniform)}, noisy)
 
 
-def compared(scores: Mapping[str, Tensor], noisy: Noisy) -> dict[str, Tensor]:
-    """Losses [B] of each leaf that a ligand has; scores are in units of the noise."""
-    out = {}
-    for leaf, target in noisy.target.items():
-        if target[0].numel():
-            wanted = target * noisy.weight[leaf].sqrt()[:, None]
-            out[leaf] = (scores[leaf] - wanted).square().mean(1)
-    return out
-
-
 def learn(
     network: ScoreNetwork,
     lessons: Sequence[Lesson],
@@ -90,7 +81,7 @@ def learn(
         config: steps, ``batch`` complexes in a step, rate, decay, clipping, width of the average.
         poses: noised poses of each complex in a step.
         seed: of the order, the noise and the levels.
-        folder: of ``last.safetensors``.
+        folder: of :data:`STATE`.
         meta: facts for its header.
         resume: go on from it.
         told: called with the step and the mean losses since the last call.
@@ -102,7 +93,7 @@ def learn(
     parameters = list(network.parameters())
     optimiser = torch.optim.AdamW(parameters, lr=config.lr, weight_decay=config.weight_decay)
     state = State(network, PowerEMA(parameters, config.ema_std), optimiser, torch.amp.GradScaler("cpu", enabled=False))
-    last, since = folder / "last.safetensors", _Mean()
+    last, since = folder / STATE, _Mean()
     if resume and last.exists():
         state.load_state(last)
     network.train()

@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diffx.errors import DataError, UsageError
+from diffx.errors import DataError
 from diffx.io import checkpoint
 from diffx.plan import JointPlan, geodesic_random_walk
 from diffx.plugins.weights import resolve_weights
 from diffx.sampling import sample
 
-from .config import PLUGIN
+from .config import PLUGIN, SCORES
 from .ligand import Ligand
 from .pocket import Box
 from .process import pose_process, pose_shape, shifted
@@ -26,7 +26,7 @@ from .score import ScoreNetwork
 from .sites import pocket_of
 
 KIND = "docking scores"
-STEPS, ETA = 20, 1.0  # of the reverse walk; 1 is ancestral sampling
+STEPS, ETA = 10, 1.0  # of the reverse walk; 1 is ancestral sampling
 END = 0.1  # time at which the walk ends, where 0.15 Å are left: the energy does the rest
 _TOGETHER = 64  # poses in one pass of the network
 
@@ -66,10 +66,8 @@ def save_scores(path: Path, tensors: Mapping[str, Tensor], net: Mapping[str, Any
 
 
 def scores_file(scores: str | Path | None) -> Path:
-    """The file of a network of scores. UsageError where none is named: none is shipped."""
-    if scores is None:
-        raise UsageError("scores= says which network to ask: none is shipped, task=learn trains one")
-    return resolve_weights(str(scores), PLUGIN)
+    """The file of a network of scores: an id, a file or a run folder; None is the network that is shipped."""
+    return resolve_weights(str(scores or SCORES), PLUGIN)
 
 
 def load_scores(path: Path) -> ScoreNetwork:

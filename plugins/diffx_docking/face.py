@@ -33,7 +33,7 @@ from .pocket import Box, pocket_box
 from .receptor import Receptor, read_receptor
 from .result import Docking, Pose
 from .score import ScoreNetwork
-from .search import Found, distinct
+from .search import Found
 from .validity import OWN, POSEBUSTERS, Busters, geometry_checks, posebusters_installed
 from .vina import Vina
 
@@ -65,7 +65,7 @@ class Docker:
 
     Args:
         confidence: what ranks poses; None: their energy.
-        options: of the search.
+        options: of the search; None: the defaults, from the energy alone where there is no network.
         network: of scores, which guides the reverse diffusion and gives its opinion of poses; None: energy alone.
     """
 
@@ -75,7 +75,8 @@ class Docker:
         options: SearchConfig | None = None,
         network: ScoreNetwork | None = None,
     ):
-        self.confidence, self.options, self.network = confidence, options or SearchConfig(), network
+        options = options or SearchConfig(guidance="energy" if network is None else "both")
+        self.confidence, self.options, self.network = confidence, options, network
 
     @classmethod
     def load(
@@ -91,10 +92,10 @@ class Docker:
             source: of the weights; None: those that are shipped.
             rank: "confidence", or "energy", which needs no weights.
             options: of the search.
-            scores: weights of the network of scores, where the search or the ranking asks it.
+            scores: weights of the network of scores, where the search or the ranking asks it; None: those shipped.
 
         Raises:
-            UsageError: another word for ``rank``, no network where one is needed.
+            UsageError: another word for ``rank``.
             DataError: missing, damaged or foreign weights.
         """
         if rank not in ("confidence", "energy"):
@@ -175,12 +176,13 @@ class Docker:
         if not bool(energies.isfinite().all()):
             raise DataError(f"{ligand.name}: the energy of its poses is not finite")
         box_of = torch.arange(len(parts)).repeat_interleave(torch.tensor([len(p.energies) for p in parts]))
-        return Found(positions, energies, box_of, _since(began))
+        drawn = [p.drawn for p in parts if p.drawn is not None]
+        return Found(positions, energies, box_of, _since(began), torch.cat(drawn) if drawn else None)
 
     def ranked(self, target: Target, ligand: Ligand, found: Found, samples: int = 10) -> Docking:
         """The most likely of the distinct poses that a search found, at most so many."""
         began = _clock()
-        chosen = distinct(found.positions, found.energies, self.options.candidates, APART)
+        chosen = found.distinct(self.options.candidates, APART)
         positions, energies = found.positions[chosen], found.energies[chosen]
         order = list(range(len(chosen)))
         said: list[float | None] = [None] * len(chosen)

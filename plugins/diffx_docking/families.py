@@ -42,7 +42,8 @@ def families(pockets: Sequence[frozenset[tuple[str, str, str]]]) -> np.ndarray:
             having[triple].append(i)
         for j, count in shared.items():
             if count > SHARED * min(len(own), len(pockets[j])):
-                parent[root(i)] = root(j)
+                first, second = sorted((root(i), root(j)))
+                parent[second] = first  # the smallest number names a family, in whatever order pockets are joined
     return np.unique([root(i) for i in range(len(pockets))], return_inverse=True)[1]
 
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 CUTOFF = 7.0  # Å
 _NEAREST = 64  # atoms of the pocket that count at a point
+_FAR = 40.0  # exponents beyond are nothing; their products would be numbers too small for fast arithmetic
 
 
 class Sensed(NamedTuple):
@@ -52,7 +53,7 @@ class Radial(nn.Module):
     def with_slope(self, distance: Tensor) -> tuple[Tensor, Tensor]:
         """The Gaussians, and their derivatives with respect to the distance."""
         off = (distance[..., None] - self.centres) / self.width
-        bell = (-off.square()).exp()
+        bell = (-off.square().clamp(max=_FAR)).exp()
         angle = math.pi * (distance / self.cutoff).clamp(max=1)[..., None]
         fade, falling = 0.5 * angle.cos() + 0.5, -0.5 * math.pi / self.cutoff * angle.sin()
         return bell * fade, bell * (falling - 2 / self.width * off * fade)

@@ -12,7 +12,9 @@ from rdkit import Chem
 
 from diffx.errors import DataError
 from diffx.io.home import expanded
+from diffx.noise import derive
 
+from .config import DockData
 from .ligand import from_smiles, read_ligands
 from .match import numberings, rmsd
 from .pocket import MARGIN, Box
@@ -46,6 +48,15 @@ def known_complexes(root: str | Path) -> list[str]:
     if not found:
         raise DataError(f"{root}: no complex in it (NAME/protein.pdb[.gz] and NAME/ligand.sdf)")
     return found
+
+
+def chosen(data: DockData, seed: int) -> list[str]:
+    """The complexes of ``data.root`` that are asked for: all, the first, or some drawn by seed."""
+    names = known_complexes(data.root or "")[: data.first or None]
+    if data.pick and data.pick < len(names):
+        drawn = sorted(names, key=lambda name: derive(seed, "pick", name))[: data.pick]
+        names = [name for name in names if name in drawn]
+    return names
 
 
 def read_known(root: str | Path, names: list[str]) -> Iterator[tuple[str, Known | DataError]]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from diffx.condition import Condition
-from diffx.process import Product
+from diffx.process import Noisy, Product
 from diffx.schedule import VE
 
 from .features import ligand_features, pocket_features
@@ -115,3 +115,13 @@ def drawn(place: Tensor, t: Tensor) -> Tensor:
     score where ligands lie about the middle of their box with a spread of 1.5 Å."""
     sigma = VE(*TRANSLATION).sigma(t.double().numpy())
     return -torch.as_tensor(sigma / (sigma**2 + SPREAD**2), dtype=torch.float32)[:, None] * place
+
+
+def compared(scores: Mapping[str, Tensor], noisy: Noisy) -> dict[str, Tensor]:
+    """Losses [B] of each leaf that a ligand has; scores are in units of the noise."""
+    out = {}
+    for leaf, target in noisy.target.items():
+        if target[0].numel():
+            wanted = target * noisy.weight[leaf].sqrt()[:, None]
+            out[leaf] = (scores[leaf] - wanted).square().mean(1)
+    return out

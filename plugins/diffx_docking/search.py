@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,13 +13,13 @@ from diffx.noise import Noise, derive
 from diffx.process import SO3
 
 from .config import SearchConfig
+from .inside import Inside
 from .ligand import Ligand
 from .maps import Known, Maps
 from .pocket import Box
 from .pose import Body
 from .receptor import Receptor
 from .relax import Energy, Pose, minimise, moved
-from .vina import Vina
 
 TEMPERATURE = 1.2  # kcal/mol, of the acceptance of a hop, as Vina has it
 SHIFT, TURN = 1.0, 0.6  # Å and radians: standard deviations of a hop's translation and rotation
@@ -33,13 +32,25 @@ _TOGETHER = 512  # poses that are minimised together: more do not go faster
 class Found:
     """What a search found: positions [N, n, 3] in Å, and energies [N] in kcal/mol.
 
-    box: which of several boxes each was found in, [N]. spent: seconds of wall time and of the processor.
+    box: which of several boxes each was found in, [N]. spent: seconds of wall time and of the processor. drawn: [N],
+    which came from the reverse diffusion, where there are others beside them.
     """
 
     positions: Tensor
     energies: Tensor
     box: Tensor | None = None
     spent: tuple[float, float] = (0.0, 0.0)
+    drawn: Tensor | None = None
+
+    def distinct(self, count: int, apart: float = 1.0) -> list[int]:
+        """:func:`distinct` poses, the lowest energy first. Of poses from two sources both have their turn: the lower
+        energies of many random starts would leave no place for those of the reverse diffusion."""
+        if self.drawn is None:
+            return distinct(self.positions, self.energies, count, apart)
+        turn = torch.zeros_like(self.energies)
+        for source in (self.drawn, ~self.drawn):
+            turn[source] = self.energies[source].argsort(stable=True).argsort(stable=True).float()
+        return sorted(distinct(self.positions, turn, count, apart), key=lambda i: float(self.energies[i]))
 
 
 def pose_energy(receptor: Receptor, ligand: Ligand, box: Box, known: Known | None = None) -> Energy:
@@ -48,14 +59,14 @@ def pose_energy(receptor: Receptor, ligand: Ligand, box: Box, known: Known | Non
     ``known`` holds maps of this receptor and box that were made for other ligands, and takes up those made for this.
     """
     body, maps = Body(ligand), Maps(receptor, ligand.types, box, known=known)
-    vina = Vina(receptor.select(np.zeros(0, int)), ligand)
+    inside = Inside(ligand)
 
     def energy(pose: Pose) -> tuple[Tensor, Tensor]:
         positions = body.positions(pose)
         outside, push = maps.energy_and_force(positions)
-        inside, pull = vina.within_and_force(positions)
+        within, pull = inside.energy_and_force(positions)
         forces = body.forces(positions, push + pull)
-        return outside + inside, -torch.cat([forces["translation"], forces["rotation"], forces["torsion"]], -1)
+        return outside + within, -torch.cat([forces["translation"], forces["rotation"], forces["torsion"]], -1)
 
     return energy
 

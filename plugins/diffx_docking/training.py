@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,6 +17,7 @@ from .candidates import poses_in
 from .confidence import Calibration, described
 from .config import RankingConfig, RankingTraining, SearchConfig
 from .families import triples
+from .kept import kept
 from .known import Known, heavy_positions
 from .ligand import prepare
 from .match import numberings, rmsd
@@ -23,7 +25,6 @@ from .opinions import Site
 from .ranking import Ranker
 from .receptor import read_receptor
 from .score import ScoreNetwork
-from .search import distinct
 
 SUCCESS = 2.0  # Å
 FIRST = 5  # poses of a complex that the calibration looks at
@@ -43,17 +44,20 @@ class Example:
 
 
 def example(
-    known: Known, options: SearchConfig, seed: int, network: ScoreNetwork | None = None, opinions: bool = False
-) -> Example:
+    known: Known, options: SearchConfig, asked: Mapping[str, Any], folder: Path, network: ScoreNetwork | None = None,
+    opinions: bool = False,
+) -> Example:  # fmt: skip
     """Dock a known complex in the box of its pose, from a fresh conformer; describe candidates, with the network's
-    opinions if asked for.
+    opinions if asked for. The search is kept in the folder, with all that it depends on.
 
     Raises:
         DataError: a structure or ligand that cannot be read.
     """
+    seed = asked["seed"]
     receptor, ligand = read_receptor(known.protein), prepare(known.ligand, known.name, seed)
-    found = poses_in(known.box, receptor, ligand, options, network, seed)
-    chosen = distinct(found.positions, found.energies, options.candidates)
+    path = folder / f"{known.name}.safetensors"
+    found = kept(path, asked, lambda: poses_in(known.box, receptor, ligand, options, network, seed))
+    chosen = found.distinct(options.candidates)
     positions = found.positions[chosen]
     site = (
         None
@@ -66,15 +70,19 @@ def example(
     return Example(known.name, told, torch.as_tensor(off).float(), triples(pocket))
 
 
-def save_example(path: Path, one: Example) -> None:
-    """As a file that appears whole or not at all."""
-    meta = {"kind": "docked complex", "name": one.name, "triples": sorted(one.triples)}
+def save_example(path: Path, one: Example, asked: Mapping[str, Any]) -> None:
+    """As a file that appears whole or not at all, with all that it depends on."""
+    meta = {"kind": "docked complex", "name": one.name, "triples": sorted(one.triples), **asked}
     checkpoint.save(path, {"descriptors": one.descriptors, "rmsd": one.rmsd}, meta)
 
 
-def load_example(path: Path) -> Example:
-    """What :func:`save_example` wrote."""
+def load_example(path: Path, asked: Mapping[str, Any]) -> Example | None:
+    """What :func:`save_example` wrote; None where there is none, or one of another question."""
+    if not path.exists():
+        return None
     tensors, meta = checkpoint.load(path)
+    if {name: meta.get(name) for name in asked} != asked:
+        return None
     shared = frozenset((a, b, c) for a, b, c in meta["triples"])
     return Example(meta["name"], tensors["descriptors"], tensors["rmsd"], shared)
 
@@ -105,7 +113,8 @@ def fit(
         for step in range(1, steps):
             drawn = [examples[i] for i in torch.randint(len(examples), (options.batch,)).tolist()]
             optimiser.zero_grad()
-            loss = torch.stack([ranking_loss(ranker(one.descriptors), one.rmsd) for one in drawn]).mean()
+            logits = ranker(torch.cat([one.descriptors for one in drawn])).split([len(one.rmsd) for one in drawn])
+            loss = torch.stack([ranking_loss(z, one.rmsd) for z, one in zip(logits, drawn, strict=True)]).mean()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(ranker.parameters(), options.clip or float("inf"))
             optimiser.step()

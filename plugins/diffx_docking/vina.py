@@ -83,15 +83,6 @@ class Vina:
         distance = torch.linalg.vector_norm(positions[:, self.first] - positions[:, self.second], dim=-1)
         return pair_energy(distance, *self._inside).sum(-1)
 
-    def within_and_force(self, positions: Tensor) -> tuple[Tensor, Tensor]:
-        """:meth:`within` [B], and the forces [B, n, 3] that it makes."""
-        gap = positions[:, self.first] - positions[:, self.second]
-        distance = torch.linalg.vector_norm(gap, dim=-1).clamp_min(1e-3)
-        pull = (-pair_slope(distance, *self._inside) / distance)[..., None] * gap
-        force = torch.zeros_like(positions)
-        force.index_add_(1, self.first, pull).index_add_(1, self.second, -pull)
-        return pair_energy(distance, *self._inside).sum(-1), force
-
     def affinity(self, positions: Tensor) -> Tensor:
         """What Vina reports as the affinity of a pose, [B]: the energy between, divided by a term for the rotors."""
         return self.between(positions) / self.divisor

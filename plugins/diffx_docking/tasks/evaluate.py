@@ -10,13 +10,13 @@ import torch
 
 from diffx.errors import DataError, DiffxError
 from diffx.io import checkpoint
-from diffx.noise import derive
 
 from ..evaluate import report
 from ..evaluate.figures import Case, figures, strata
 from ..evaluate.vina import VinaPoses, check_vina, run_vina, stored
 from ..face import Docker, Target
-from ..known import Known, known_complexes, read_known, with_rmsd
+from ..kept import kept, question
+from ..known import Known, chosen, read_known, with_rmsd
 from ..ligand import Ligand, prepare
 from ..receptor import read_receptor
 from ..search import Found
@@ -37,7 +37,7 @@ def evaluate(run: Any) -> None:
         check_vina()
     docker = Docker.load(cfg.from_, cfg.rank, cfg.search, cfg.scores)
     before = stored(cfg.evaluate.stored) if cfg.evaluate.stored else {}
-    names = chosen(cfg)
+    names = chosen(cfg.data, cfg.seed)
     known: dict[str, Known] = {}
     cases: list[Case] = []
     for name, one in run.progress(_Read(cfg.data.root, names), "docking", unit="complex"):
@@ -57,15 +57,6 @@ def evaluate(run: Any) -> None:
     if before:
         run.flag(f"Vina's results are of an earlier run: {cfg.evaluate.stored}")
     report.write(run, cases, known)
-
-
-def chosen(cfg: Any) -> list[str]:
-    """The complexes that are asked for: all, the first, or some drawn by seed."""
-    names = known_complexes(cfg.data.root)[: cfg.data.first or None]
-    if cfg.data.pick and cfg.data.pick < len(names):
-        drawn = sorted(names, key=lambda name: derive(cfg.seed, "pick", name))[: cfg.data.pick]
-        names = [name for name in names if name in drawn]
-    return names
 
 
 def judged(run: Any, docker: Docker, one: Known, before: VinaPoses | None, number: int) -> Case:
@@ -107,16 +98,9 @@ def beside(run: Any, target: Target, ligand: Ligand, one: Known) -> VinaPoses:
 
 def searched(run: Any, docker: Docker, target: Target, ligand: Ligand) -> Found:
     """The poses of a search, kept in ``checkpoints/`` so that a resumed run does not search again."""
+    asked = question(run.cfg.search, run.cfg.seed, run.cfg.scores)
     path = run.checkpoints / f"{ligand.name}.safetensors"
-    asked = {"search": vars(run.cfg.search), "seed": run.cfg.seed}
-    if path.exists():
-        tensors, meta = checkpoint.load(path)
-        if {name: meta[name] for name in asked} == asked:
-            return Found(tensors["positions"], tensors["energies"], spent=tuple(meta["spent"]))
-    found = docker.search(target, ligand, run.cfg.seed)
-    meta = {"kind": "searched poses", "spent": list(found.spent), **asked}
-    checkpoint.save(path, {"positions": found.positions, "energies": found.energies}, meta)
-    return found
+    return kept(path, asked, lambda: docker.search(target, ligand, run.cfg.seed))
 
 
 class _Read:

@@ -9,9 +9,10 @@ import torch
 
 from diffx.errors import DataError
 from diffx.evaluation import Baseline, Figure
+from diffx.io import checkpoint
 from diffx.noise import derive
 
-from ..denoising import MISSED, Lesson, held_out, learn
+from ..denoising import MISSED, STATE, Lesson, held_out, learn
 from ..diffusion import save_scores
 from ..families import families, folds, triples
 from ..known import known_complexes, read_known
@@ -42,11 +43,13 @@ def learn_scores(run: Any) -> None:
     run.log(f"{len(lessons)} complexes to learn from; {int((part == 0).sum())} of other families left out")
     run.begin()
     facts = {"plugin": cfg.plugin, "net": vars(cfg.score), "seed": cfg.seed}
-    with run.progress(cfg.learn.steps, "learning scores") as bar:
+    state = run.checkpoints / STATE
+    done = checkpoint.read_meta(state)["step"] if cfg.resume and state.exists() else 0
+    with run.progress(cfg.learn.steps, "learning scores", done) as bar:
 
         def told(step: int, losses: Any) -> None:
             run.record(step, **{f"loss_{leaf}": value for leaf, value in losses.items()})
-            bar.advance(cfg.learn.log_every, loss=sum(losses.values()) / len(losses))
+            bar.advance(step - bar.done, loss=sum(losses.values()) / len(losses))
 
         tensors = learn(
             network, lessons, cfg.learn, cfg.learn.poses, cfg.seed, run.checkpoints, facts, cfg.resume, told

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,8 @@ from diffx.noise import derive
 from ..confidence import Calibration, Confidence
 from ..diffusion import load_scores, scores_file
 from ..families import families, folds
-from ..known import known_complexes, read_known
+from ..kept import digest, question
+from ..known import chosen, read_known
 from ..pictures import reliability_picture
 from ..ranking import Ranker
 from ..score import ScoreNetwork
@@ -50,27 +50,32 @@ def docked(run: Any) -> list[Example]:
     cfg = run.cfg
     folder = run.checkpoints
     needed = cfg.ranking.network or cfg.search.guidance != "energy"
-    network, learnt = asked(cfg.scores) if needed else (None, frozenset())
-    names = [name for name in known_complexes(cfg.data.root) if name not in learnt][: cfg.data.first or None]
+    network, learnt = asked_of(cfg.scores) if needed else (None, frozenset())
+    names = [name for name in chosen(cfg.data, cfg.seed) if name not in learnt]
+    asked = question(cfg.search, cfg.seed, cfg.scores)
+    facts = {**asked, "opinions": digest(cfg.scores) if cfg.ranking.network else None}
     run.begin()
+    found = []
     for name in run.progress(names, "docking", unit="complex"):
-        path = _file(folder, name)
-        if path.exists():
-            continue
-        ((_, known),) = read_known(cfg.data.root, [name])
-        try:
-            if isinstance(known, DataError):
-                raise known
-            save_example(path, example(known, cfg.search, cfg.seed, network, cfg.ranking.network))
-        except DataError as error:
-            run.fail(name, error)
-    found = [load_example(_file(folder, name)) for name in names if _file(folder, name).exists()]
+        path = folder / f"docked-{name}.safetensors"
+        one = load_example(path, facts)
+        if one is None:
+            ((_, known),) = read_known(cfg.data.root, [name])
+            try:
+                if isinstance(known, DataError):
+                    raise known
+                one = example(known, cfg.search, asked, folder / "searched", network, cfg.ranking.network)
+            except DataError as error:
+                run.fail(name, error)
+                continue
+            save_example(path, one, facts)
+        found.append(one)
     if len(found) < 2 * cfg.ranking.folds:
         raise DataError(f"{cfg.data.root}: {len(found)} complexes are too few to train on")
     return found
 
 
-def asked(scores: str | None) -> tuple[ScoreNetwork, frozenset[str]]:
+def asked_of(scores: str | None) -> tuple[ScoreNetwork, frozenset[str]]:
     """The network of scores, and the complexes that it learnt from: what it says of those is too good to rank by."""
     path = scores_file(scores)
     return load_scores(path), frozenset(checkpoint.read_meta(path)["learnt"])
@@ -123,7 +128,3 @@ def _fit(run: Any, examples: list[Example], member: int, label: str) -> Ranker:
                 run.record(step, **{f"loss_{label.replace(' ', '_')}": loss})
 
         return fit(examples, cfg.ranking, cfg.train, derive(cfg.seed, "member", member), told)
-
-
-def _file(folder: Path, name: str) -> Path:
-    return folder / f"docked-{name}.safetensors"
