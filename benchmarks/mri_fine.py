@@ -26,7 +26,7 @@ from diffx.tiling.blend import edges
 from diffx.tiling.windows import seam
 from diffx_mri.codec import BrainCodec
 from diffx_mri.pictures import montage
-from diffx_mri.synth.cascade.draw import Refiner, OVERLAP, around, covering, halved
+from diffx_mri.synth.cascade.draw import OVERLAP, Refiner, around, covering, halved
 from diffx_mri.synth.config import FINE, SynthConfig
 from diffx_mri.synth.evaluate import similarity, two_sample
 from diffx_mri.synth.evaluate.sets import posed_scans
@@ -106,8 +106,10 @@ def main() -> None:
         lost = float((spectra - truth)[:, BAND:].mean())
         far = similarity.spectrum_distance(truth, spectra)
         row = np.mean(figures[name], 0)
-        print(f"{name}: spectra {far:.3f}, log10 power over 0.25 /mm {lost:+.2f}, told {told.value:.2f} {told.interval}, "
-              f"PSNR {row[0]:.2f}, SSIM {row[1]:.3f}, rms of the means' difference {row[2]:.4f}", flush=True)  # fmt: skip
+        print(
+            f"{name}: spectra {far:.3f}, log10 power over 0.25 /mm {lost:+.2f}, told {told.value:.2f} {told.interval}"
+        )
+        print(f"    PSNR {row[0]:.2f}, SSIM {row[1]:.3f}, rms of the means' difference {row[2]:.4f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -97,7 +97,8 @@ def test_crops_of_the_stage_are_cut_from_scans_of_1_mm():
     item = crops[0]
     made = crops.scale * item["x"] + place.enlarged(item["coarse"][None])[0, :, 2:-2, 2:-2, 2:-2]
     torch.testing.assert_close(made[0], brain[24:56, 24:56, 24:56], rtol=0, atol=1e-6)
-    assert item["place"][0, :, 0, 0].diff().mean() == pytest.approx(1 / float(crops._extents[0][1, 0]), rel=1e-4)  # 1 mm
+    half = float(crops._extents[0][1, 0])
+    assert item["place"][0, :, 0, 0].diff().mean() == pytest.approx(1 / half, rel=1e-4)  # a voxel is 1 mm
     even = Crops([torch.full((80, 80, 80), 0.6)], [{"age": 40.0, "sex": "F"}], STAGES["2to1"], 32, scale=1.0)
     tone = torch.stack([even[i]["coarse"].max() for i in range(60)])
     low, high = STAGES["2to1"].gamma  # 0.6 to any of these powers, times a gain of 6 %

@@ -125,7 +125,7 @@ class SynthConfig(RunConfig):
         unit="standard deviations", min=-WIDEST, max=WIDEST, common=True,
     )  # fmt: skip
     voxel: int = option(
-        VOXELS[0], help="sample: edge of a voxel; 1 is drawn from the brain of 2", unit="mm", choices=VOXELS, common=True
+        VOXELS[0], help="sample: edge of a voxel; 1 refines the brain of 2", unit="mm", choices=VOXELS, common=True
     )
     stage: str | None = option(
         None, help="train: a stage of the cascade instead of the prior; its preset says how", choices=STAGE_NAMES

@@ -172,8 +172,9 @@ class BrainModel:
         """The stage that draws 1 mm. UsageError for one that draws something else or does not fit these weights,
         DataError for one that is missing or damaged."""
         found = self._refiner(options.fine)
-        if found.stage.spacing != VOXELS[1]:
-            raise UsageError(f"sample.fine: {options.fine} draws voxels of {found.stage.spacing:g} mm, not of {VOXELS[1]} mm")
+        edge = found.stage.spacing
+        if edge != VOXELS[1]:
+            raise UsageError(f"sample.fine: {options.fine} draws voxels of {edge:g} mm, not of {VOXELS[1]} mm")
         return found
 
     def _refiner(self, source: str) -> Refiner:

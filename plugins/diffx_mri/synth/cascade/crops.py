@@ -136,7 +136,8 @@ def _cut(brain: Tensor, lo: Sequence[int], size: int) -> Tensor:
 def deformed(brain: Tensor, lo: Sequence[int], size: int, spacing: float, noise: Noise) -> Tensor:
     """The cube of `size` voxels from corner `lo` through a small random deformation, on voxels of twice the edge.
 
-    `spacing`: of the brain, mm. An affine map (3 degrees, 4 % an axis, shear of 2 %, 3 mm) and a smooth field (1.5 mm, nodes every 32 mm).
+    `spacing`: of the brain, mm. An affine map (3 degrees, 4 % an axis, shear of 2 %, 3 mm) and a smooth field (1.5 mm,
+    nodes every 32 mm).
     """
     n = torch.tensor(brain.shape, dtype=torch.float32)
     turn, stretch, shear = noise["turn"].normal(3, 3)[0], noise["stretch"].normal(3)[0], noise["shear"].normal(3, 3)[0]
