@@ -107,7 +107,7 @@ def main() -> None:
         far = similarity.spectrum_distance(truth, spectra)
         row = np.mean(figures[name], 0)
         print(
-            f"{name}: spectra {far:.3f}, log10 power over 0.25 /mm {lost:+.2f}, told {told.value:.2f} {told.interval}"
+            f"{name}: spectra {far:.3f}, power over 0.25 /mm {lost:+.2f}, told {told.value:.2f} {told.interval}"
         )
         print(f"    PSNR {row[0]:.2f}, SSIM {row[1]:.3f}, rms of the means' difference {row[2]:.4f}", flush=True)
 

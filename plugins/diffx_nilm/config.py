@@ -89,16 +89,15 @@ class SimulateConfig:
 class PowerConfig(RunConfig):
     """Power of each appliance from the power of the household."""
 
-    n: int = option(32, help="samples of the household; the bands and medians are theirs", min=2, max=1000, common=True)
+    n: int = option(
+        32, help="samples of the household; the bands and medians are theirs", min=2, max=1000, common=True
+    )
     appliances: list[str] = option(
         ["kettle", "dishwasher", "washing_machine", "microwave"], help="what to train on, by NILM Metadata names"
     )
     describe: str | None = option(None, help="YAML file that describes further appliances: thresholds, lengths, ...")
     usage: list[float] = option(
-        [],
-        help="activations a day of each appliance, if known; by default learnt from the mains",
-        min=0,
-        max=100,
+        [], help="activations a day of each appliance, if known; by default learnt from the mains", min=0, max=100,
         common=True,
     )
     price: float | None = option(
