@@ -11,6 +11,7 @@ CPU a scan, and one for each network.
 from __future__ import annotations
 
 import argparse
+import time
 from pathlib import Path
 
 import numpy as np
@@ -25,14 +26,15 @@ from diffx.plugins.weights import resolve_weights
 from diffx.tiling.blend import edges
 from diffx.tiling.windows import seam
 from diffx_mri.codec import BrainCodec
-from diffx_mri.pictures import montage
 from diffx_mri.synth.cascade.draw import OVERLAP, Refiner, around, covering, halved
+from diffx_mri.synth.cascade.place import extent
 from diffx_mri.synth.config import FINE, SynthConfig
 from diffx_mri.synth.evaluate import similarity, two_sample
 from diffx_mri.synth.evaluate.sets import posed_scans
 from diffx_mri.synth.segmentation.kept import STEP, to_bytes
-from diffx_mri.volume import Volume, means
+from diffx_mri.volume import means
 
+EDGE = 4  # voxels
 BAND = 12  # the first of the shells from 0.25 to 0.5 cycles/mm, which 2 mm do not show
 
 
@@ -52,12 +54,25 @@ def seams(drawn: np.ndarray, real: np.ndarray, coarse: np.ndarray) -> float:
     return float(np.mean([seam(x, joints(n), axis, reference=y) for axis, n in enumerate(x.shape)]))
 
 
+def show(real: np.ndarray, made: dict[str, np.ndarray], affine: np.ndarray, out: Path) -> None:
+    """The scan, and what was made of its 2 mm: an axial slice, whole and a part of it enlarged."""
+    columns = {"scan, 1 mm": real, "cubic of its 2 mm": made["cubic"], "drawn from its 2 mm": made["drawn"]}
+    at = 108
+    whole = [np.asarray(volume)[24:168, ::-1, at].T[26:206] for volume in columns.values()]
+    parts = [one[100:160, 8:68].repeat(12, 0).repeat(12, 1)[:, :720] for one in whole]
+    rows = [np.hstack([one.repeat(5, 0).repeat(5, 1) for one in whole]), np.hstack(parts)]
+    for name, row in zip(("whole", "part"), rows, strict=True):
+        Image.fromarray(np.clip(row * 230, 0, 255).astype(np.uint8)).save(out / f"fine-{name}.png")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("root")
     parser.add_argument("--from", dest="source", default=FINE, help="weights of the stage")
     parser.add_argument("--cache", default=None)
-    parser.add_argument("--steps", type=int, default=6)
+    parser.add_argument("--steps", type=int, default=4)
+    parser.add_argument("--slab", type=int, default=0, help="slices of 1 mm in the middle that are drawn; 0: all")
+    parser.add_argument("--judge", action="store_true", help="have a network tell patches, too")
     parser.add_argument("--out", type=Path, default=Path("fine"))
     asked = parser.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)
@@ -68,48 +83,60 @@ def main() -> None:
     posed = posed_scans(cfg, codec, spacing=stage.stage.source)
     held = [i for i, scan in enumerate(posed.scans) if scan.split == "val"]
     rest = [i for i in range(len(posed)) if i not in held]
-    chosen, others = rest[: len(held)] + held, rest[len(held) : 3 * len(held)]
+    chosen = rest[: len(held)] + held if asked.judge else held
+    others = rest[len(held) : 3 * len(held)]
+    low, high = (108 - asked.slab // 2, 108 + asked.slab // 2) if asked.slab else (0, posed.images.shape[3])
+    part = np.zeros(posed.images.shape[3] // 2, np.float32)
+    part[low // 2 : high // 2] = 1
+    inner = slice(low + EDGE, high - EDGE) if asked.slab else slice(None)  # the cut of a slab is no edge of a brain
     made: dict[str, list[np.ndarray]] = {"trilinear": [], "cubic": [], "drawn": []}
     figures: dict[str, list[list[float]]] = {name: [] for name in made}
     for number in chosen:
         scan, real = posed.scans[number], posed.images[number] * np.float32(STEP)
         coarse = means(real, (2, 2, 2)).astype(np.float32)
-        drawn = halved(stage, torch.from_numpy(coarse), scan.age, scan.sex, 1, asked.steps).numpy()
+        where, file = extent(torch.from_numpy(coarse), 2.0), asked.out / f"{scan.subject}.npy"
+        if not file.exists():
+            began, told = time.process_time(), (scan.age, scan.sex, 1, asked.steps, where)
+            np.save(file, halved(stage, torch.from_numpy(coarse * part), *told).numpy())
+            print(scan.subject, f"{time.process_time() - began:.0f} s of CPU", flush=True)
+        drawn = np.load(file)
         trilinear = F.interpolate(torch.from_numpy(coarse)[None, None], scale_factor=2, mode="trilinear")[0, 0].numpy()
-        inside = real > 0
-        for name, volume in (("trilinear", trilinear), ("cubic", cubic(coarse)), ("drawn", drawn)):
-            made[name].append(to_bytes(np.where(drawn > 0, volume, 0)))
+        columns = {"trilinear": trilinear, "cubic": cubic(coarse), "drawn": drawn}
+        inside = real[..., inner] > 0
+        for name, volume in columns.items():
+            made[name].append(to_bytes(np.where(real > 0, volume, 0)[..., inner]))
             if number in held:
-                gap = float(np.sqrt(np.square(means(volume, (2, 2, 2)) - coarse)[coarse > 0.2].mean()))
-                figures[name].append([psnr(volume, real, inside), ssim(volume, real, inside), gap])
+                figures[name].append([psnr(volume[..., inner], real[..., inner], inside),
+                                      ssim(volume[..., inner], real[..., inner], inside)])  # fmt: skip
         if number in held:
-            print(scan.subject, f"seams {seams(drawn, real, coarse):.2f}", flush=True)
-            overlap = 2 * ((drawn > 0) & inside).sum() / ((drawn > 0).sum() + inside.sum())
-            print(scan.subject, f"Dice of the edge {overlap:.3f}", flush=True)
+            gap = (means(drawn, (2, 2, 2)) - coarse)[..., (low + EDGE) // 2 : (high - EDGE) // 2]
+            seen = coarse[..., (low + EDGE) // 2 : (high - EDGE) // 2] > 0.2
+            ends, is_brain = drawn[..., inner] > 0, real[..., inner] > 0
+            dice = 2 * (ends & is_brain).sum() / (ends.sum() + is_brain.sum())
+            rough = seams(drawn, real, coarse * part)
+            print(
+                scan.subject,
+                f"seams {rough:.2f}, means off by {gap[seen].std():.4f}, edge: Dice {dice:.3f}",
+                flush=True,
+            )
         if number == held[0]:
-            columns = {"scan, 1 mm": real, "cubic of its 2 mm": cubic(coarse), "drawn from its 2 mm": drawn}
-            shown = {name: Volume(np.asarray(volume), posed.affine) for name, volume in columns.items()}
-            for name, radius in (("whole", 85.0), ("part", 35.0)):
-                through = np.array([22.0, -30, 20]) if name == "part" else np.array([0.0, -20, 12])
-                shot = montage(shown, through, radius=radius)
-                times = 1 if name == "whole" else 3
-                shot = shot.resize((shot.width * times, shot.height * times), Image.Resampling.NEAREST)
-                shot.save(asked.out / f"fine-{name}.png")
-    real = posed.images[chosen]
-    n = len(held)
-    truth = similarity.spectra(real[n:])
-    floor = two_sample.accuracy(real, posed.images[others])
-    print(f"{n} held-out scans; scans told from other scans' patches: {floor.value:.2f} {floor.interval}")
+            show(real, columns, posed.affine, asked.out)
+    n, real = len(held), posed.images[chosen][..., inner]
+    truth = similarity.spectra(real[-n:])
+    print(f"{n} held-out scans")
     for name, volumes in made.items():
-        spectra = similarity.spectra(np.stack(volumes[n:]))
-        told = two_sample.accuracy(real, np.stack(volumes))
+        spectra = similarity.spectra(np.stack(volumes[-n:]))
         lost = float((spectra - truth)[:, BAND:].mean())
-        far = similarity.spectrum_distance(truth, spectra)
-        row = np.mean(figures[name], 0)
+        far, row = similarity.spectrum_distance(truth, spectra), np.mean(figures[name], 0)
         print(
-            f"{name}: spectra {far:.3f}, power over 0.25 /mm {lost:+.2f}, told {told.value:.2f} {told.interval}"
+            f"{name}: spectra {far:.3f}, power over 0.25 /mm {lost:+.2f}, PSNR {row[0]:.2f}, SSIM {row[1]:.3f}",
+            flush=True,
         )
-        print(f"    PSNR {row[0]:.2f}, SSIM {row[1]:.3f}, rms of the means' difference {row[2]:.4f}", flush=True)
+    if asked.judge:
+        sets = {name: np.stack(volumes) for name, volumes in made.items()}
+        for name, images in {"other scans": posed.images[others][..., inner], **sets}.items():
+            told = two_sample.accuracy(real, images)
+            print(f"patches told from the scans', {name}: {told.value:.2f} {told.interval}", flush=True)
 
 
 if __name__ == "__main__":

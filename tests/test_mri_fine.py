@@ -30,7 +30,7 @@ from diffx_mri.synth.evaluate import scans
 from diffx_mri.synth.segmentation.segment import Segmenter
 from diffx_mri.volume import means
 
-QUICK = BrainSampling(steps=8, stages=[], stage_steps=2)  # the prior, and two steps of the stage
+QUICK = BrainSampling(steps=8, stages=[], fine_steps=1)  # the prior, and one step of the stage
 
 
 @pytest.fixture(scope="module")
@@ -178,7 +178,7 @@ def run(tmp_path_factory) -> Path:
     from diffx.cli import main
 
     out = tmp_path_factory.mktemp("run") / "brains"
-    words = "run plugin=mri_synth age=60 sex=F n=1 seed=3 voxel=1 sample.steps=8 sample.stages=[] sample.stage_steps=2"
+    words = "run plugin=mri_synth age=60 sex=F n=1 seed=3 voxel=1 sample.steps=8 sample.stages=[] sample.fine_steps=1"
     assert main([*words.split(), "device=cpu", f"out={out}"]) == 0
     return out
 

@@ -69,6 +69,7 @@ class BrainSampling(SampleConfig):
         help="weights of the stages that draw voxels, coarsest first; [] is none; by default what the weights name",
     )
     fine: str = option(FINE, help="weights of the stage from 2 to 1 mm, for voxel=1")
+    fine_steps: int = option(4, help="steps of that stage", min=1)
     stage_steps: int = option(6, help="steps of each of these stages", min=1)
 
 

@@ -285,7 +285,7 @@ class BrainModel:
                 data = one_piece(volume.numpy())
                 if fine:
                     volume = torch.from_numpy(data)
-                    data = halved(fine, volume, person.age, person.sex, person.seed, options.stage_steps).numpy()
+                    data = halved(fine, volume, person.age, person.sex, person.seed, options.fine_steps).numpy()
                 tissues = None if self.segmenter is None else self.segmenter(data)
                 yield Brain(person, data, affine, seconds + time.perf_counter() - began, tissues)
             began = time.perf_counter()

@@ -28,6 +28,7 @@ from .stages import SOURCE, STAGES, Stage
 
 Box = tuple[slice, slice, slice]
 
+_QUIET = 0.5  # noise at which the prediction of 1 mm is taken: what is drawn below it is grain, which its scans lack
 _WINDOW, OVERLAP = 52, 8  # voxels; networks were trained on crops of 32 to 48
 
 
@@ -68,16 +69,16 @@ class Refiner:
 
     def draw(
         self, coarse: Tensor, age: float | None, sex: str | None, seed: int, options: SampleConfig,
-        held: Callable[[Tensor], Tensor] | None = None,
+        held: Callable[[Tensor], Tensor] | None = None, where: Tensor | None = None,
     ) -> Tensor:  # fmt: skip
         """A brain [2X, 2Y, 2Z] of which a coarse volume [X, Y, Z], 0 outside, shows what it can: in one piece.
 
         Everything random is that of a place on the canvas, so that brains of one seed that differ a little are alike.
         Memory is that of a few volumes and one window. `held` makes each predicted brain [2X, 2Y, 2Z] agree with what
-        is known of it.
+        is known of it. `where`: the `extent` of the brain of which the volume is a part, if it is.
         """
         shape, spacing = tuple(2 * n for n in coarse.shape), self.stage.spacing
-        where, padded = extent(coarse, 2 * spacing), F.pad(coarse[None], (1,) * 6)
+        where, padded = extent(coarse, 2 * spacing) if where is None else where, F.pad(coarse[None], (1,) * 6)
         box, seeds = around(coarse > 0), [derive(seed, "stage", round(spacing))]
         up = enlarged(coarse[None, None])
 
@@ -129,9 +130,13 @@ def refined(
     return torch.from_numpy(within_edge(volume.numpy()))
 
 
-def halved(fine: Refiner, volume: Tensor, age: float | None, sex: str | None, seed: int, steps: int) -> Tensor:
-    """A brain [X, Y, Z] at 2 mm on voxels of 1 mm, [2X, 2Y, 2Z], by a stage that draws those."""
-    drawn = fine.draw(volume, age, sex, seed, SampleConfig("dpmpp_2m", steps, grid="angle"))
+def halved(
+    fine: Refiner, volume: Tensor, age: float | None, sex: str | None, seed: int, steps: int,
+    where: Tensor | None = None,
+) -> Tensor:  # fmt: skip
+    """A brain [X, Y, Z] at 2 mm on voxels of 1 mm, [2X, 2Y, 2Z], by a stage that draws those; `where` as `draw`."""
+    options = SampleConfig("dpmpp_2m", steps, grid="angle", stop=_QUIET)
+    drawn = fine.draw(volume, age, sex, seed, options, where=where)
     return torch.from_numpy(within_edge(drawn.numpy(), SOURCE / fine.stage.spacing))
 
 
@@ -145,7 +150,7 @@ def around(coarse: Tensor) -> Box:
 def covering(size: int) -> int:
     """The smallest windows, all alike, of which the fewest that networks know cover `size` voxels; multiples of 4."""
     count = max(math.ceil((size - OVERLAP) / (_WINDOW - OVERLAP)), 1)
-    return 4 * math.ceil((size + (count - 1) * OVERLAP) / count / 4)
+    return max(4 * math.ceil((size + (count - 1) * OVERLAP) / count / 4), OVERLAP + 4)
 
 
 def within(predict: Predict, box: Box) -> Predict:
