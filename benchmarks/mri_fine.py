@@ -51,7 +51,8 @@ def seams(drawn: np.ndarray, real: np.ndarray, coarse: np.ndarray) -> float:
     """Roughness where windows meet against elsewhere, over that of the scan; mean of the axes."""
     box = around(torch.from_numpy(coarse) > 0)
     x, y = (torch.from_numpy(v)[box] for v in (drawn, real))
-    return float(np.mean([seam(x, joints(n), axis, reference=y) for axis, n in enumerate(x.shape)]))
+    met = [(axis, joints(n)) for axis, n in enumerate(x.shape)]
+    return float(np.mean([seam(x, places, axis, reference=y) for axis, places in met if places]))
 
 
 def show(real: np.ndarray, made: dict[str, np.ndarray], affine: np.ndarray, out: Path) -> None:
@@ -113,12 +114,8 @@ def main() -> None:
             seen = coarse[..., (low + EDGE) // 2 : (high - EDGE) // 2] > 0.2
             ends, is_brain = drawn[..., inner] > 0, real[..., inner] > 0
             dice = 2 * (ends & is_brain).sum() / (ends.sum() + is_brain.sum())
-            rough = seams(drawn, real, coarse * part)
-            print(
-                scan.subject,
-                f"seams {rough:.2f}, means off by {gap[seen].std():.4f}, edge: Dice {dice:.3f}",
-                flush=True,
-            )
+            rough, off = seams(drawn, real, coarse * part), gap[seen].std()
+            print(f"{scan.subject}: seams {rough:.2f}, means off by {off:.4f}, Dice of the brain {dice:.3f}", flush=True)
         if number == held[0]:
             show(real, columns, posed.affine, asked.out)
     n, real = len(held), posed.images[chosen][..., inner]
@@ -128,10 +125,7 @@ def main() -> None:
         spectra = similarity.spectra(np.stack(volumes[-n:]))
         lost = float((spectra - truth)[:, BAND:].mean())
         far, row = similarity.spectrum_distance(truth, spectra), np.mean(figures[name], 0)
-        print(
-            f"{name}: spectra {far:.3f}, power over 0.25 /mm {lost:+.2f}, PSNR {row[0]:.2f}, SSIM {row[1]:.3f}",
-            flush=True,
-        )
+        print(f"{name}: spectra {far:.3f}, power over 0.25 /mm {lost:+.2f}, PSNR {row[0]:.2f}, SSIM {row[1]:.3f}")
     if asked.judge:
         sets = {name: np.stack(volumes) for name, volumes in made.items()}
         for name, images in {"other scans": posed.images[others][..., inner], **sets}.items():
