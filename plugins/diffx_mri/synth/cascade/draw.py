@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -69,18 +69,17 @@ class Refiner:
 
     def draw(
         self, coarse: Tensor, age: float | None, sex: str | None, seed: int, options: SampleConfig,
-        held: Callable[[Tensor], Tensor] | None = None, where: Tensor | None = None,
+        where: Tensor | None = None,
     ) -> Tensor:  # fmt: skip
         """A brain [2X, 2Y, 2Z] of which a coarse volume [X, Y, Z], 0 outside, shows what it can: in one piece.
 
         Everything random is that of a place on the canvas, so that brains of one seed that differ a little are alike.
-        Memory is that of a few volumes and one window. `held` makes each predicted brain [2X, 2Y, 2Z] agree with what
-        is known of it. `where`: the `extent` of the brain of which the volume is a part, if it is.
+        Memory is that of a few volumes and one window. `where`: the `extent` of the brain of which the volume is a part,
+        if it is.
         """
         shape, spacing = tuple(2 * n for n in coarse.shape), self.stage.spacing
         where, padded = extent(coarse, 2 * spacing) if where is None else where, F.pad(coarse[None], (1,) * 6)
         box, seeds = around(coarse > 0), [derive(seed, "stage", round(spacing))]
-        up = enlarged(coarse[None, None])
 
         def asked(region: Sequence[slice]) -> dict[str, Any]:
             """What is told of a window: a region of the box, from an even voxel to an even one."""
@@ -93,16 +92,11 @@ class Refiner:
         def guide(predict: Predict, batch: Batch) -> Predict:
             windows = [covering(side.stop - side.start) for side in box]
             local: Local = lambda _, tile: self.pipeline.condition([asked(tile.region)], seeds)  # noqa: E731
-            whole = within(windowed(awake(predict), windows, OVERLAP, local=local), box)
-            return whole if held is None else lambda x, t, _=None: agreed(whole(x, t), held)
-
-        def agreed(residual: Tensor, held: Callable[[Tensor], Tensor]) -> Tensor:
-            start = up.to(residual)
-            return (held((start + self.scale * residual)[0, 0])[None, None] - start) / self.scale
+            return within(windowed(awake(predict), windows, OVERLAP, local=local), box)
 
         first = asked([slice(0, 2)] * 3)  # of the whole no map is made
         _, residual = next(self.pipeline.batches(first, seeds, options, guide, shape=(1, *shape)))
-        drawn = up[0, 0] + self.scale * residual[0, 0].cpu()
+        drawn = enlarged(coarse[None, None])[0, 0] + self.scale * residual[0, 0].cpu()
         fine = torch.zeros_like(drawn)  # no voxel of a brain lies in a coarse one that is empty
         fine[box] = torch.where(drawn > SILENT, drawn, fine)[box]
         return torch.from_numpy(one_piece(fine.numpy()))
