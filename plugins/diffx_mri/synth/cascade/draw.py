@@ -74,8 +74,7 @@ class Refiner:
         """A brain [2X, 2Y, 2Z] of which a coarse volume [X, Y, Z], 0 outside, shows what it can: in one piece.
 
         Everything random is that of a place on the canvas, so that brains of one seed that differ a little are alike.
-        Memory is that of a few volumes and one window. `where`: the `extent` of the brain of which the volume is a part,
-        if it is.
+        Memory is that of a few volumes and one window. `where`: the `extent` of the brain that the volume is a part of.
         """
         shape, spacing = tuple(2 * n for n in coarse.shape), self.stage.spacing
         where, padded = extent(coarse, 2 * spacing) if where is None else where, F.pad(coarse[None], (1,) * 6)
