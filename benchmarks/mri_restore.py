@@ -25,11 +25,11 @@ from diffx_mri import BrainSynth
 from diffx_mri.align import read_mask
 from diffx_mri.bids import find_scans
 from diffx_mri.harmonic import harmonic
+from diffx_mri.pictures import montage
 from diffx_mri.placed import place, scan_points, template_points
 from diffx_mri.synth.inpaint import fill
-from diffx_mri.synth.montage import montage
-from diffx_mri.synth.superres import consistent, divided, enlarged, means, superres
-from diffx_mri.volume import Volume, load, sample
+from diffx_mri.synth.superres import consistent, divided, enlarged, superres
+from diffx_mri.volume import Volume, load, means, sample
 
 THICK = 3  # slices of 2 mm in one
 
@@ -94,7 +94,7 @@ def inpainting(synth: BrainSynth, scan, image: Volume, brain: Volume, masks: Pat
     shown = {"with lesion": torn, "other hemisphere": Volume(results["other hemisphere"] * top, image.affine)}
     shown |= {"filled": Volume(done.data[0], image.affine), "mean": Volume(done.mean, image.affine), "truth": image}
     picture = montage(shown, image.world(np.argwhere(lesion).mean(0)), Volume(lesion.astype(np.float32), image.affine))
-    picture.savefig(out / f"inpaint-{scan.subject}.png", dpi=110)
+    picture.save(out / f"inpaint-{scan.subject}.png")
     spread = float((done.spread[lesion] / top).mean())
     facts = {"millilitres": float(lesion.sum() * np.prod(image.spacing) / 1000), "spread": spread, "cpu_s": cost}
     return {**facts, "rows": rows}
@@ -132,7 +132,7 @@ def slices(synth: BrainSynth, scan, image: Volume, brain: Volume, n: int, out: P
     shown = {"measured (6 mm)": thick, "cubic": Volume(done.cubic, image.affine)}
     shown |= {"sample": Volume(done.data[0], image.affine), "mean": Volume(done.mean, image.affine)}
     shown |= {"truth (2 mm)": Volume(truth, image.affine)}
-    montage(shown, image.world(np.argwhere(inside).mean(0))).savefig(out / f"superres-{scan.subject}.png", dpi=110)
+    montage(shown, image.world(np.argwhere(inside).mean(0))).save(out / f"superres-{scan.subject}.png")
     return {"spread": float(done.spread[inside].mean()), "gradient_truth": sharp(truth), "cpu_s": cost, "rows": rows}
 
 

@@ -119,16 +119,16 @@ def test_noise_on_the_coarse_volume_has_the_deviation_that_is_told():
 PEOPLE = [{"age": 40.0, "sex": "F"}]
 
 
-@pytest.mark.parametrize("name", ["8to4", "4to2"])
-def test_a_residual_and_the_enlarged_coarse_volume_are_the_brain(brain, name):
+@pytest.mark.parametrize("name, side", [("8to4", 16), ("4to2", 32)])  # 64 mm, where the scale is measured
+def test_a_residual_and_the_enlarged_coarse_volume_are_the_brain(brain, name, side):
     stage = STAGES[name]
-    crops = Crops([brain], PEOPLE, stage, side=16, augment=False)
+    crops = Crops([brain], PEOPLE, stage, side, augment=False)
     item = crops[0]
     fine = F.avg_pool3d(brain[None, None], stage.pool)[0]
     made = crops.scale * item["x"] + place.enlarged(item["coarse"][None])[0, :, 2:-2, 2:-2, 2:-2]
     at = crops._corner(0, None)
     assert all(corner % stage.pool == 0 for corner in at)  # of this brain; elsewhere the grid begins at any voxel
-    x, y, z = (slice(c // stage.pool, c // stage.pool + 16) for c in at)
+    x, y, z = (slice(c // stage.pool, c // stage.pool + side) for c in at)
     torch.testing.assert_close(made, fine[:, x, y, z], rtol=0, atol=1e-6)
     inside = place.enlarged(item["coarse"][None])[0, :, 2:-2, 2:-2, 2:-2] > 0.2
     assert item["x"][inside].std() == pytest.approx(1, rel=0.05)  # one brain: it is what the scale was measured on

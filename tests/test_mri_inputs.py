@@ -54,6 +54,8 @@ SYNTH = {
     "task=evaluate data.root=bids evaluate.measures=no-measures": (DataError, "no-measures"),
     "task=evaluate data.root=bids evaluate.measures=mri-synth-ixi": (DataError, "holds no measures"),
     "task=sample from=mri-measures-ixi": (DataError, "holds no weights of mri_synth"),
+    "task=sample voxel=1 sample.fine=gone": (DataError, "gone"),
+    "task=superres voxel=1 data.file=scan.nii.gz": (UsageError, "voxel=1 goes with task=sample"),
     "task=train_measures data.root=empty": (DataError, "not a BIDS folder"),
     "task=inpaint": (UsageError, "give one of the two"),
     "task=inpaint data.root=bids": None,

@@ -40,6 +40,15 @@ class Geometry:
         """Shape of the latent grid."""
         return tuple(n // self.cell for n in self.box)  # type: ignore[return-value]
 
+    def finer(self, spacing: float) -> Geometry:
+        """The same boxes and nodes on voxels of `spacing` mm, which divides this one's evenly."""
+        factor = round(self.spacing / spacing)
+
+        def times(shape: tuple[int, int, int]) -> tuple[int, int, int]:
+            return shape[0] * factor, shape[1] * factor, shape[2] * factor
+
+        return Geometry(times(self.box), times(self.canvas), spacing, self.cell * factor, self.centre)
+
     @property
     def margin(self) -> tuple[int, int, int]:
         """Voxels of canvas beyond the box, on each side."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -146,6 +147,13 @@ def sample(volume: Volume, points: np.ndarray, order: int = 1) -> np.ndarray:
         .reshape(points.shape[:-1])
         .astype(np.float32)
     )
+
+
+def means(data: np.ndarray, factors: Sequence[int]) -> np.ndarray:
+    """Means over blocks of voxels, `factors` along each axis."""
+    x, y, z = (n // f for n, f in zip(data.shape, factors, strict=True))
+    a, b, c = factors
+    return data.reshape(x, a, y, b, z, c).mean((1, 3, 5))
 
 
 def normalise(data: np.ndarray, mask: np.ndarray, ceiling: float = 1.5) -> np.ndarray:

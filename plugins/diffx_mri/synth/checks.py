@@ -6,6 +6,7 @@ import numpy as np
 
 from diffx.run import Run
 
+from ..volume import means
 from .model import Brain, BrainModel
 from .volumetry import ventricle_volume
 
@@ -23,8 +24,9 @@ def check(run: Run, synth: BrainModel, brain: Brain) -> None:
         run.flag(f"{name} is constant")
     else:
         mean = synth.codec.mean_brain().cpu().numpy()
-        inside = (mean > 0) | (brain.data > 0)
-        likeness = float(np.corrcoef(mean[inside], brain.data[inside])[0, 1])
+        data = means(brain.data, (len(brain.data) // len(mean),) * 3)
+        inside = (mean > 0) | (data > 0)
+        likeness = float(np.corrcoef(mean[inside], data[inside])[0, 1])
         if likeness < LIKENESS:
             run.flag(f"{name} does not look like one: correlation {likeness:.2f} with the mean brain")
         if not synth.codec.whole_head and not LITRES[0] < brain.litres < LITRES[1]:
@@ -44,6 +46,6 @@ def check_ventricles(run: Run, synth: BrainModel, brain: Brain, name: str) -> No
         run.flag(
             f"{name}: ventricles of {asked:.0f} ml; the largest that these weights learned from have {largest:.0f}"
         )
-    found = ventricle_volume(brain.tissues, synth.codec)
+    found = ventricle_volume(brain.tissues, brain.affine)
     if abs(found / asked - 1) > OFF:
         run.flag(f"{name} has ventricles of {found:.0f} ml; {asked:.0f} ml were asked for")

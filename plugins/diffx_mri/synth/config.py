@@ -8,12 +8,14 @@ from diffx.config import GRIDS, DataConfig, NetConfig, ProcessConfig, RunConfig,
 
 PLUGIN = "mri_synth"
 WEIGHTS = "mri-synth-ixi"  # shipped with the package
+FINE = "mri-synth-ds002748-2to1"
+VOXELS = (2, 1)  # mm, edges of a voxel that can be drawn
 SPACE = "diffxbrain"
 SPACE_SAID = (
     "Rigidly aligned to the mean of the training brains; the origin is near the anterior commissure and the axes are "
     "RAS+, so it lies roughly where MNI152 does, but head size is the person's own."
 )
-STAGE_NAMES = ("16to8", "8to4", "4to2")  # of the cascade; from voxels of so many mm to half of that
+STAGE_NAMES = ("16to8", "8to4", "4to2", "2to1")  # of the cascade; from voxels of so many mm to half of that
 AGES = (18, 90)  # years that the network can be told
 WIDEST = 3.0  # standard deviations of log ventricle volume from what is usual
 
@@ -66,6 +68,8 @@ class BrainSampling(SampleConfig):
         None,
         help="weights of the stages that draw voxels, coarsest first; [] is none; by default what the weights name",
     )
+    fine: str = option(FINE, help="weights of the stage from 2 to 1 mm, for voxel=1")
+    fine_steps: int = option(4, help="steps of that stage", min=1)
     stage_steps: int = option(6, help="steps of each of these stages", min=1)
 
 
@@ -108,7 +112,7 @@ class EvaluateConfig:
 
 @dataclass
 class SynthConfig(RunConfig):
-    """Whole brains on a 2 mm grid, conditioned on age, sex and the size of the ventricles."""
+    """Whole brains on a grid of 2 or 1 mm, conditioned on age, sex and the size of the ventricles."""
 
     n: int = option(
         4, help="how many brains; translate: samples of each scan, 8 if not given", min=1, max=100_000, common=True
@@ -121,6 +125,9 @@ class SynthConfig(RunConfig):
         None, help="size of the ventricles for the age and the sex, 0 is usual; not given: any",
         unit="standard deviations", min=-WIDEST, max=WIDEST, common=True,
     )  # fmt: skip
+    voxel: int = option(
+        VOXELS[0], help="sample: edge of a voxel; 1 refines the brain of 2", unit="mm", choices=VOXELS, common=True
+    )
     stage: str | None = option(
         None, help="train: a stage of the cascade instead of the prior; its preset says how", choices=STAGE_NAMES
     )

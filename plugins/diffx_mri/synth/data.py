@@ -147,7 +147,8 @@ def stage_crops(cfg: SynthConfig, **tell: Any) -> tuple[dict[str, Crops], dict[s
     from .evaluate.sets import posed_scans
 
     codec = BrainCodec.of_weights(resolve_weights(cfg.pose, "mri_synth"))
-    posed = posed_scans(cfg, codec, **tell)
+    stage = STAGES[cfg.stage or ""]
+    posed = posed_scans(cfg, codec, spacing=stage.source, **tell)
     images = torch.from_numpy(posed.images)
     rows = [{"age": scan.age, "sex": scan.sex} for scan in posed.scans]
     held = [is_held_out(scan.split) for scan in posed.scans]
@@ -156,7 +157,7 @@ def stage_crops(cfg: SynthConfig, **tell: Any) -> tuple[dict[str, Crops], dict[s
     for split, wanted in (("train", False), ("val", True)):
         chosen = [i for i, out in enumerate(held) if out == wanted]
         some = ([images[i] for i in chosen], [rows[i] for i in chosen])
-        made[split] = Crops(*some, STAGES[cfg.stage or ""], cfg.data.crop, cfg.seed, scale, STEP, augment=not wanted)
+        made[split] = Crops(*some, stage, cfg.data.crop, cfg.seed, scale, STEP, augment=not wanted)
         scale = made[split].scale
     return made, {"scale": scale, "template": codec.pose_digest}
 

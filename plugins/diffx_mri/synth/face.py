@@ -13,7 +13,7 @@ import nibabel as nib
 
 from ..overlay import Say, warn
 from ..volume import Source
-from .config import BrainSampling
+from .config import VOXELS, BrainSampling
 from .inverse import Reconstruction, fill_scan, thin_scan
 from .model import BrainModel, Person
 
@@ -27,6 +27,7 @@ class BrainSynth(BrainModel):
         sex: str | None = None,
         seed: int = 0,
         ventricles: float | None = None,
+        voxel: int = VOXELS[0],
         **options: Any,
     ) -> nib.Nifti1Image:
         """One brain as a nibabel image.
@@ -36,9 +37,11 @@ class BrainSynth(BrainModel):
             sex: "F" or "M"; None: drawn by the seed.
             seed: the same seed, age, sex and ventricles give the same brain.
             ventricles: their size as in :class:`Person`, 0 is usual for the age and the sex, 2 is large.
+            voxel: edge of a voxel, 2 or 1 mm.
             options: steps, guidance, sampler, grid, eta, stop, as ``sample.*`` on the command line.
         """
-        return next(self.brains([Person(age, sex, seed, ventricles)], replace(BrainSampling(), **options))).image()
+        asked = replace(BrainSampling(), **options)
+        return next(self.brains([Person(age, sex, seed, ventricles)], asked, voxel=voxel)).image()
 
     def fill(
         self, scan: Source, mask: Source, n: int = 4, seed: int = 0, age: float | None = None, sex: str | None = None,

@@ -7,7 +7,7 @@ from diffx.errors import DataError, UsageError
 from ..bids import check_file, check_folder
 from ..header import header_of
 from ..translate.inputs import check_inputs as check_translate
-from .config import PLUGIN, WEIGHTS, SynthConfig
+from .config import PLUGIN, VOXELS, WEIGHTS, SynthConfig
 from .handover import translate_config
 
 _ON_A_FOLDER = {  # what data.root= is for
@@ -30,6 +30,8 @@ def check_inputs(cfg: SynthConfig) -> None:
     if cfg.task == "translate":
         check_translate(translate_config(cfg))
         return
+    if cfg.voxel != VOXELS[0] and cfg.task != "sample":
+        raise UsageError(f"voxel={cfg.voxel} goes with task=sample; task={cfg.task} works at {VOXELS[0]} mm")
     if cfg.task in ("inpaint", "superres"):
         check_restoring(cfg, cfg.task == "inpaint")
     elif cfg.task in _ON_A_FOLDER:
@@ -78,6 +80,7 @@ def _weights(cfg: SynthConfig) -> list[str]:
     if cfg.task in ("sample", "evaluate"):
         named.append(cfg.sample.weak if cfg.sample.autoguidance != 1 else None)
         named += cfg.sample.stages or []
+        named.append(cfg.sample.fine if cfg.voxel != VOXELS[0] else None)
     if cfg.task == "train" and cfg.stage:
         named.append(cfg.pose)
     return [name for name in named if name]

@@ -23,8 +23,8 @@ from ..codec import BrainCodec
 from ..modes import with_modes
 from ..normative import somebody
 from ..ventricles import largest_score, millilitres, to_tell
-from .cascade.draw import Refiner, in_order, refined
-from .config import PLUGIN, WEIGHTS, WIDEST, BrainSampling
+from .cascade.draw import Refiner, halved, in_order, refined
+from .config import PLUGIN, VOXELS, WEIGHTS, WIDEST, BrainSampling
 from .guidance import guided_appearance, weak_pipeline
 from .segmentation.kept import one_piece, with_fluid
 from .segmentation.segment import Segmenter
@@ -166,11 +166,21 @@ class BrainModel:
             UsageError: one that does not fit these weights, or the one before it.
             DataError: one that is missing or damaged.
         """
-        sources = self.named_stages(options)
-        for source in sources:
-            if source not in self._refiners:
-                self._refiners[source] = Refiner.load(source, self.codec.pose_digest, str(self.pipeline.device))
-        return in_order([self._refiners[source] for source in sources])
+        return in_order([self._refiner(source) for source in self.named_stages(options)])
+
+    def fine(self, options: BrainSampling) -> Refiner:
+        """The stage that draws 1 mm. UsageError for one that draws something else or does not fit these weights,
+        DataError for one that is missing or damaged."""
+        found = self._refiner(options.fine)
+        edge = found.stage.spacing
+        if edge != VOXELS[1]:
+            raise UsageError(f"sample.fine: {options.fine} draws voxels of {edge:g} mm, not of {VOXELS[1]} mm")
+        return found
+
+    def _refiner(self, source: str) -> Refiner:
+        if source not in self._refiners:
+            self._refiners[source] = Refiner.load(source, self.codec.pose_digest, str(self.pipeline.device))
+        return self._refiners[source]
 
     @cached_property
     def segmenter(self) -> Segmenter | None:
@@ -201,7 +211,7 @@ class BrainModel:
             return torch.from_numpy(with_fluid(decode(told).numpy()))
 
         slope = people["ventricles"]["response"][-1]
-        return with_ventricles(brain, told, wanted, slope, lambda b: ventricle_volume(segment(b), self.codec))
+        return with_ventricles(brain, told, wanted, slope, lambda b: ventricle_volume(segment(b), self.codec.affine))
 
     def expected(self, people: Sequence[Person]) -> Tensor:
         """Mean latents [N, 3+K, *grid] of people, those whose decoded ventricles have the sizes asked for."""
@@ -223,6 +233,7 @@ class BrainModel:
         people: Sequence[Person],
         options: BrainSampling | None = None,
         on_prediction: Callable[[int, Tensor], None] | None = None,
+        voxel: int = VOXELS[0],
     ) -> Iterator[Brain]:
         """Draw one brain a person, in order; each depends on its own person alone.
 
@@ -230,15 +241,22 @@ class BrainModel:
             people: whom to draw; what is left open is drawn by their seed.
             options: sampler, steps, guidance and how many to draw together.
             on_prediction: called with (step, predicted clean latents [B, C, *grid]) of the first batch.
+            voxel: edge of a voxel, 2 or 1 mm; the brain of 1 mm is drawn from that of 2 mm.
 
         Raises:
-            UsageError: an age, a sex or ventricles the weights do not know, an unknown sampler.
+            UsageError: an age, a sex, ventricles or voxels the weights do not know, an unknown sampler.
         """
         options, pipeline = options or BrainSampling(), self.pipeline
+        if voxel not in VOXELS:
+            raise UsageError(f"voxel={voxel}: voxels of {' or '.join(map(str, VOXELS))} mm are drawn")
         pipeline.check([{"age": person.age, "sex": person.sex} for person in people])
         people = [self.somebody(person) for person in people]
         records = [{"age": person.age, "sex": person.sex} for person in people]
         weak, modes, stages = self.weak(options), self.codec.modes, self.stages(options)
+        fine, affine = None, self.codec.affine
+        if voxel != VOXELS[0]:
+            fine, geometry = self.fine(options), self.codec.geometry.finer(voxel)
+            affine = geometry.affine(geometry.canvas)
 
         def expected(batch: Batch) -> Tensor:
             return self.expected(people[batch.first : batch.first + len(batch)])
@@ -265,6 +283,9 @@ class BrainModel:
                 if stages:
                     volume = refined(stages, volume, person.age, person.sex, person.seed, options.stage_steps)
                 data = one_piece(volume.numpy())
+                if fine:
+                    volume = torch.from_numpy(data)
+                    data = halved(fine, volume, person.age, person.sex, person.seed, options.fine_steps).numpy()
                 tissues = None if self.segmenter is None else self.segmenter(data)
-                yield Brain(person, data, self.codec.affine, seconds + time.perf_counter() - began, tissues)
+                yield Brain(person, data, affine, seconds + time.perf_counter() - began, tissues)
             began = time.perf_counter()

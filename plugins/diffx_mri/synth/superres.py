@@ -22,7 +22,7 @@ from diffx.guide import Operator, keep, posterior
 from ..brain_extraction import extract_brain
 from ..codec import BrainCodec
 from ..placed import place, render, template_points
-from ..volume import Volume
+from ..volume import Volume, means
 from .config import RestoreConfig
 from .model import BrainModel
 from .prior import Prior
@@ -164,13 +164,6 @@ def divided(affine: np.ndarray, factors: Sequence[float]) -> np.ndarray:
 def enlarged(data: np.ndarray, factors: Sequence[int], order: int = 3) -> np.ndarray:
     """Interpolated to the parts' centres; order 1 trilinear, 3 cubic spline; the border goes on beyond itself."""
     return ndimage.zoom(data.astype(np.float64), factors, order=order, mode="nearest", grid_mode=True)
-
-
-def means(data: np.ndarray, factors: Sequence[int]) -> np.ndarray:
-    """Means over the parts of each measured voxel."""
-    x, y, z = (n // f for n, f in zip(data.shape, factors, strict=True))
-    a, b, c = factors
-    return data.reshape(x, a, y, b, z, c).mean((1, 3, 5))
 
 
 def consistent(data: np.ndarray, measured: np.ndarray, factors: Sequence[int], rounds: int = 8) -> np.ndarray:

@@ -44,15 +44,15 @@ def segmenter_for(codec: BrainCodec, log: Callable[[str], None] = lambda text: N
     return found
 
 
-def ventricle_volume(tissues: np.ndarray, codec: BrainCodec) -> float:
-    """The ml of ventricle in a segmentation [*canvas]."""
-    return 1000 * float(litres(tissues, codec.affine)[VENTRICLES - 1])
+def ventricle_volume(tissues: np.ndarray, affine: np.ndarray) -> float:
+    """The ml of ventricle in a segmentation [X, Y, Z] on voxels of that affine."""
+    return 1000 * float(litres(tissues, affine)[VENTRICLES - 1])
 
 
 def ventricle_meter(codec: BrainCodec, log: Callable[[str], None]) -> Callable[[np.ndarray], float] | None:
     """What reads the ml of ventricle in a decoded brain [*canvas]; None where `segmenter_for` has none."""
     segment = segmenter_for(codec, log)
-    return None if segment is None else lambda brain: ventricle_volume(segment(brain), codec)
+    return None if segment is None else lambda brain: ventricle_volume(segment(brain), codec.affine)
 
 
 def with_ventricles(

@@ -5,9 +5,9 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from diffx.errors import UsageError
 from diffx.noise import derive
 from diffx.pipeline import Batch, Pipeline
 from diffx.predict import Predict
-from diffx.tiling.windows import windowed
+from diffx.tiling.windows import Local, windowed
 
 from ..segmentation.kept import SILENT, one_piece, within_edge
 from .place import coordinates, enlarged, extent
@@ -28,7 +28,8 @@ from .stages import SOURCE, STAGES, Stage
 
 Box = tuple[slice, slice, slice]
 
-_WINDOW, _OVERLAP = 52, 8  # voxels; networks were trained on crops of 32 to 48
+_QUIET = 0.5  # noise at which the prediction of 1 mm is taken: what is drawn below it is grain, which its scans lack
+_WINDOW, OVERLAP = 52, 8  # voxels; networks were trained on crops of 32 to 48
 
 
 @dataclass(frozen=True)
@@ -66,22 +67,34 @@ class Refiner:
             raise UsageError(f"sample.stages: {source} was trained on brains in another pose than that of the prior")
         return cls(pipeline, STAGES[name], pipeline.meta["scale"])
 
-    def draw(self, coarse: Tensor, age: float | None, sex: str | None, seed: int, options: SampleConfig) -> Tensor:
+    def draw(
+        self, coarse: Tensor, age: float | None, sex: str | None, seed: int, options: SampleConfig,
+        where: Tensor | None = None,
+    ) -> Tensor:  # fmt: skip
         """A brain [2X, 2Y, 2Z] of which a coarse volume [X, Y, Z], 0 outside, shows what it can: in one piece.
 
         Everything random is that of a place on the canvas, so that brains of one seed that differ a little are alike.
+        Memory is that of a few volumes and one window. `where`: the `extent` of the brain that the volume is a part of.
         """
         shape, spacing = tuple(2 * n for n in coarse.shape), self.stage.spacing
-        place = coordinates((0, 0, 0), shape, spacing, extent(coarse, 2 * spacing))
-        asked = {"coarse": F.pad(coarse[None], (1,) * 6), "place": place, "age": age, "sex": sex}
-        box = around(coarse > 0)
+        where, padded = extent(coarse, 2 * spacing) if where is None else where, F.pad(coarse[None], (1,) * 6)
+        box, seeds = around(coarse > 0), [derive(seed, "stage", round(spacing))]
+
+        def asked(region: Sequence[slice]) -> dict[str, Any]:
+            """What is told of a window: a region of the box, from an even voxel to an even one."""
+            begin = [side.start + part.start for side, part in zip(box, region, strict=True)]
+            sizes = [part.stop - part.start for part in region]
+            cut = [slice(a // 2, (a + n) // 2 + 2) for a, n in zip(begin, sizes, strict=True)]
+            place = coordinates([spacing * a for a in begin], sizes, spacing, where)
+            return {"coarse": padded[:, *cut], "place": place, "age": age, "sex": sex}
 
         def guide(predict: Predict, batch: Batch) -> Predict:
             windows = [covering(side.stop - side.start) for side in box]
-            return within(windowed(predict, windows, _OVERLAP), box)
+            local: Local = lambda _, tile: self.pipeline.condition([asked(tile.region)], seeds)  # noqa: E731
+            return within(windowed(awake(predict), windows, OVERLAP, local=local), box)
 
-        seeds = [derive(seed, "stage", round(spacing))]
-        _, residual = next(self.pipeline.batches(asked, seeds, options, guide, shape=(1, *shape)))
+        first = asked([slice(0, 2)] * 3)  # of the whole no map is made
+        _, residual = next(self.pipeline.batches(first, seeds, options, guide, shape=(1, *shape)))
         drawn = enlarged(coarse[None, None])[0, 0] + self.scale * residual[0, 0].cpu()
         fine = torch.zeros_like(drawn)  # no voxel of a brain lies in a coarse one that is empty
         fine[box] = torch.where(drawn > SILENT, drawn, fine)[box]
@@ -110,6 +123,16 @@ def refined(
     return torch.from_numpy(within_edge(volume.numpy()))
 
 
+def halved(
+    fine: Refiner, volume: Tensor, age: float | None, sex: str | None, seed: int, steps: int,
+    where: Tensor | None = None,
+) -> Tensor:  # fmt: skip
+    """A brain [X, Y, Z] at 2 mm on voxels of 1 mm, [2X, 2Y, 2Z], by a stage that draws those; `where` as `draw`."""
+    options = SampleConfig("dpmpp_2m", steps, grid="angle", stop=_QUIET)
+    drawn = fine.draw(volume, age, sex, seed, options, where=where)
+    return torch.from_numpy(within_edge(drawn.numpy(), SOURCE / fine.stage.spacing))
+
+
 def around(coarse: Tensor) -> Box:
     """The box of fine voxels [2X, 2Y, 2Z] about what is True in [X, Y, Z]."""
     found = coarse.nonzero()
@@ -119,18 +142,27 @@ def around(coarse: Tensor) -> Box:
 
 def covering(size: int) -> int:
     """The smallest windows, all alike, of which the fewest that networks know cover `size` voxels; multiples of 4."""
-    count = max(math.ceil((size - _OVERLAP) / (_WINDOW - _OVERLAP)), 1)
-    return 4 * math.ceil((size + (count - 1) * _OVERLAP) / count / 4)
+    count = max(math.ceil((size - OVERLAP) / (_WINDOW - OVERLAP)), 1)
+    return max(4 * math.ceil((size + (count - 1) * OVERLAP) / count / 4), OVERLAP + 4)
 
 
 def within(predict: Predict, box: Box) -> Predict:
-    """A prediction that is made in a box alone, and 0 outside."""
+    """A prediction that is made in a box alone, by what knows itself what to tell, and 0 outside."""
 
     def boxed(x: Tensor, t: float | np.ndarray, condition: Condition | None = None) -> Tensor:
-        assert condition is not None and condition.spatial is not None
         inner = (..., *box)
         out = torch.zeros_like(x)
-        out[inner] = predict(x[inner], t, replace(condition, spatial=condition.spatial[inner]))
+        out[inner] = predict(x[inner], t)
         return out
 
     return boxed
+
+
+def awake(predict: Predict) -> Predict:
+    """A prediction that is 0 where the coarse volume, the first map, is empty: the network is not asked there."""
+
+    def some(x: Tensor, t: float | np.ndarray, condition: Condition | None = None) -> Tensor:
+        assert condition is not None and condition.spatial is not None
+        return predict(x, t, condition) if condition.spatial[:, 0].any() else torch.zeros_like(x)
+
+    return some

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from ...align import Brain, prepare, read_mask
 from ...bids import Scan, find_scans
 from ...brain_extraction import extract_brain
 from ...codec import BrainCodec
+from ...geometry import Geometry
 from ...overlay import settled
 from ...volume import Volume, load, resample
 from ..segmentation.kept import to_bytes
@@ -25,6 +26,7 @@ from ..segmentation.tissues import read_tissues, region_maps
 
 FORMAT = "posed-1"
 _CHUNK = 8
+_ENOUGH = 1.25  # times as large a voxel still shows nearly all
 
 
 @dataclass(frozen=True)
@@ -62,9 +64,12 @@ def read_posed(
     progress: Callable[..., Any] = lambda items, label, unit: items,
     log: Callable[[str], None] = lambda text: None,
     flag: Callable[[str], None] = lambda text: None,
+    spacing: float | None = None,
 ) -> Posed:
     """Every T1w scan of a BIDS folder in the codec's rigid pose; about 1.5 s a scan on one core, once: kept in `cache`.
 
+    On voxels of `spacing` mm where that is given and finer than the codec's; scans whose voxels are larger by a quarter
+    then cannot be used.
     `fail(item, reason)` is told of scans that cannot be used, the rest goes on; `log` of what participants.tsv does not
     tell, `flag` of masks and maps whose header disagrees with the scan's; `progress` is a bar, as `Run.progress`.
     Raises DataError where the folder holds no scan, or none that can be used.
@@ -73,10 +78,10 @@ def read_posed(
     for problem in problems:
         log(problem)
     maps, table = region_maps(root, scans)
-    files = {
-        _name(s): cache / f"{_name(s)}-{_key(s, maps.get((s.subject, s.session)), codec.pose_digest)}.npz"
-        for s in scans
-    }
+    pose, geometry = codec.pose_digest, codec.geometry
+    if spacing is not None and spacing != geometry.spacing:
+        pose, geometry = f"{pose}-{spacing:g}", geometry.finer(spacing)
+    files = {_name(s): cache / f"{_name(s)}-{_key(s, maps.get((s.subject, s.session)), pose)}.npz" for s in scans}
     todo = [scan for scan in scans if _read(files[_name(scan)]) is None]
     chunks = [todo[first : first + _CHUNK] for first in range(0, len(todo), _CHUNK)]
     for chunk in progress(chunks, "posing scans", unit="chunk") if chunks else ():
@@ -84,6 +89,7 @@ def read_posed(
         for scan in chunk:
             try:
                 brain = prepared(scan, codec, flag)
+                fine = brain if geometry is codec.geometry else prepared(scan, codec, geometry=geometry)
                 regions = maps.get((scan.subject, scan.session))
                 labels = read_tissues(regions, table) if regions and table is not None else None
                 if labels is not None:
@@ -91,10 +97,10 @@ def read_posed(
             except DataError as error:
                 fail(_name(scan), str(error))
                 continue
-            brains.append(brain)
+            brains.append((brain, replace(fine, shift=brain.shift)))
             tissues.append(labels)
             kept.append(scan)
-        _pose(codec, brains, tissues, [files[_name(scan)] for scan in kept])
+        _pose(codec, brains, geometry, tissues, [files[_name(scan)] for scan in kept])
     found = [(scan, entry) for scan in scans if (entry := _read(files[_name(scan)])) is not None]
     if not found:
         raise DataError(f"{root}: none of {len(scans)} scans could be used")
@@ -104,23 +110,31 @@ def read_posed(
         np.stack([entry["image"] for entry in entries]),
         np.stack([entry["tissues"] for entry in entries]),
         np.array([bool(entry["labelled"]) for entry in entries]),
-        codec.affine,
+        geometry.affine(geometry.canvas),
     )
 
 
-def prepared(scan: Scan, codec: BrainCodec, say: Callable[[str], None] = lambda text: None) -> Brain:
+def prepared(
+    scan: Scan, codec: BrainCodec, say: Callable[[str], None] = lambda text: None, geometry: Geometry | None = None
+) -> Brain:
     """A scan masked by its mask derivative, else by the codec's atlas, and scaled; `say` is told of a mask whose header
-    disagrees with the scan's. Raises DataError."""
+    disagrees with the scan's. On voxels of the `geometry`, None: the codec's. Raises DataError."""
     image = load(scan.path)
-    return prepare(image, read_mask(scan, image, say) or extract_brain(image, codec), codec.geometry)
+    widest = float(max(image.spacing))
+    if geometry is not None and widest > _ENOUGH * geometry.spacing:
+        raise DataError(f"its voxels of {widest:.3g} mm are too large: detail of {geometry.spacing:g} mm is asked for")
+    return prepare(image, read_mask(scan, image, say) or extract_brain(image, codec), geometry or codec.geometry)
 
 
-def _pose(codec: BrainCodec, brains: list[Brain], tissues: list[Volume | None], files: list[Path]) -> None:
+def _pose(
+    codec: BrainCodec, brains: list[tuple[Brain, Brain]], geometry: Geometry, tissues: list[Volume | None],
+    files: list[Path],
+) -> None:  # fmt: skip
+    """Keep brains on the canvas of `geometry`: each as the codec has it, which is registered, and as it is kept."""
     if not brains:
         return
-    geometry = codec.geometry
-    poses, _, _ = codec.pose(brains)
-    for brain, classes, pose, file in zip(brains, tissues, poses, files, strict=True):
+    poses, _, _ = codec.pose([coarse for coarse, _ in brains])
+    for (_, brain), classes, pose, file in zip(brains, tissues, poses, files, strict=True):
         image = to_bytes(brain.canvas(geometry, pose, 3))
         to_scan = pose.copy()
         to_scan[:3, 3] += brain.shift

@@ -51,7 +51,7 @@ def read_scans(run: Any, codec: BrainCodec) -> Posed:
 
 
 def posed_scans(cfg: Any, codec: BrainCodec, **tell: Any) -> Posed:
-    """`read_scans` without a run; `tell`: what is told of the work, as `read_posed` has it."""
+    """`read_scans` without a run; `tell`: what is told of the work, and the `spacing`, as `read_posed` has them."""
     if codec.whole_head:
         raise UsageError("these weights draw whole heads; scans are put beside skull-stripped brains alone")
     cache = cache_path(cfg.data.cache, "posed", plugin="mri_synth")

@@ -14,7 +14,7 @@ from ... import pictures
 from ...derivatives import DerivativesWriter
 from ...volume import Volume
 from ..checks import check
-from ..config import SPACE, SPACE_SAID, WEIGHTS
+from ..config import SPACE, SPACE_SAID, VOXELS, WEIGHTS
 from ..face import BrainSynth
 from ..model import Brain, Person
 from ..segmentation.tissues import CLASSES
@@ -33,18 +33,19 @@ def sample(run: Run) -> None:
     if cfg.age is not None and known and not known[0] <= cfg.age <= known[1]:
         run.flag(f"age {cfg.age:g} lies outside the ages of the training set, {known[0]:.0f} to {known[1]:.0f} years")
     way: list[tuple[int, Tensor]] = []
+    stages = drawn_by(synth, cfg)
     out = DerivativesWriter(run.samples, "Synthetic T1-weighted brains", SPACE, SPACE_SAID)
     shown: list[Brain] = []  # the others are on the disk alone
     rows: list[dict[str, Any]] = []
     seconds, litres = [], []
     with run.progress(len(people), "drawing brains", unit="brain") as bar:
-        for brain in synth.brains(people, cfg.sample, lambda step, z: way.append((step, z[:1].cpu()))):
+        for brain in synth.brains(people, cfg.sample, lambda step, z: way.append((step, z[:1].cpu())), cfg.voxel):
             check(run, synth, brain)
             label, person = f"synth{len(rows) + 1:03d}", brain.person
             made = {
                 "SkullStripped": not synth.codec.whole_head,
                 "Weights": cfg.from_ or WEIGHTS,
-                "Sampling": {**asdict(cfg.sample), "stages": synth.named_stages(cfg.sample)},
+                "Sampling": {**asdict(cfg.sample), "stages": stages},
             }
             volume = Volume(brain.data, brain.affine)
             path = out.write(label, volume, made, person.age, person.sex, person.seed, person.ventricles)
@@ -62,10 +63,15 @@ def sample(run: Run) -> None:
     report(run, synth, shown, rows, way, run.metrics["seconds_per_volume"])
 
 
+def drawn_by(synth: BrainSynth, cfg: Any) -> list[str]:
+    """The stages of the cascade that draw voxels of the edge that is asked for."""
+    return synth.named_stages(cfg.sample) + ([cfg.sample.fine] if cfg.voxel == VOXELS[1] else [])
+
+
 def row(name: str, synth: BrainSynth, brain: Brain) -> dict[str, Any]:
     """A line of the report."""
     person, tissues = brain.person, brain.tissues
-    measured = None if tissues is None else round(ventricle_volume(tissues, synth.codec), 1)
+    measured = None if tissues is None else round(ventricle_volume(tissues, brain.affine), 1)
     asked = synth.millilitres(person)
     return {
         "file": name,
@@ -97,7 +103,7 @@ def report(
         {
             "brains": len(rows),
             "asked for": caption_of_request(cfg),
-            "grid": " x ".join(map(str, shown[0].data.shape)) + f" at {synth.codec.geometry.spacing:g} mm",
+            "grid": " x ".join(map(str, shown[0].data.shape)) + f" at {shown[0].affine[0, 0]:g} mm",
             "seconds a brain": round(seconds, 1),
         }
     )
@@ -108,10 +114,10 @@ def report(
         "No such person exists: these are samples of a model of healthy brains, not for diagnosis.",
     )
     steps = [way[i] for i in sorted({round(x) for x in np.linspace(0, len(way) - 1, 6)})]
-    stages = [synth.codec.decode(z.to(synth.codec.mean.device))[0].cpu().numpy() for _, z in steps]
+    decoded = [synth.codec.decode(z.to(synth.codec.mean.device))[0].cpu().numpy() for _, z in steps]
     run.report.picture(
         "From noise to brain",
-        pictures.strip(stages, affine, [f"step {i + 1}" for i, _ in steps]),
+        pictures.strip(decoded, synth.codec.affine, [f"step {i + 1}" for i, _ in steps]),
         f"What the network predicts the first brain to be, over {len(way)} evaluations: the mean brain of that age and "
         "sex first, then its shape, then its folds.",
     )
@@ -124,7 +130,7 @@ def report(
     )
     training = {
         "weights": cfg.from_ or WEIGHTS,
-        "stages": ", ".join(synth.named_stages(cfg.sample)) or "none",
+        "stages": ", ".join(drawn_by(synth, cfg)) or "none",
         "trained for": f"{synth.meta.get('step', 0)} steps",
         "training scans": synth.codec.facts.get("brains"),
         "licence": synth.meta.get("licence", "that of the training data"),
