@@ -170,10 +170,10 @@ def options_in(text: str) -> list[str]:
 def test_the_help_shows_first_what_people_use_first(strangers: Strangers) -> None:
     text = strangers.diffx("run", "plugin=mri_synth", "--help").stdout
     assert options_in(text) == [
-        *("age", "sex", "ventricles", "data.file", "data.mask", "out", "from", "seed", "n", "data.root"),
+        *("age", "sex", "ventricles", "voxel", "data.file", "data.mask", "out", "from", "seed", "n", "data.root"),
     ]
     every = strangers.diffx("run", "plugin=mri_synth", "--help", "--all").stdout
-    left = len(re.findall(r"^  ([a-z_.]+)=", every.partition("options of mri_synth:")[2], re.M)) - 10
+    left = len(re.findall(r"^  ([a-z_.]+)=", every.partition("options of mri_synth:")[2], re.M)) - 11
     assert f"{left} more options, in groups: diffx run plugin=mri_synth --help --all" in text
     strangers.add("one")  # marks none: its own
     assert options_in(strangers.diffx("run", "plugin=one", "--help").stdout)[:2] == ["size", "subject"]
