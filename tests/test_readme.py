@@ -126,7 +126,7 @@ def test_the_pages_python_runs_as_it_stands(page, tmp_path, monkeypatch):
     if page == "README.md":
         assert (tmp_path / "brain.nii.gz").stat().st_size > 100_000
     else:
-        assert len(names["volumes"]) == 4
+        assert len(names["volumes"]) == 2
 
 
 def test_a_model_of_ones_own_draws_the_digit_it_is_asked_for(tmp_path, monkeypatch, capsys):
