@@ -156,7 +156,7 @@ def score(asked: argparse.Namespace) -> None:
         tensors, meta = checkpoint.load(weights)
         calibration = calibrated(list(seen.values()), appliances)
         members = {len(entry[2]) for entry in kept.values()}
-        meta = {k: v for k, v in meta.items() if k != "sha256"} | {
+        meta |= {
             "calibration": calibration.to_json(),
             "calibrated_with": {"n": min(members), **asdict(PowerSampling())},
         }

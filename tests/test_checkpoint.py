@@ -53,6 +53,13 @@ def test_the_same_content_gives_the_same_bytes(path) -> None:
     assert path.read_bytes() == before
 
 
+def test_what_was_loaded_can_be_saved_with_other_facts(path) -> None:
+    tensors, meta = checkpoint.load(path)
+    checkpoint.save(path, tensors, {**meta, "step": 13})
+    again, facts = checkpoint.load(path)
+    assert facts["step"] == 13 and facts["sha256"] != meta["sha256"] and again.keys() == tensors.keys()
+
+
 def test_any_flipped_byte_is_noticed(path) -> None:
     """Weights, names, shapes, the step, the configuration: every byte is under one of the hashes."""
     good = path.read_bytes()

@@ -39,7 +39,7 @@ def save(path: Path | str, tensors: Mapping[str, Tensor], meta: Mapping[str, Any
     Args:
         path: of the file.
         tensors: on any device; of those that share memory, such as tied weights, each is written by itself.
-        meta: what :func:`diffx.io.files.plain` takes.
+        meta: what :func:`diffx.io.files.plain` takes; the hash that :func:`load` found in another file is left out.
 
     Raises:
         PluginError: an entry of ``meta`` or a tensor that no file can hold.
@@ -47,7 +47,7 @@ def save(path: Path | str, tensors: Mapping[str, Tensor], meta: Mapping[str, Any
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     ready = _apart(tensors)
-    facts = {"format": FORMAT, **header(meta)}
+    facts = _hashed({"format": FORMAT, **header(meta)})
     text = {"diffx": json.dumps({**facts, "sha256": digest(ready, facts)})}
     partial = path.with_name(f".{path.name}.part")  # what a kill leaves of it, the next save takes up
     try:
@@ -91,6 +91,11 @@ def header(meta: Mapping[str, Any]) -> dict[str, Any]:
         except TypeError as error:
             raise PluginError(f"the fact {key!r} of the weights cannot be saved: {error}") from None
     return facts
+
+
+def _hashed(meta: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a header its hash is taken of: all but the hash."""
+    return {key: value for key, value in meta.items() if key != "sha256"}
 
 
 def _apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -145,8 +150,7 @@ def load(path: Path | str, verify: bool = True) -> tuple[dict[str, Tensor], dict
     meta = read_meta(path)
     with safe_open(path, framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    facts = {key: value for key, value in meta.items() if key != "sha256"}
-    if verify and digest(tensors, facts) != meta.get("sha256"):
+    if verify and digest(tensors, _hashed(meta)) != meta.get("sha256"):
         raise DataError(f"{path} is damaged: it does not match the hash in its header")
     return tensors, meta
 

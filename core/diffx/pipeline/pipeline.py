@@ -156,8 +156,8 @@ class Pipeline:
             meta: facts that are added to those of the pipeline.
             extra: tensors in place of those of the pipeline.
         """
-        facts = {key: value for key, value in self.meta.items() if key != "sha256"}
-        export(path, self.model.state_dict(), {**facts, **(meta or {})}, self.extra if extra is None else extra)
+        facts = {**self.meta, **(meta or {})}
+        export(path, self.model.state_dict(), facts, self.extra if extra is None else extra)
 
     @property
     def licence(self) -> str:

@@ -46,7 +46,7 @@ def calibrate(run: Any) -> None:
             f"no day of {', '.join(short)} is known well enough: the intervals of its energies are the samples' own"
         )
     tensors, meta = checkpoint.load(source)
-    meta = {key: value for key, value in meta.items() if key != "sha256"} | {
+    meta |= {
         "calibration": calibration.to_json(),
         "calibrated_with": {"n": cfg.n, **asdict(cfg.sample)},
     }

@@ -128,7 +128,6 @@ def _table(own: Calibration) -> list[dict[str, float]]:
 def _keep_in_weights(run: Run, found: Thresholds, source: Path) -> None:
     """The weights of from= once more, with these thresholds inside."""
     tensors, meta = checkpoint.load(source)
-    meta = {key: value for key, value in meta.items() if key != "sha256"}
     path = run.checkpoints / "weights.safetensors"
     checkpoint.save(path, tensors, {**meta, "calibration": found.to_json()})
     run.log(f"weights with these thresholds: {path}")
