@@ -88,8 +88,11 @@ def read_posed(
         brains, tissues, kept = [], [], []
         for scan in chunk:
             try:
-                brain = prepared(scan, codec, flag)
-                fine = brain if geometry is codec.geometry else prepared(scan, codec, geometry=geometry)
+                image, mask = _masked(scan, codec, flag)
+                brain = fine = prepare(image, mask, codec.geometry)
+                if geometry is not codec.geometry:
+                    _check_detail(image, geometry)
+                    fine = prepare(image, mask, geometry)
                 regions = maps.get((scan.subject, scan.session))
                 labels = read_tissues(regions, table) if regions and table is not None else None
                 if labels is not None:
@@ -114,16 +117,22 @@ def read_posed(
     )
 
 
-def prepared(
-    scan: Scan, codec: BrainCodec, say: Callable[[str], None] = lambda text: None, geometry: Geometry | None = None
-) -> Brain:
-    """A scan masked by its mask derivative, else by the codec's atlas, and scaled; `say` is told of a mask whose header
-    disagrees with the scan's. On voxels of the `geometry`, None: the codec's. Raises DataError."""
+def prepared(scan: Scan, codec: BrainCodec) -> Brain:
+    """A scan masked by its mask derivative, else by the codec's atlas, and scaled. Raises DataError."""
+    return prepare(*_masked(scan, codec, lambda text: None), codec.geometry)
+
+
+def _masked(scan: Scan, codec: BrainCodec, say: Callable[[str], None]) -> tuple[Volume, Volume]:
+    """A scan and its brain mask; `say` is told of one whose header disagrees with the scan's. Raises DataError."""
     image = load(scan.path)
+    return image, read_mask(scan, image, say) or extract_brain(image, codec)
+
+
+def _check_detail(image: Volume, geometry: Geometry) -> None:
+    """DataError where a scan's voxels are too large to show what those of the geometry do."""
     widest = float(max(image.spacing))
-    if geometry is not None and widest > _ENOUGH * geometry.spacing:
+    if widest > _ENOUGH * geometry.spacing:
         raise DataError(f"its voxels of {widest:.3g} mm are too large: detail of {geometry.spacing:g} mm is asked for")
-    return prepare(image, read_mask(scan, image, say) or extract_brain(image, codec), geometry or codec.geometry)
 
 
 def _pose(
