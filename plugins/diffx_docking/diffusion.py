@@ -26,14 +26,14 @@ from .score import ScoreNetwork
 from .sites import pocket_of
 
 KIND = "docking scores"
-STEPS, ETA = 10, 1.0  # of the reverse walk; 1 is ancestral sampling
+ETA = 1.0  # of the reverse walk: ancestral sampling
 END = 0.1  # time at which the walk ends, where 0.15 Å are left: the energy does the rest
 _TOGETHER = 64  # poses in one pass of the network
 
 
 def drawn_poses(
     network: ScoreNetwork, receptor: Receptor, ligand: Ligand, box: Box, seeds: Sequence[int],
-    steps: int = STEPS, eta: float = ETA,
+    steps: int, eta: float = ETA,
 ) -> dict[str, Tensor]:  # fmt: skip
     """Poses [B, ...] in the receptor's frame, one for each seed: the same seed gives the same pose.
 
