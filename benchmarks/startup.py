@@ -10,7 +10,6 @@ import subprocess
 import sys
 
 COMMANDS = {"--help": 60, "plugins": 150, "run plugin=mri_synth x=1": 400}
-BARE = "python -c pass"
 
 
 def cpu() -> float:
@@ -30,7 +29,7 @@ def least(words: list[str], repeats: int = 9) -> float:
 
 
 def main() -> None:
-    print(f"{least(['-c', 'pass']):6.0f} ms  {BARE}")
+    print(f"{least(['-c', 'pass']):6.0f} ms  python -c pass")
     for command, goal in COMMANDS.items():
         print(f"{least(['-m', 'diffx', *command.split()]):6.0f} ms  diffx {command}  ({goal})")
 

@@ -172,6 +172,11 @@ def called(name: str, appliances: Iterable[Appliance] = KNOWN) -> Appliance | No
     return next((appliance for appliance in appliances if appliance.is_called(name)), None)
 
 
+def named(names: Sequence[str]) -> list[str]:
+    """These names, or where there are none those of the default appliances."""
+    return list(names) or [appliance.key for appliance in DEFAULT]
+
+
 def choose(names: Sequence[str], appliances: Sequence[Appliance] = KNOWN) -> tuple[Appliance, ...]:
     """The appliances of these names, in this order. UsageError for one that nobody has described."""
     chosen = []

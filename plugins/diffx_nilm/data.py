@@ -11,7 +11,7 @@ import yaml
 
 from diffx.errors import DataError, UsageError
 
-from .appliances import DEFAULT, KNOWN, Appliance, called, choose
+from .appliances import KNOWN, Appliance, called, choose, named
 from .config import PowerConfig
 from .household import DAY, Household
 from .inputs import among, chosen
@@ -32,7 +32,7 @@ def appliances_of(cfg: PowerConfig) -> tuple[Appliance, ...]:
             raise DataError(f"{cfg.describe}: {error.strerror or error}") from None
         except (yaml.YAMLError, AttributeError, TypeError) as error:
             raise UsageError(f"{cfg.describe}: {str(error).splitlines()[0]}") from None
-    return choose(cfg.appliances or [a.key for a in DEFAULT], known)
+    return choose(named(cfg.appliances), known)
 
 
 def _described(key: str, facts: Mapping[str, Any]) -> Appliance:

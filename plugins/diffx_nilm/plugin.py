@@ -9,7 +9,7 @@ import diffx
 from diffx.condition import Scalar, Spatial
 from diffx.data.spec import Spec
 
-from .appliances import DEFAULT, usage_key
+from .appliances import named, usage_key
 from .config import PowerConfig
 from .features import MAPS
 
@@ -42,6 +42,5 @@ def diffx_process(cfg: PowerConfig, spec: Spec) -> Any:
 
 @diffx.hookimpl
 def diffx_conditioning(cfg: PowerConfig, spec: Spec) -> Mapping[str, Any]:
-    names = cfg.appliances or [a.key for a in DEFAULT]
-    usage = {usage_key(name): Scalar(0, 1, cfg.net.condition) for name in names}
+    usage = {usage_key(name): Scalar(0, 1, cfg.net.condition) for name in named(cfg.appliances)}
     return {"mains": Spatial(MAPS, spec.size), **usage}

@@ -64,12 +64,11 @@ def known(source: Pipeline) -> tuple[Appliance, ...]:
     return tuple(map(Appliance.of_json, described)) if described else choose(source.config.appliances)
 
 
-def start_file(cfg: PowerConfig, appliances: Sequence[Appliance], path: Path) -> Path | None:
-    """Write the weights ``from=`` for these appliances and ``net.window``; None where they are so already.
+def start_file(source: Pipeline, cfg: PowerConfig, appliances: Sequence[Appliance], path: Path) -> Path | None:
+    """Write the weights of ``from=`` for these appliances and ``net.window``; None where they are so already.
 
     UsageError where they know an appliance that is not among these.
     """
-    source = Pipeline.load(cfg.from_ or "", "cpu", plugin="nilm", extensions=cfg.extensions)
     before = known(source)
     keys = [a.key for a in appliances]
     if left_out := [a.key for a in before if a.key not in keys]:

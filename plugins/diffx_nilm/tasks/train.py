@@ -16,10 +16,9 @@ from ..widen import known, start_file
 def train(run: Any) -> None:
     """Train on the houses of ``data.root``; the weights say what each appliance is."""
     cfg = run.cfg
-    if cfg.from_ and not cfg.appliances:
-        cfg.appliances = [
-            a.key for a in known(Pipeline.load(cfg.from_, "cpu", plugin=PLUGIN, extensions=cfg.extensions))
-        ]
+    source = Pipeline.load(cfg.from_, "cpu", plugin=PLUGIN, extensions=cfg.extensions) if cfg.from_ else None
+    if source and not cfg.appliances:
+        cfg.appliances = [a.key for a in known(source)]
     houses, appliances = packed(cfg, run.log)
     cfg.appliances = cfg.appliances or [a.key for a in appliances]
     run.report.table(
@@ -37,7 +36,7 @@ def train(run: Any) -> None:
         ],
         "Runs of each appliance that its own meter saw whole; none where it was not metered.",
     )
-    if cfg.from_ and (start := start_file(cfg, appliances, run.checkpoints / "start.safetensors")):
+    if source and (start := start_file(source, cfg, appliances, run.checkpoints / "start.safetensors")):
         run.log(f"{cfg.from_} is widened to {', '.join(a.key for a in appliances)}: {start}")
         cfg.from_ = str(start)
     core.train(run, meta={"appliances": [asdict(a) for a in appliances]})
