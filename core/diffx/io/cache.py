@@ -70,7 +70,7 @@ def cached(name: str, key: str, make: Callable[[], Arrays]) -> Arrays:
         if str(arrays.pop("key", None)) == key:
             return arrays
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError):
-        pass  # not there, or damaged
+        pass  # not there, or damaged (zipfile raises NotImplementedError for a header whose compression it cannot read)
     arrays = make()
     part = path.with_name(f".part-{secrets.token_hex(4)}-{path.name}")
     with contextlib.suppress(OSError):
