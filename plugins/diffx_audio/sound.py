@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
+from diffx.data.brief import Brief
 from diffx.io.files import write_json
 
 from .files import resampled, write_sound
@@ -22,8 +23,8 @@ from .loudness import faded, loudness, true_peak, with_loudness
 __all__ = ["Sound"]
 
 
-@dataclass(frozen=True)
-class Sound:
+@dataclass(frozen=True, repr=False)
+class Sound(Brief):
     """``samples`` [channels, n] float32 at ``rate`` Hz; ``facts``: what was asked, the seed, the weights."""
 
     samples: np.ndarray

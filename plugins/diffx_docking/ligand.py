@@ -33,7 +33,7 @@ class Torsion:
     moved: np.ndarray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Ligand:
     """A molecule of n heavy atoms ready to be docked.
 
@@ -54,6 +54,9 @@ class Ligand:
 
     def __len__(self) -> int:
         return len(self.positions)
+
+    def __repr__(self) -> str:
+        return f"Ligand {self.name}: {Chem.MolToSmiles(self.mol)}, {len(self)} atoms, {len(self.torsions)} torsions"
 
     def posed(self, positions: np.ndarray) -> Chem.Mol:
         """The molecule with these positions [n, 3]."""

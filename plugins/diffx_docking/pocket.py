@@ -134,7 +134,8 @@ def _spans(receptor: Receptor) -> str:
     for number in receptor.numbers:
         chain, _, rest = number.partition(":")
         found.setdefault(chain, []).append(rest)
-    return "its chains are " + ", ".join(f"{chain} ({all_[0]} to {all_[-1]})" for chain, all_ in found.items())
+    spans = (f"{chain or 'one without a name'} ({all_[0]} to {all_[-1]})" for chain, all_ in found.items())
+    return "its chains are " + ", ".join(spans)
 
 
 def _size(box: Box) -> str:

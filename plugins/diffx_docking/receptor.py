@@ -17,7 +17,7 @@ _BOND = 0.45  # Å beyond the sum of covalent radii at which two atoms still cou
 _CARBONYL = 1.30  # Å: a shorter C-O is a double bond and has no hydrogen
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Receptor:
     """Heavy atoms of a receptor.
 
@@ -34,6 +34,9 @@ class Receptor:
 
     def __len__(self) -> int:
         return len(self.positions)
+
+    def __repr__(self) -> str:
+        return f"Receptor of {len(self)} atoms in {len(set(self.numbers))} residues"
 
     def select(self, chosen: np.ndarray) -> Receptor:
         """The atoms at the indices, or where the mask is true."""

@@ -37,7 +37,7 @@ class Pose:
         return all(self.checks.values()) if self.checks else None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Docking:
     """A docked ligand: ``poses`` from the most likely one; iterating gives RDKit molecules with conformers.
 
@@ -55,6 +55,15 @@ class Docking:
     seconds: float
     cpu_seconds: float
     notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        """How it went, and the poses as a table."""
+        head = f"Docking of {self.name}: {len(self)} of {self.searched} minimised poses, {self.seconds:.1f} s"
+        rows = [facts(pose) for pose in self.poses]
+        table = [list(rows[0]), *(list(row.values()) for row in rows)] if rows else []
+        wide = [max(map(len, column)) for column in zip(*table, strict=True)]
+        lines = ["  ".join(text.rjust(n) for text, n in zip(row, wide, strict=True)) for row in table]
+        return "\n".join([head, *lines])
 
     def molecule(self, pose: Pose, hydrogens: bool = True) -> Chem.Mol:
         """A pose as a molecule, its facts as properties; hydrogens are put where the bonds say."""

@@ -12,6 +12,7 @@ import numpy as np
 from nibabel.spatialimages import SpatialImage
 from scipy import ndimage
 
+from diffx.data.brief import Brief
 from diffx.errors import DataError
 from diffx.io.files import atomic
 from diffx.io.home import expanded
@@ -23,8 +24,8 @@ _TO_MM = {"meter": 1e3, "mm": 1.0, "micron": 1e-3, "unknown": 1.0}
 _FWHM = 2.355  # of a Gaussian, in standard deviations
 
 
-@dataclass
-class Volume:
+@dataclass(repr=False)
+class Volume(Brief):
     """A scan: `data` float32 [X, Y, Z], axes closest to right, anterior, superior; `affine` 4x4, index to RAS+ mm.
 
     `qform`, 4x4 too, where the file's qform is coded and says otherwise than the sform, which is what counts.

@@ -19,6 +19,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
+from diffx.data.brief import Brief
 from diffx.errors import DataError, UsageError
 
 from ..overlay import Say, on_grid, warn
@@ -39,8 +40,8 @@ _DRAWN = 2  # healthy images where no thresholds say how many: of the scan and o
 _LEAST = 60.0  # mm: less shows no brain
 
 
-@dataclass(frozen=True)
-class Maps:
+@dataclass(frozen=True, repr=False)
+class Maps(Brief):
     """What a model says of a scan, on the scan's voxels in RAS order, [X, Y, Z] each.
 
     ``scan``: as it was read; ``anomaly``: score from 0 to less than 1, 0 outside the region; ``certainty``: share of
@@ -58,8 +59,8 @@ class Maps:
     seconds: float
 
 
-@dataclass(frozen=True)
-class Detection:
+@dataclass(frozen=True, repr=False)
+class Detection(Brief):
     """What is not healthy in a scan, on the scan's voxels and in its space.
 
     ``anomaly``, ``mask`` (0 and 1), ``healthy``, ``certainty``: nibabel images with the geometry of the scan's header;

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from scipy import ndimage
 
+from diffx.data.brief import Brief
 from diffx.errors import DataError
 from diffx.guide import Mask, keep, posterior
 
@@ -33,8 +34,8 @@ _TISSUE = 0.2  # what the prior says there is of brain where the brain mask has 
 _NODE_NOISE = 0.1  # of the kept latents, in standard deviations of the most variable channel
 
 
-@dataclass(frozen=True)
-class Filling:
+@dataclass(frozen=True, repr=False)
+class Filling(Brief):
     """`data` [N, X, Y, Z] float32, RAS, on the scan's grid and in its units: the scan, other values inside `mask`."""
 
     data: np.ndarray

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from diffx.data.brief import Brief
 from diffx.errors import DataError, UsageError
 from diffx.noise import Noise
 from diffx.pipeline import Batch, Pipeline
@@ -45,8 +46,8 @@ class Person:
     ventricles: float | None = None
 
 
-@dataclass(frozen=True)
-class Brain:
+@dataclass(frozen=True, repr=False)
+class Brain(Brief):
     """A drawn brain: ``data`` float32 [X, Y, Z], 1.0 near its 99th percentile; ``affine`` index to RAS+ mm; seconds.
 
     ``person`` has the age, the sex and the size of the ventricles that were drawn where any was asked for. ``tissues``

@@ -16,6 +16,7 @@ import torch
 from scipy import ndimage
 from torch.nn.functional import avg_pool3d
 
+from diffx.data.brief import Brief
 from diffx.errors import DataError
 from diffx.guide import Operator, keep, posterior
 
@@ -31,8 +32,8 @@ _FLANK = 1.0  # voxels over which the prior fades out at the edge of the brain
 _TOLERANCE = 0.05  # a slice of 6.1 mm is three of 2 mm
 
 
-@dataclass(frozen=True)
-class Thin:
+@dataclass(frozen=True, repr=False)
+class Thin(Brief):
     """`data` [N, X, Y, Z] float32 in the scan's units, RAS, and the `affine` of its thin voxels; `cubic` [X, Y, Z] is
     what interpolation alone gives, held to the measurement too; `brain` [X, Y, Z] bool; `factors` thin voxels in a
     measured one, [3]; `error` the largest difference between means and measurement, as a share of its range."""

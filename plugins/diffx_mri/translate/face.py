@@ -17,6 +17,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
+from diffx.data.brief import Brief
 from diffx.errors import DataError, UsageError
 from diffx.io.checkpoint import under
 from diffx.pipeline import Pipeline
@@ -34,8 +35,8 @@ from .sampling import ResidualSampler
 from .uncertainty import ESTIMATES, estimated, spread_of
 
 
-@dataclass(frozen=True)
-class Translation:
+@dataclass(frozen=True, repr=False)
+class Translation(Brief):
     """A synthesised contrast, on the voxels of its source.
 
     ``image``: what was estimated, in units of the robust mean of a head; ``uncertainty``: the samples' standard
