@@ -53,9 +53,7 @@ def test_a_docking_is_a_table_of_its_poses() -> None:
     ligand = prepare(from_smiles("CCCCO"), "butanol", 0)
     receptor = Receptor(np.zeros((2, 3)), ligand.types, ("N", "CA"), ("A:GLY1", "A:SER2"), ("A:1", "A:2"))
     poses = tuple(Pose(k, ligand.positions, 0.5 / k, -4.0 + k, -5.0) for k in (1, 2))
-    docking = Docking(
-        "butanol", ligand, receptor, Box(np.zeros(3), np.ones(3)), poses, 64, "geometry checks", 1.5, 1.4
-    )
+    docking = Docking("butanol", ligand, receptor, Box(np.zeros(3), np.ones(3)), poses, 64, "geometry checks", 1.5, 1.4)
     head, names, first, second = repr(docking).splitlines()
     assert head == "Docking of butanol: 2 of 64 minimised poses, 1.5 s"
     assert names.split() == ["rank", "confidence", "energy_kcal_mol"]
