@@ -23,8 +23,18 @@ from diffx.pipeline import Pipeline
 from diffx.process import Gaussian
 from diffx.schedule import EDM
 from diffx_nilm import Disaggregator
-from diffx_nilm.appliances import DEFAULT, DISHWASHER, KETTLE, WASHING_MACHINE
-from diffx_nilm.calibration import Band, Calibration, Energy, around, fit_band, fit_energy, fit_likely
+from diffx_nilm.appliances import DEFAULT, DISHWASHER, FRIDGE, KETTLE, WASHING_MACHINE
+from diffx_nilm.calibration import (
+    Band,
+    Calibration,
+    Decision,
+    Energy,
+    around,
+    fit_band,
+    fit_decision,
+    fit_energy,
+    probability,
+)
 from diffx_nilm.config import PowerConfig, PowerSampling
 from diffx_nilm.contrib import Diffx
 from diffx_nilm.data import appliances_of, packed
@@ -248,7 +258,7 @@ def test_a_calibration_goes_through_json():
     calibration = Calibration(
         tuple({0.5: Band(0.3, 1, 0.1), 0.9: Band(0.95, a, 0.0)} for a in range(2)),
         (Energy(0.1, 5.0), Energy()),
-        (0.3, None),
+        (Decision(0.3, 2), None),
     )
     assert Calibration.of_json(json.loads(json.dumps(calibration.to_json()))) == calibration
     members = np.random.default_rng(0).uniform(0, 100, (40, 2, 30)).astype(np.float32)
@@ -265,9 +275,9 @@ def test_what_is_said_to_be_on():
     members[:4, :50], members[:2, 50:100], members[:, 100:120] = 2000, 2000, 2000
     truth = np.zeros(400)
     truth[:50] = truth[100:120] = 2000
-    likely = fit_likely([(members[:, :200], truth[:200]), (members[:, 200:], truth[200:])], DISHWASHER)
-    assert 0.2 <= likely < 0.4
-    calibration = replace(Calibration.none(1), likely=(likely,))
+    decision = fit_decision([(members[:, :200], truth[:200]), (members[:, 200:], truth[200:])], DISHWASHER)
+    assert 0.2 <= decision.likely < 0.4 and decision.reach == 0
+    calibration = replace(Calibration.none(1), decisions=(decision,))
     assert (calibration.said(members[:, None], [DISHWASHER])[0] == (truth > 10)).all()
     plain = Calibration.none(1).said(members[:, None], [DISHWASHER])[0]
     assert plain.sum() == 20
@@ -277,6 +287,29 @@ def test_what_is_said_to_be_on():
     scored = Score(10)
     scored.add(truth, members)
     assert scored.result()["f1"] == pytest.approx(2 * 20 / (2 * 20 + 50))
+
+
+def test_a_decision_looks_at_neighbours_where_samples_flicker():
+    """Runs of 100 periods, in which each sample is on in every other period or so: the mean over neighbours tells."""
+    truth = np.tile(np.repeat([0.0, 100.0], 100), 20)
+    flicker = np.random.default_rng(0).random((4, len(truth)))
+    members = np.where(flicker < np.where(truth > 0, 0.5, 0.2), 100, 0).astype(np.float32)
+    decision = fit_decision([(members, truth)], FRIDGE)
+    assert decision.reach == 10
+    wrong = (decision.of(members, 50) != (truth > 0)).mean()
+    assert wrong < 0.04 < 0.2 < (Decision(0.3).of(members, 50) != (truth > 0)).mean()
+
+
+def test_a_probability_is_averaged_over_what_is_known():
+    members = np.array([[9, 0, 9, 0, np.nan, 9], [9, 0, 0, 0, np.nan, 9]], np.float32)
+    np.testing.assert_array_equal(probability(members, 5), [1, 0, 0.5, 0, np.nan, 1])
+    np.testing.assert_allclose(probability(members, 5, 1), [1 / 2, 1.5 / 3, 0.5 / 3, 0.5 / 2, np.nan, 1], atol=1e-9)
+    assert not Decision(0.0).of(members, 5)[4]
+
+
+def test_the_decisions_of_earlier_weights_are_read():
+    facts = Calibration.none(1).to_json()[0]
+    assert Calibration.of_json([{**facts, "likely": 0.3}]).decisions == (Decision(0.3),)
 
 
 def test_evidence_is_of_what_was_metered():

@@ -12,6 +12,8 @@ in p of the active periods, where truth or upper end is above the threshold, and
 
 An appliance is said to be on where that is more probable than a certain share. One half does not make the best F1: the
 best share is half the F1 that can be had (Lipton, Elkan and Narayanaswamy 2014), so it is counted in these homes, too.
+The probability is averaged over some neighbouring periods first, as many as do best there: samples of an appliance that
+runs for long, such as a fridge, agree on about when it runs better than on each half minute.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ LEVELS = (0.5, 0.9)
 _STARTS = (0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.999)  # levels of the members' interval to start from
 _FURTHEST = 2  # periods
 _MOST = 1.0  # a band may be doubled, not more
+_NEIGHBOURS = (0, 1, 2, 5, 10, 20)  # periods before and after over which a probability may be averaged
 
 
 @dataclass(frozen=True)
@@ -68,13 +71,26 @@ class Energy:
 
 
 @dataclass(frozen=True)
+class Decision:
+    """``likely``: the probability above which an appliance is said to be on, once it is averaged over ``reach`` periods
+    before and after."""
+
+    likely: float
+    reach: int = 0
+
+    def of(self, members: np.ndarray, threshold: float) -> np.ndarray:
+        """Members [M, T], W -> whether it is said to be on, bool [T]; not where they are unknown."""
+        return probability(members, threshold, self.reach) > self.likely
+
+
+@dataclass(frozen=True)
 class Calibration:
-    """Of each appliance ``bands`` by level, ``energies``, and ``likely``: the probability above which it is said to be
-    on; None: where the median is above the threshold."""
+    """Of each appliance ``bands`` by level, ``energies``, and ``decisions``, when it is said to be on; None: where the
+    median is above the threshold."""
 
     bands: tuple[Mapping[float, Band], ...]
     energies: tuple[Energy, ...]
-    likely: tuple[float | None, ...]
+    decisions: tuple[Decision | None, ...]
 
     @classmethod
     def none(cls, appliances: int) -> Calibration:
@@ -86,7 +102,10 @@ class Calibration:
     def of_json(cls, facts: Sequence[Mapping[str, Any]]) -> Calibration:
         """From what :meth:`to_json` made."""
         bands = tuple({float(level): Band(**band) for level, band in fact["bands"].items()} for fact in facts)
-        return cls(bands, tuple(Energy(**fact["energy"]) for fact in facts), tuple(fact["likely"] for fact in facts))
+        decisions = tuple(
+            None if fact["likely"] is None else Decision(fact["likely"], fact.get("reach", 0)) for fact in facts
+        )
+        return cls(bands, tuple(Energy(**fact["energy"]) for fact in facts), decisions)
 
     def to_json(self) -> list[dict[str, Any]]:
         """One mapping an appliance."""
@@ -94,9 +113,9 @@ class Calibration:
             {
                 "bands": {str(level): asdict(band) for level, band in bands.items()},
                 "energy": asdict(energy),
-                "likely": likely,
+                **({"likely": None} if decision is None else asdict(decision)),
             }
-            for bands, energy, likely in zip(self.bands, self.energies, self.likely, strict=True)
+            for bands, energy, decision in zip(self.bands, self.energies, self.decisions, strict=True)
         ]
 
     def bounds(self, members: np.ndarray) -> dict[float, tuple[np.ndarray, np.ndarray]]:
@@ -111,12 +130,12 @@ class Calibration:
     def said(self, members: np.ndarray, appliances: Sequence[Appliance]) -> np.ndarray:
         """Members [M, A, T], W -> whether each appliance is said to be on, bool [A, T]."""
         rows = []
-        for a, (appliance, likely) in enumerate(zip(appliances, self.likely, strict=True)):
+        for a, (appliance, decision) in enumerate(zip(appliances, self.decisions, strict=True)):
             own = members[:, a]
-            if likely is None:
+            if decision is None:
                 rows.append(np.median(own, axis=0) > appliance.threshold)
             else:
-                rows.append((own > appliance.threshold).mean(axis=0) > likely)
+                rows.append(decision.of(own, appliance.threshold))
         return np.stack(rows)
 
     def energy(self, members: np.ndarray, days: int = 1) -> tuple[np.ndarray, np.ndarray]:
@@ -201,22 +220,36 @@ def fit_energy(members: np.ndarray, truth: np.ndarray, level: float = 0.9) -> En
     return best
 
 
-def fit_likely(pieces: Sequence[tuple[np.ndarray, np.ndarray]], appliance: Appliance) -> float:
-    """The probability, from 0.1 to 0.6, above which saying that it is on has the best F1.
+def probability(members: np.ndarray, threshold: float, reach: int = 0) -> np.ndarray:
+    """Members [M, T], W -> the share of them above the threshold, averaged over the known ones of ``reach`` periods
+    before and after: float64 [T], NaN where members are unknown."""
+    known = np.isfinite(members).all(0)
+    total = np.concatenate([[0.0], np.cumsum(np.where(known, (members > threshold).mean(0), 0.0))])
+    count = np.concatenate([[0], np.cumsum(known)])
+    at = np.arange(len(known))
+    first, stop = np.maximum(at - reach, 0), np.minimum(at + reach + 1, len(known))
+    mean = (total[stop] - total[first]) / np.maximum(count[stop] - count[first], 1)
+    return np.where(known, mean.round(9), np.nan)  # differences of sums: 0.3 is 0.3 again
+
+
+def fit_decision(pieces: Sequence[tuple[np.ndarray, np.ndarray]], appliance: Appliance) -> Decision:
+    """That with the best F1, of probabilities from 0.1 to 0.6 and reaches up to 20 periods; of equal ones the shortest.
 
     Args:
         pieces: (members [M, T], truth [T]) of metered homes, W.
     """
-    share = np.concatenate([(members > appliance.threshold).mean(axis=0) for members, _ in pieces])
     truth = np.concatenate([y for _, y in pieces])
-    good = np.isfinite(truth) & np.concatenate([np.isfinite(members[0]) for members, _ in pieces])
-    share, on = share[good], truth[good] > appliance.threshold
-
-    def f1(least: float) -> float:
-        said = share > least
-        return 2 * float((said & on).sum()) / max(float(said.sum() + on.sum()), 1.0)
-
-    return float(max(np.linspace(0.1, 0.6, 11).round(2), key=f1))
+    good = np.isfinite(truth) & np.concatenate([np.isfinite(members).all(0) for members, _ in pieces])
+    on = truth[good] > appliance.threshold
+    best, most = Decision(0.5), -1.0
+    for reach in _NEIGHBOURS:
+        share = np.concatenate([probability(members, appliance.threshold, reach) for members, _ in pieces])[good]
+        for likely in np.linspace(0.1, 0.6, 11).round(2):
+            said = share > likely
+            f1 = 2 * float((said & on).sum()) / max(float(said.sum() + on.sum()), 1.0)
+            if f1 > most:
+                best, most = Decision(float(likely), reach), f1
+    return best
 
 
 LEAST_MEMBERS = 16  # the widest interval of m members holds (m - 1) / (m + 1) of what is drawn alike: 0.88 of 16

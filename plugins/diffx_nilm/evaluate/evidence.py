@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..appliances import Appliance
-from ..calibration import LEVELS, Calibration, fit_band, fit_energy, fit_likely
+from ..calibration import LEVELS, Calibration, fit_band, fit_decision, fit_energy
 from ..result import Piece
 from .scores import Score
 
@@ -54,19 +54,19 @@ def calibrated(houses: Sequence[dict[str, Evidence]], appliances: Sequence[Appli
     An appliance that none metered keeps the members' bands, and one without a whole day their intervals of energy.
     """
     plain = Calibration.none(len(appliances))
-    bands, energies, likely = list(plain.bands), list(plain.energies), list(plain.likely)
+    bands, energies, decisions = list(plain.bands), list(plain.energies), list(plain.decisions)
     for a, appliance in enumerate(appliances):
         own = [house[appliance.key] for house in houses if appliance.key in house]
         if not own:
             continue
         pieces = [(each.members.astype(np.float32), each.truth) for each in own]
-        likely[a] = fit_likely(pieces, appliance)
+        decisions[a] = fit_decision(pieces, appliance)
         bands[a] = {level: fit_band(pieces, appliance, level) for level in LEVELS}
         if has_days(own):
             energies[a] = fit_energy(
                 np.concatenate([each.energies for each in own], axis=1), np.concatenate([each.metered for each in own])
             )
-    return Calibration(tuple(bands), tuple(energies), tuple(likely))
+    return Calibration(tuple(bands), tuple(energies), tuple(decisions))
 
 
 def has_days(own: Iterable[Evidence]) -> bool:
