@@ -33,7 +33,6 @@ from diffx_nilm.config import PowerConfig
 from diffx_nilm.data import metered
 from diffx_nilm.events import edges, events, one_sided
 from diffx_nilm.household import DAY, Household
-from diffx_nilm.layers import apart, names, scales, together
 from diffx_nilm.mix import Mixture, Windows, every_other
 from diffx_nilm.pack import load_packed, pack_house, save_packed
 from diffx_nilm.process import PartlyKnown
@@ -109,18 +108,6 @@ def test_of_a_folder_what_is_no_household_is_left_out_and_said(tmp_path):
 # -- the state -------------------------------------------------------------------------------------------------------
 
 
-def test_low_power_is_a_channel_of_its_own_and_adds_up():
-    parts = np.array([[2300.0, 0], [2050, 60], [np.nan, 200]], np.float32)
-    chosen = (KETTLE, WASHING_MACHINE, DISHWASHER)
-    channels = apart(parts, chosen)
-    np.testing.assert_array_equal(channels, [[2300, 0], [1850, 0], [np.nan, 0], [200, 60], [np.nan, 200]])
-    np.testing.assert_array_equal(together(channels, chosen), parts)
-    assert scales(chosen).tolist() == [3000, 2400, 2400, 400, 400]
-    assert names(chosen) == ["kettle", "washing_machine", "dishwasher", "washing_machine low", "dishwasher low"]
-    alone = (KETTLE, MICROWAVE)
-    assert apart(parts[:2], alone) is parts[:2] or np.array_equal(apart(parts[:2], alone), parts[:2])
-
-
 def test_what_is_not_known_costs_nothing_and_the_rest_as_much_as_alone():
     usual = Gaussian()
     process = PartlyKnown.of(usual)
@@ -180,7 +167,7 @@ def test_a_window_knows_what_its_house_knows(homes):
         item = mixture[i]
         assert all(np.isnan(item[a.usage_key]) for a, no in zip(DEFAULT, gone, strict=True) if no)
     assert part / count == pytest.approx(1 / 3, abs=0.1)
-    assert torch.isnan(Windows(packed[1:2], DEFAULT)[0]["x"][[0, 2, 4 + 1]]).all()
+    assert torch.isnan(Windows(packed[1:2], DEFAULT)[0]["x"][[0, 2]]).all()
     with pytest.raises(DataError, match="no activation of kettle"):
         Mixture(packed[1:2], DEFAULT, width=256)
 
@@ -231,8 +218,8 @@ def narrow(tmp_path_factory):
 
 def test_wider_weights_say_the_same_of_what_they_knew(narrow):
     two, four = (Pipeline.load(narrow / name, "cpu", plugin="nilm") for name in ("two", "four"))
-    assert four.spec.shape == (6, 64) and [a["key"] for a in four.meta["appliances"]] == [a.key for a in DEFAULT]
-    x, mains = torch.randn(1, 6, 64), np.random.default_rng(0).normal(size=(3, 64)).astype(np.float32)
+    assert four.spec.shape == (4, 64) and [a["key"] for a in four.meta["appliances"]] == [a.key for a in DEFAULT]
+    x, mains = torch.randn(1, 4, 64), np.random.default_rng(0).normal(size=(3, 64)).astype(np.float32)
     record = {"mains": mains, "kettle_usage": 0.3, "microwave_usage": 0.6}
     said = four.model.denoiser(x, 0.7, four.condition([record], [1]))
     before = two.model.denoiser(x[:, [0, 3]], 0.7, two.condition([record], [1]))
@@ -261,14 +248,12 @@ def test_widening_places_channels_by_name():
     entry, exit_ = "denoiser.net.conv_in.weight", "denoiser.net.conv_out.bias"
     known = {entry: torch.arange(1.0, 6).view(1, 5, 1), exit_: torch.tensor([10.0, 20])}
     fresh = {
-        entry: torch.ones(1, 8, 1),
-        exit_: torch.ones(5),
+        entry: torch.ones(1, 7, 1),
+        exit_: torch.ones(4),
         "conditioning.fields.fridge_usage.missing": torch.ones(2),
     }
-    out = widened(
-        known, fresh, (KETTLE, replace(WASHING_MACHINE, low=None)), (FRIDGE, WASHING_MACHINE, KETTLE, MICROWAVE)
-    )
-    assert out[entry].flatten().tolist() == [0, 2, 1, 0, 0, 3, 4, 5] and out[exit_].tolist() == [0, 20, 10, 0, 0]
+    out = widened(known, fresh, (KETTLE, WASHING_MACHINE), (FRIDGE, WASHING_MACHINE, KETTLE, MICROWAVE))
+    assert out[entry].flatten().tolist() == [0, 2, 1, 0, 3, 4, 5] and out[exit_].tolist() == [0, 20, 10, 0]
     assert out["conditioning.fields.fridge_usage.missing"].tolist() == [0, 0]
 
 
@@ -378,9 +363,9 @@ def test_meters_differ_as_those_of_homes_do():
 
 
 def test_new_fields_of_appliances_are_checked():
-    for wrong in ({"low": 0.0}, {"low": 3000.0}, {"steady": (200.0, 100.0, 60.0)}, {"steady": (1.0, 2.0, 0.0)}):
+    for wrong in ({"steady": (200.0, 100.0, 60.0)}, {"steady": (1.0, 2.0, 0.0)}):
         with pytest.raises(UsageError):
             replace(DISHWASHER, **wrong)
-    before = {key: value for key, value in asdict(KETTLE).items() if key not in ("steady", "cycling", "low")}
+    before = {key: value for key, value in asdict(KETTLE).items() if key not in ("steady", "cycling")}
     assert Appliance.of_json(before) == KETTLE and Appliance.of_json({**before, "steady": None}).steady is None
     assert isinstance(Recurring(np.zeros(1), np.zeros(1), np.ones(1)).ratio(np.ones(1), np.ones(1)), np.ndarray)

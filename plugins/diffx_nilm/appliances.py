@@ -20,9 +20,8 @@ class Appliance:
     threshold where a mean over 30 s dilutes the ends of it. ``peak``: W that an activation reaches at least. ``gap``:
     seconds off that do not end one. ``min_on``, ``max_on``: seconds that one takes. ``usage``: activations a day in a
     home that rarely uses it, and in one that does so often; ``typical``: in most homes, by default half way between
-    these in the logarithm. ``cycling``: it runs by itself, again and again, all day. ``low``:
-    W up to which its power is a channel of its own in the state, for one with a motor beside a heater. ``steady``: of
-    one that draws a single power while it is on, W from and to which that may lie, and seconds that it takes at most.
+    these in the logarithm. ``cycling``: it runs by itself, again and again, all day. ``steady``: of one that draws a
+    single power while it is on, W from and to which that may lie, and seconds that it takes at most.
     """
 
     name: str
@@ -37,7 +36,6 @@ class Appliance:
     usage: tuple[float, float] = (0.02, 10.0)
     typical: float | None = None
     cycling: bool = False
-    low: float | None = None
     steady: tuple[float, float, float] | None = None
     aliases: tuple[str, ...] = ()
 
@@ -47,8 +45,6 @@ class Appliance:
             raise UsageError(f"{self.name}: {wrong[0]} is a positive number, not {positive[wrong[0]]}")
         if not 0 <= self.min_on <= self.max_on or self.gap < 0 or self.peak < 0:
             raise UsageError(f"{self.name}: 0 <= min_on <= max_on, and no negative gap or peak")
-        if self.low is not None and not 0 < self.low < self.scale:
-            raise UsageError(f"{self.name}: low is between 0 and its scale")
         if self.steady is not None and not (0 < self.steady[0] < self.steady[1] and self.steady[2] > 0):
             raise UsageError(f"{self.name}: steady is the least and the greatest power, and the longest time")
         if not 0 < self.usage[0] < self.usage[1]:
@@ -108,7 +104,6 @@ DISHWASHER = Appliance(
     min_on=600,
     usage=(0.02, 2.5),
     typical=0.6,
-    low=200,
     aliases=("dishwasher", "dishwaser"),  # as REDD spells it
 )
 WASHING_MACHINE = Appliance(
@@ -122,7 +117,6 @@ WASHING_MACHINE = Appliance(
     min_on=600,
     usage=(0.02, 2.5),
     typical=0.6,
-    low=200,
     aliases=("washer", "clothes washer"),  # not one that also dries: its cycle is another one, of twice the energy
 )
 MICROWAVE = Appliance(

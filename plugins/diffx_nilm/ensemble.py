@@ -18,11 +18,10 @@ from diffx.tiling.windows import windowed
 from .activations import bridged, segments
 from .appliances import Appliance
 from .config import PowerSampling
-from .features import maps
-from .layers import scales, together
+from .features import maps, scales
 from .whole import within
 
-FLOOR = 0.01  # of a channel's scale: less than that is the network's last noise, not power
+FLOOR = 0.01  # of an appliance's scale: less than that is the network's last noise, not power
 LONG_GAP = 3600.0  # seconds without mains after which what comes is a household of its own
 
 
@@ -96,8 +95,8 @@ class Ensemble:
         return torch.from_numpy(mains.astype(np.float32)).to(self.pipeline.device)
 
     def _watts(self, x: Tensor) -> np.ndarray:
-        """Channels in units of their scale [..., C, T] -> parts [..., A, T], W; a channel is off below the floor."""
-        return together((x.where(x >= FLOOR, 0) * self._scale[:, None]).cpu().numpy(), self.appliances)
+        """Power in units of the scales [..., A, T] -> W; an appliance is off below the floor."""
+        return (x.where(x >= FLOOR, 0) * self._scale[:, None]).cpu().numpy()
 
     def _record(self, seen: np.ndarray, usage: Sequence[float]) -> dict[str, object]:
         """What is asked of a sample of maps [3, T]."""

@@ -1,8 +1,12 @@
-"""The mains as a network sees it."""
+"""Power as a network sees it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+
+from .appliances import Appliance
 
 MAPS = 3
 _UNIT = 3000.0  # W
@@ -19,3 +23,8 @@ def maps(mains: np.ndarray) -> np.ndarray:
     level = m / np.float32(_UNIT)
     step = np.diff(level, axis=-1, prepend=level[..., :1])
     return np.stack([np.log1p(m / 50) / 3 - 1, level - np.float32(0.3), np.sign(step) * np.sqrt(np.abs(step))], axis=-2)
+
+
+def scales(appliances: Sequence[Appliance]) -> np.ndarray:
+    """W that the network calls 1, of each appliance: float32 [A]."""
+    return np.array([appliance.scale for appliance in appliances], np.float32)

@@ -23,9 +23,8 @@ from diffx.noise import derive
 from .activations import segments
 from .appliances import Appliance
 from .cycles import STEP, cooling
-from .features import maps
+from .features import maps, scales
 from .household import DAY
-from .layers import apart, scales
 from .machines import MACHINES, over
 from .pack import Packed
 
@@ -59,7 +58,7 @@ class Recipe:
 
 
 class Mixture:
-    """Item number -> ``{"x": channels / scale [C, T], "mains": maps [3, T], "<appliance>_usage": place}``.
+    """Item number -> ``{"x": power / scale [A, T], "mains": maps [3, T], "<appliance>_usage": place}``.
 
     A part that the window's house did not meter is NaN, and so is its usage. Each is a function of (seed, number). The
     usage of an appliance, activations a day as :func:`place` scales them, is what the window was drawn with: evenly, in
@@ -230,8 +229,8 @@ def place(usage: Sequence[float] | np.ndarray, appliances: Sequence[Appliance]) 
 
 
 def state(parts: np.ndarray, appliances: Sequence[Appliance]) -> torch.Tensor:
-    """Power of appliances [A, T], W -> the clean state [C, T], channels in units of their scale."""
-    return torch.from_numpy(apart(parts, appliances) / scales(appliances)[:, None])
+    """Power of appliances [A, T], W -> the clean state [A, T], in units of their scales."""
+    return torch.from_numpy(parts / scales(appliances)[:, None])
 
 
 class Windows:

@@ -21,7 +21,6 @@ from diffx.plugins import plugins_of
 
 from .appliances import Appliance, choose
 from .config import PowerConfig
-from .layers import names
 
 _ENTRY, _EXIT, _USAGE = "denoiser.net.conv_in.weight", "denoiser.net.conv_out.", "conditioning.fields.{}."
 
@@ -34,11 +33,10 @@ def widened(
     Args:
         known: state of the model of the appliances ``before``, each of which is one of ``now`` (by key).
         fresh: state of an untrained model of ``now``, otherwise alike.
-        before: what the weights know; a channel of low power that it lacks starts as 0, and is in the other one until
-            training takes it out.
+        before: what the weights know.
         now: what the new ones are to know.
     """
-    theirs, ours = names(before), names(now)
+    theirs, ours = ([a.key for a in appliances] for appliances in (before, now))
     place = [ours.index(name) for name in theirs]
     out = {name: tensor.clone() for name, tensor in fresh.items()}
     for name, tensor in known.items():
@@ -73,11 +71,11 @@ def start_file(source: Pipeline, cfg: PowerConfig, appliances: Sequence[Applianc
     keys = [a.key for a in appliances]
     if left_out := [a.key for a in before if a.key not in keys]:
         raise UsageError(f"from={cfg.from_}: it knows {', '.join(left_out)}, which appliances= leaves out")
-    if names(before) == names(appliances) and source.config.net.window == cfg.net.window:
+    if [a.key for a in before] == keys and source.config.net.window == cfg.net.window:
         return None
     net = replace(source.config.net, window=cfg.net.window)
     config = replace(source.config, plugin="nilm", net=net, appliances=keys)
-    spec = Spec((len(names(appliances)), cfg.net.window), ("mains", *(a.usage_key for a in appliances)))
+    spec = Spec((len(keys), cfg.net.window), ("mains", *(a.usage_key for a in appliances)))
     model, process = build(plugins_of(config), config, spec)
     model.load_state_dict(widened(source.model.state_dict(), model.state_dict(), before, appliances))
     facts = {**describe(config, spec), "appliances": [asdict(a) for a in appliances]}
