@@ -5,8 +5,8 @@ python benchmarks/nilm_table.py score <results> [--ship <weights> <file to write
 
 ``draw`` keeps the samples of the last days of each file of a home, and what baselines say: those of a file, and of
 appliances that these do not know those fitted on the homes of ``--fit``. ``score`` prints the table: each home's bands,
-decisions and intervals of energy are calibrated in the other homes. ``--ship`` writes weights whose calibration is that
-of all homes.
+decisions and intervals of energy are calibrated in the other homes, of REDD's only the fridge's, since heaters of 120 V
+are others. ``--ship`` writes weights whose calibration is that of all homes.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from diffx_nilm.tasks.calibrate import last
 from diffx_nilm.tasks.evaluate import scorable
 
 COLUMNS = ("mae", "f1", "average_precision", "sae", "crps", "coverage50", "coverage90", "energy_coverage90")
+SHARED = ("fridge",)  # appliances that are alike in homes of another voltage
 HEAD = "| home | appliance | | MAE, W | F1 | AP | SAE | CRPS, W | 50 % holds | 90 % holds | days' energy, 90 % |"
 
 
@@ -125,6 +126,9 @@ def score(asked: argparse.Namespace) -> None:
     (appliances,) = {entry[0] for entry in kept.values()}
     none = Calibration.none(len(appliances))
     seen = {n: gather(p for _, p in pieces(h, appliances, m, none)) for n, (_, h, m, _) in kept.items()}
+    for name in seen:
+        if home_of[name].startswith("redd"):
+            seen[name] = {key: evidence for key, evidence in seen[name].items() if key in SHARED}
     figures: dict[str, Mapping[str, Any]] = {}
     for home in HOMES:
         files = [name for name in kept if home_of[name] == home]
