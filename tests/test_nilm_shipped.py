@@ -54,7 +54,7 @@ def test_the_default_run_writes_what_it_says(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["run", "plugin=nilm", "simulate.days=1", "n=4", "device=cpu", "out=run"]) == 0
     metrics = json.loads((tmp_path / "run/metrics.json").read_text())
-    assert set(metrics["energy_kwh"]) == {"kettle", "dishwasher", "washing_machine", "microwave"}
+    assert set(metrics["energy_kwh"]) == {"kettle", "dishwasher", "washing_machine", "microwave", "fridge"}
     status = json.loads((tmp_path / "run/status.json").read_text())
     assert any("simulated" in flag for flag in status["flags"])
     power = pd.read_csv(tmp_path / "run/samples/power.csv")

@@ -32,7 +32,7 @@ from .result import Piece, Result, joined
 from .usage import Home, adapted
 
 PLUGIN = "nilm"
-WEIGHTS = "nilm-refit"  # shipped with the package
+WEIGHTS = "nilm-homes"  # shipped with the package
 DAYS = 7.0  # of a piece
 
 Source: TypeAlias = str | Path | pd.DataFrame | pd.Series | Household
