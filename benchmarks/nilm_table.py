@@ -184,7 +184,7 @@ def main() -> None:
     drawing.add_argument("--fit", type=Path, help="homes to fit baselines on, of what the file does not know")
     drawing.add_argument("--kinds", nargs="+", choices=list(BASELINES), default=list(BASELINES), help="to fit")
     drawing.add_argument("--days", type=float, default=30.0)
-    drawing.add_argument("--n", type=int, default=20)
+    drawing.add_argument("--n", type=int, default=16)
     drawing.set_defaults(run=draw)
     scoring = verbs.add_parser("score")
     scoring.add_argument("out", type=Path)
