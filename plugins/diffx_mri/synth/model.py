@@ -187,16 +187,18 @@ class BrainModel:
         """What finds tissues in the brains; None where the shipped segmenter does not fit."""
         return segmenter_for(self.codec)
 
-    def decoded(self, z: Tensor, person: Person) -> Tensor:
+    def decoded(self, z: Tensor, person: Person, ageing: float = 1.0) -> Tensor:
         """The brain [*canvas], on the host, of a latent [3+K, *grid] less what is expected of a person described in
         full.
 
-        Its ventricles have the volume asked for: what the trend has to be told for that is solved for.
+        Its ventricles have the volume asked for: what the trend has to be told for that is solved for. `ageing`: as
+        `BrainCodec.expected` has it.
         """
 
         def decode(told: float | None) -> Tensor:
             sizes = None if told is None else [told]
-            return self.codec.decode(z[None] + self.codec.expected([person.age], [person.sex], sizes))[0].float().cpu()
+            expected = self.codec.expected([person.age], [person.sex], sizes, ageing)
+            return self.codec.decode(z[None] + expected)[0].float().cpu()
 
         wanted, segment = self.millilitres(person), self.segmenter
         if wanted is None:
@@ -213,13 +215,14 @@ class BrainModel:
         slope = people["ventricles"]["response"][-1]
         return with_ventricles(brain, told, wanted, slope, lambda b: ventricle_volume(segment(b), self.codec.affine))
 
-    def expected(self, people: Sequence[Person]) -> Tensor:
-        """Mean latents [N, 3+K, *grid] of people, those whose decoded ventricles have the sizes asked for."""
+    def expected(self, people: Sequence[Person], ageing: float = 1.0) -> Tensor:
+        """Mean latents [N, 3+K, *grid] of people, those whose decoded ventricles have the sizes asked for; `ageing`: as
+        `BrainCodec.expected` has it."""
         ages, sexes = [p.age for p in people], [p.sex for p in people]
         facts, sizes = self.codec.people, None
         if facts and self.codec.sized:
             sizes = to_tell(ages, sexes, [p.ventricles or 0.0 for p in people], facts)
-        return self.codec.expected(ages, sexes, sizes)
+        return self.codec.expected(ages, sexes, sizes, ageing)
 
     def millilitres(self, person: Person) -> float | None:
         """The volume of ventricle that a person described in full is asked to have; None for weights told of none."""
@@ -259,7 +262,7 @@ class BrainModel:
             affine = geometry.affine(geometry.canvas)
 
         def expected(batch: Batch) -> Tensor:
-            return self.expected(people[batch.first : batch.first + len(batch)])
+            return self.expected(people[batch.first : batch.first + len(batch)], options.ageing)
 
         def guide(predict: Predict, batch: Batch) -> Predict:
             if weak is not None:
@@ -279,7 +282,7 @@ class BrainModel:
             seconds = (time.perf_counter() - began) / len(batch)
             for number, latent in enumerate(z, batch.first):
                 began, person = time.perf_counter(), people[number]
-                volume = self.decoded(latent, person)
+                volume = self.decoded(latent, person, options.ageing)
                 if stages:
                     volume = refined(stages, volume, person.age, person.sex, person.seed, options.stage_steps)
                 data = one_piece(volume.numpy())
