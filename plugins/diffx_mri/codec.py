@@ -29,6 +29,7 @@ from .normative import FEWEST, features, fit_slopes, population
 from .patches import from_patches, to_patches
 from .pull import on_canvas, posed, pull_back, push
 from .register import pool, register_affine, register_velocity
+from .tone import Tone
 from .volume import Volume
 
 FORMAT = "diffx-brain-codec-2"
@@ -156,6 +157,13 @@ class BrainCodec(torch.nn.Module):
             return self.mean.new_zeros(len(ages), *self.shape)
         told = features(ages, sexes, self.people, sizes, ageing).to(self.trend)
         return torch.einsum("np,pcxyz->ncxyz", told, self.trend)
+
+    @property
+    def tone(self) -> Tone | None:
+        """From the intensities that are decoded to those of the scanner that stages and segmenter know; None where no
+        curve is."""
+        found = self.facts.get("tone", (1.0, 1.0))
+        return None if found is None else Tone(*found)
 
     # --- scan to latent ---
 

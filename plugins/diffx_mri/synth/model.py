@@ -22,6 +22,7 @@ from diffx.predict import Predict
 from ..codec import BrainCodec
 from ..modes import with_modes
 from ..normative import somebody
+from ..tone import Tone
 from ..ventricles import largest_score, millilitres, to_tell
 from .cascade.draw import Refiner, halved, in_order, refined
 from .config import PLUGIN, VOXELS, WEIGHTS, WIDEST, BrainSampling
@@ -189,7 +190,7 @@ class BrainModel:
 
     def decoded(self, z: Tensor, person: Person, ageing: float = 1.0) -> Tensor:
         """The brain [*canvas], on the host, of a latent [3+K, *grid] less what is expected of a person described in
-        full.
+        full; in the intensities of the scanner that stages and segmenter know, where the codec has a curve to these.
 
         Its ventricles have the volume asked for: what the trend has to be told for that is solved for. `ageing`: as
         `BrainCodec.expected` has it.
@@ -198,7 +199,7 @@ class BrainModel:
         def decode(told: float | None) -> Tensor:
             sizes = None if told is None else [told]
             expected = self.codec.expected([person.age], [person.sex], sizes, ageing)
-            return self.codec.decode(z[None] + expected)[0].float().cpu()
+            return self.tone.home(self.codec.decode(z[None] + expected)[0].float().cpu())
 
         wanted, segment = self.millilitres(person), self.segmenter
         if wanted is None:
@@ -223,6 +224,11 @@ class BrainModel:
         if facts and self.codec.sized:
             sizes = to_tell(ages, sexes, [p.ventricles or 0.0 for p in people], facts)
         return self.codec.expected(ages, sexes, sizes, ageing)
+
+    @property
+    def tone(self) -> Tone:
+        """From what is decoded to what stages and segmenter know; nothing is changed where there is no such curve."""
+        return self.codec.tone or Tone()
 
     def millilitres(self, person: Person) -> float | None:
         """The volume of ventricle that a person described in full is asked to have; None for weights told of none."""
@@ -290,5 +296,6 @@ class BrainModel:
                     volume = torch.from_numpy(data)
                     data = halved(fine, volume, person.age, person.sex, person.seed, options.fine_steps).numpy()
                 tissues = None if self.segmenter is None else self.segmenter(data)
+                data = self.tone.site(data)
                 yield Brain(person, data, affine, seconds + time.perf_counter() - began, tissues)
             began = time.perf_counter()
