@@ -100,6 +100,15 @@ class RestoreConfig:
     rim: float = option(
         3.0, help="inpaint: depth inside the mask at which the prior's filling has taken over", unit="mm", min=0
     )
+    detail: bool | None = option(
+        None, help="draw detail by the stages that the weights name; not given: superres does, inpaint does not"
+    )
+    detail_steps: int = option(6, help="steps of each of these stages", min=1)
+
+
+def stage_options(options: RestoreConfig) -> SampleConfig:
+    """How a stage draws the detail of what was restored."""
+    return SampleConfig("dpmpp_2m", options.detail_steps, grid="angle")
 
 
 @dataclass
