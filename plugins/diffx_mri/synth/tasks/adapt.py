@@ -64,7 +64,7 @@ def adapted(source: str | Path, codec: BrainCodec, x: Tensor, path: Path) -> tup
     spread = torch.ones(codec.shape) if learned is None else learned.float()
     tensors, facts = with_site(codec, x, spread).to_tensors()
     found = BrainCodec.from_tensors(tensors, facts)
-    alone = {} if found.tone else {"stages": []}  # stages know the contrast of one scanner
+    alone: dict[str, Any] = {} if found.tone else {"stages": []}  # stages know the contrast of one scanner
     pipeline.save(path, {"codec": facts, **alone}, tensors)
     return found, spread
 
