@@ -27,6 +27,7 @@ from diffx_mri.bids import find_scans
 from diffx_mri.harmonic import harmonic
 from diffx_mri.pictures import montage
 from diffx_mri.placed import place, scan_points, template_points
+from diffx_mri.synth.config import RestoreConfig
 from diffx_mri.synth.inpaint import fill
 from diffx_mri.synth.superres import consistent, divided, enlarged, superres
 from diffx_mri.volume import Volume, load, means, sample
@@ -75,7 +76,7 @@ def inpainting(synth: BrainSynth, scan, image: Volume, brain: Volume, masks: Pat
     lesion = inserted(masks, number, template.numpy(), brain.data > 0, float(np.prod(image.spacing)) / 1000)
     began = time.process_time()
     torn = Volume(np.where(lesion, 0.15 * top, image.data).astype(np.float32), image.affine)  # a hypointense stroke
-    done = fill(synth, torn, lesion, brain, list(range(n)), scan.age, scan.sex)
+    done = fill(synth, torn, lesion, brain, list(range(n)), scan.age, scan.sex, RestoreConfig(detail=True))
     cost = time.process_time() - began
     rim = ndimage.binary_dilation(lesion, iterations=2) & ~lesion & (brain.data > 0)
     mirrored = sample(image, scan_points(whole, codec, template * torch.tensor([-1.0, 1, 1])), 1) / top
@@ -83,6 +84,8 @@ def inpainting(synth: BrainSynth, scan, image: Volume, brain: Volume, masks: Pat
         "mean of the rim": np.where(lesion, truth[rim].mean(), truth),
         "harmonic filling": harmonic(truth, lesion, image.spacing),
         "other hemisphere": np.where(lesion, mirrored, truth),
+        "prior alone, one sample": done.prior[0] / top,
+        f"prior alone, mean of {n} samples": done.prior.mean(0) / top,
         "one sample": done.data[0] / top,
         f"mean of {n} samples": done.mean / top,
     }
@@ -92,7 +95,8 @@ def inpainting(synth: BrainSynth, scan, image: Volume, brain: Volume, masks: Pat
     }
     assert np.array_equal(done.data[:, ~lesion], np.repeat(image.data[None], n, 0)[:, ~lesion])
     shown = {"with lesion": torn, "other hemisphere": Volume(results["other hemisphere"] * top, image.affine)}
-    shown |= {"filled": Volume(done.data[0], image.affine), "mean": Volume(done.mean, image.affine), "truth": image}
+    shown |= {"prior alone": Volume(done.prior[0], image.affine), "filled": Volume(done.data[0], image.affine)}
+    shown |= {"truth": image}
     picture = montage(shown, image.world(np.argwhere(lesion).mean(0)), Volume(lesion.astype(np.float32), image.affine))
     picture.save(out / f"inpaint-{scan.subject}.png")
     spread = float((done.spread[lesion] / top).mean())
@@ -116,6 +120,8 @@ def slices(synth: BrainSynth, scan, image: Volume, brain: Volume, n: int, out: P
         "trilinear": enlarged(thick.data, factors, 1),
         "cubic": enlarged(thick.data, factors),
         "cubic, held to the measurement": consistent(enlarged(thick.data, factors), thick.data, factors),
+        "prior alone, one sample": done.prior[0],
+        f"prior alone, mean of {n} samples": done.prior.mean(0),
         "one sample": done.data[0],
         f"mean of {n} samples": done.mean,
     }
@@ -130,7 +136,7 @@ def slices(synth: BrainSynth, scan, image: Volume, brain: Volume, n: int, out: P
         for name, v in results.items()
     }  # fmt: skip
     shown = {"measured (6 mm)": thick, "cubic": Volume(done.cubic, image.affine)}
-    shown |= {"sample": Volume(done.data[0], image.affine), "mean": Volume(done.mean, image.affine)}
+    shown |= {"prior alone": Volume(done.prior[0], image.affine), "sample": Volume(done.data[0], image.affine)}
     shown |= {"truth (2 mm)": Volume(truth, image.affine)}
     montage(shown, image.world(np.argwhere(inside).mean(0))).save(out / f"superres-{scan.subject}.png")
     return {"spread": float(done.spread[inside].mean()), "gradient_truth": sharp(truth), "cpu_s": cost, "rows": rows}

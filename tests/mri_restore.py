@@ -86,4 +86,4 @@ class NarrowPrior:
 def narrow_synth(monkeypatch, module):
     """What stands for a `BrainSynth` in `module`, whose prior is narrow."""
     monkeypatch.setattr(module, "Prior", NarrowPrior)
-    return SimpleNamespace(codec=small_codec())
+    return SimpleNamespace(codec=small_codec(), stages=lambda options: [])

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from scipy import ndimage
 
 from diffx.condition import Conditioning
 from diffx.config import SampleConfig, resolve
@@ -18,10 +20,12 @@ from diffx.pipeline import Pipeline, build
 from diffx.pipeline.weights import describe, export
 from diffx.plugins.loader import load
 from diffx.plugins.registry import find, manifest_of
-from diffx_mri.synth.cascade import condition, draw, place
+from diffx_mri.synth.cascade import condition, draw, place, redraw
 from diffx_mri.synth.cascade.crops import Crops
 from diffx_mri.synth.cascade.stages import STAGES
 from diffx_mri.synth.config import STAGE_NAMES, SynthConfig
+from diffx_mri.tone import Tone
+from diffx_mri.volume import means
 
 
 def ellipsoid(axes, middle, shape=(48, 60, 48), spacing=2.0) -> torch.Tensor:
@@ -223,6 +227,61 @@ def test_noise_belongs_to_a_place_whatever_the_size_of_the_brain(refiners):
         added.append(stage.draw(coarse, None, None, 5, options) - place.enlarged(coarse[None, None])[0, 0])
     inside = (slice(9, 15), slice(10, 20), slice(9, 15))
     torch.testing.assert_close(added[0][inside], added[1][inside], rtol=0, atol=1e-5)
+
+
+def upright(shape=(48, 60, 48), turn: float = 0.0, spacing: float = 2.0) -> redraw.Frame:
+    """A canvas of 2 mm, and the grid of a scan of that spacing, turned by so many radians about the middle of both."""
+    codec = SimpleNamespace(geometry=SimpleNamespace(canvas=(48, 60, 48)), affine=centred((48, 60, 48), 2.0))
+    pose = np.eye(4)
+    pose[:2, :2] = [[math.cos(turn), -math.sin(turn)], [math.sin(turn), math.cos(turn)]]
+    placed = SimpleNamespace(pose=pose, shift=np.array([5.0, -3.0, 8.0]))
+    scan = centred(shape, spacing)
+    scan[:3, 3] += placed.shift
+    return redraw.Frame(codec, placed, scan, shape)
+
+
+def centred(shape, spacing: float) -> np.ndarray:
+    affine = np.diag([spacing] * 3 + [1.0])
+    affine[:3, 3] = -spacing * (np.array(shape) - 1) / 2
+    return affine
+
+
+def test_a_scan_goes_to_the_canvas_and_back_where_it_was(brain):
+    same = upright()
+    np.testing.assert_allclose(same.to_canvas(brain.numpy()), brain.numpy(), atol=1e-4)
+    smooth = ndimage.gaussian_filter(brain.numpy(), 3)
+    turned = upright((72, 84, 66), 0.2, 1.5)
+    there = turned.to_scan(smooth)
+    at = turned.to_canvas(there)
+    assert np.abs(at - smooth)[6:-6, 6:-6, 6:-6].max() < 0.02 and np.abs(there[36, 42, 33] - smooth[24, 30, 24]) < 0.02
+    spot = np.zeros((48, 60, 48), np.float32)
+    spot[30:33, 29:32, 23:26] = 1  # 15 mm to the right of the middle, 1 to the front, 1 up
+    where = np.array(ndimage.center_of_mass(turned.to_scan(spot, 1))) - [35.5, 41.5, 32.5]
+    back = np.array([[math.cos(0.2), -math.sin(0.2), 0], [math.sin(0.2), math.cos(0.2), 0], [0, 0, 1]]) @ [15, 1, 1]
+    np.testing.assert_allclose(where * 1.5, back, atol=0.5)
+
+
+def test_a_hole_is_drawn_anew_and_what_is_around_it_stays(refiners, brain):
+    stages = [draw.Refiner.load(refiners[name], "pose", "cpu") for name in ("8to4", "4to2")]
+    hole = np.zeros(brain.shape, bool)
+    hole[20:28, 26:34, 20:28] = True
+    options = SampleConfig("dpmpp_2m", 6, grid="angle")
+    torn = np.where(hole, 0.6, brain.numpy())
+    one, other = (redraw.refilled(stages, upright(), torn, hole, Tone(), 40.0, "F", seed, options) for seed in (1, 2))
+    np.testing.assert_allclose(one[~hole & (torn > 0.1)], torn[~hole & (torn > 0.1)], atol=1e-3)
+    assert np.abs(one - other)[hole].mean() > 0.02 and one[hole].std() > 0.03
+    assert one[hole].mean() == pytest.approx(0.6, abs=0.05)  # as coarse as the first stage begins it is kept
+    seen_through = redraw.refilled(stages, upright(), torn, hole, Tone(1.1, 0.8), 40.0, "F", 1, options)
+    np.testing.assert_allclose(seen_through[~hole & (torn > 0.1)], torn[~hole & (torn > 0.1)], atol=2e-3)
+
+
+def test_detail_of_slices_adds_nothing_to_their_means(refiners, brain):
+    stage = draw.Refiner.load(refiners["4to2"], "pose", "cpu")
+    options, factors = SampleConfig("dpmpp_2m", 6, grid="angle"), (1, 1, 3)
+    change = redraw.thinned(stage, upright(), brain.numpy(), factors, Tone(), 40.0, "F", 1, options)
+    inside = ndimage.binary_erosion(brain.numpy() > 0.4, iterations=3)
+    whole = means(inside.astype(float), factors) == 1
+    assert change[inside].std() > 0.05 and np.abs(means(change, factors)[whole]).max() < 0.02
 
 
 def test_windows_are_of_even_size_and_the_fewest():

@@ -188,6 +188,7 @@ def test_a_folder_is_filled_where_it_can_be_and_the_rest_is_listed(tmp_path):
             keep(root / f"derivatives/m/{name}/anat/{name}_label-lesion_mask.nii.gz", hole, "u1")
     out = tmp_path / "run"
     words = ["plugin=mri_synth", "task=inpaint", f"data.root={root}", "n=1", "restore.steps=2", "device=cpu"]
+    words += ["restore.detail=true", "restore.detail_steps=1"]
     assert main(["run", *words, f"out={out}"]) == 1
     status = json.loads((out / "status.json").read_text())
     assert {f["item"]: "lesion" in f["reason"] for f in status["failures"]} == {

@@ -21,6 +21,7 @@ from diffx_mri.pack import FORMAT, Packed
 from diffx_mri.synth.config import SynthConfig
 from diffx_mri.synth.data import cache_folder
 from diffx_mri.synth.tasks.adapt import departure, recoded
+from diffx_mri.tone import Tone, tone_between
 
 
 def normal(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -77,6 +78,20 @@ def test_age_makes_the_same_of_a_brain_in_its_own_units():
     assert (moved.trend[:, 3:] - trend[:, 3:]).abs().max() > 0.5
 
 
+def test_the_curve_between_two_scanners_is_found_and_undone():
+    home = 0.2 + 0.8 * torch.rand(4000, generator=torch.Generator().manual_seed(3))
+    site = (home / 1.1) ** (1 / 0.7)
+    apart = site + 0.05 * normal(4000, seed=4)  # what else makes them differ, a fold here or there
+    tone = tone_between(home, apart.clamp_min(0))
+    assert tone.power == pytest.approx(0.7, abs=0.08) and tone.gain == pytest.approx(1.1, abs=0.05)
+    exact = tone_between(home, site)
+    torch.testing.assert_close(exact.home(site), home, atol=5e-3, rtol=0)
+    torch.testing.assert_close(exact.site(exact.home(site)), site)
+    assert tone_between(home, 1.2 - home) is None  # dark where home is bright
+    assert tone_between(home, (home + 1) ** 0.1) is None  # hardly any contrast
+    assert Tone().home(site) is site
+
+
 @pytest.fixture(scope="module")
 def synth() -> BrainSynth:
     return BrainSynth.load(device="cpu")
@@ -123,6 +138,7 @@ def test_the_command_line_moves_the_codec_and_nothing_else(synth, words, tmp_pat
     assert told["baseline"] > 2 and told["value"] < 1.5 and told["n"] == 1
     after = BrainSynth.load(tmp_path, device="cpu")
     assert after.codec.facts["site"] == 5 and after.meta["ages"] == synth.meta["ages"]
+    assert after.meta["stages"] == (synth.meta["stages"] if after.codec.tone else [])
     for name, tensor in synth.pipeline.model.state_dict().items():
         assert torch.equal(after.pipeline.model.state_dict()[name], tensor)
     kept = set(codec.state_dict()) - {"mean", "deviation", "trend", "points"}

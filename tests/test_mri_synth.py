@@ -169,7 +169,7 @@ def test_shapes_have_the_modes_their_seeds_drew(synth):
     people = [Person(40, "M", 11), Person(40, "M", 12)]
     list(synth.brains(people, QUICK, lambda step, z: seen.update(z=z)))
     modes = synth.codec.modes.flatten(1)
-    expected = synth.expected([synth.somebody(person) for person in people])
+    expected = synth.expected([synth.somebody(person) for person in people], QUICK.ageing)
     weights = (seen["z"] - expected)[:, :3].flatten(1) @ torch.linalg.pinv(modes)
     want = Noise([11, 12])["modes"].normal(len(modes))
     assert len(modes) == 16 and torch.allclose(weights, want, atol=0.02)

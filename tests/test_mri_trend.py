@@ -51,6 +51,13 @@ def test_features_are_those_of_the_formula_and_unknown_is_the_mean():
     assert torch.allclose(ends[0], ends[1], atol=1e-3) and torch.allclose(ends[2], ends[3], atol=1e-3)
 
 
+def test_an_age_told_twice_over_is_twice_as_far_from_the_mean_and_sex_and_sizes_are_as_they_were():
+    facts = {**FACTS, "ventricles": {}}
+    once, twice = (features([25.0, 75.0, None], ["F", "M", "F"], facts, [1.0, -2.0, 0.5], k) for k in (1.0, 2.0))
+    torch.testing.assert_close(twice, once * torch.tensor([1.0, 2.0, 2.0, 1.0]))
+    assert once[0, 1] < 0 < once[1, 1] and (once[2, 1:3] == 0).all()
+
+
 def test_slopes_are_those_of_least_squares_where_there_is_no_noise_to_speak_of():
     z = torch.einsum("np,pcxyz->ncxyz", X, 1 + normal(3, 2, 6, 6, 6).abs()) + 0.01 * normal(120, 2, 6, 6, 6, seed=1) + 7
     design = np.column_stack([np.ones(120), X])

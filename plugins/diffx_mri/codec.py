@@ -29,6 +29,7 @@ from .normative import FEWEST, features, fit_slopes, population
 from .patches import from_patches, to_patches
 from .pull import on_canvas, posed, pull_back, push
 from .register import pool, register_affine, register_velocity
+from .tone import Tone
 from .volume import Volume
 
 FORMAT = "diffx-brain-codec-2"
@@ -145,15 +146,24 @@ class BrainCodec(torch.nn.Module):
         ages: Sequence[float | None],
         sexes: Sequence[str | None],
         sizes: Sequence[float | None] | None = None,
+        ageing: float = 1.0,
     ) -> torch.Tensor:
         """Mean latent of each age (years), sex ("F", "M") and size of the ventricles, [N, 3+K, *grid].
 
         A size is a standard score, 0 what is usual for the age and the sex (`ventricles.scores`). None is the mean over
-        the unknown. 0 for a codec without a trend.
+        the unknown. `ageing`: how many times over an age is told (`normative.features`). 0 for a codec without a trend.
         """
         if self.people is None:
             return self.mean.new_zeros(len(ages), *self.shape)
-        return torch.einsum("np,pcxyz->ncxyz", features(ages, sexes, self.people, sizes).to(self.trend), self.trend)
+        told = features(ages, sexes, self.people, sizes, ageing).to(self.trend)
+        return torch.einsum("np,pcxyz->ncxyz", told, self.trend)
+
+    @property
+    def tone(self) -> Tone | None:
+        """From the intensities that are decoded to those of the scanner that stages and segmenter know; None where no
+        curve is."""
+        found = self.facts.get("tone", (1.0, 1.0))
+        return None if found is None else Tone(*found)
 
     # --- scan to latent ---
 

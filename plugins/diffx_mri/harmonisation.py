@@ -13,6 +13,7 @@ from torch import Tensor
 from .codec import BrainCodec
 from .narrowing import storable
 from .normative import around, kept
+from .tone import tone_between
 
 FEWEST = 4  # scans below which a spread is a guess
 
@@ -24,7 +25,8 @@ def with_site(codec: BrainCodec, x: Tensor, spread: Tensor) -> BrainCodec:
     b is the mean of x, shrunk where the nodes around show no more than noise, by the positive part of 1 - noise /
     square as in `trend`. s, the ratio of the site's spread about b to `spread`, is pooled over the same nodes, and 1
     for shape: how people differ in shape is theirs. Shape's b is not only theirs: under another contrast or coil the
-    registration settles elsewhere. Mirror images are implied.
+    registration settles elsewhere. Mirror images are implied. Where one curve makes intensities of home of those of the
+    mean brain of the site (`tone.tone_between`), the facts hold it.
 
     Args:
         x: latents [N, 3+K, *grid] of the site's scans, N at least 4, less what is expected of each person.
@@ -43,4 +45,10 @@ def with_site(codec: BrainCodec, x: Tensor, spread: Tensor) -> BrainCodec:
     tensors = {"mean": codec.mean + codec.deviation * move, "deviation": codec.deviation * scale}
     if codec.trend.numel():
         tensors["trend"] = codec.trend / scale
-    return BrainCodec(codec.geometry, {**codec.state_dict(), **storable(tensors)}, {**codec.facts, "site": n})
+    facts = {**codec.facts, "site": n, "tone": None}
+    moved = BrainCodec(codec.geometry, {**codec.state_dict(), **storable(tensors)}, facts)
+    if codec.tone is None:
+        return moved
+    brains = [c.unpack(c.mean.new_zeros(1, *c.shape))[1] for c in (codec, moved)]
+    tone = tone_between(codec.tone.home(brains[0].clamp_min(0)), brains[1])
+    return moved.with_facts(tone=None if tone is None else [tone.gain, tone.power])

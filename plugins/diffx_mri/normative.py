@@ -32,11 +32,13 @@ def features(
     sexes: Sequence[str | None],
     facts: dict[str, Any],
     ventricles: Sequence[float | None] | None = None,
+    ageing: float = 1.0,
 ) -> torch.Tensor:
     """[N, 3] of sex (F -1/2, M +1/2), decades of age, decades past the knee; each less its mean in the population.
 
     Where the facts hold norms of the `ventricles`, [N, 4] with their standard scores. What is not known is 0, that is
-    the mean. Ages are held within those of the population: outside a line only guesses.
+    the mean. Ages are held within those of the population: outside a line only guesses. `ageing` multiplies what is
+    told of age, for slopes that are known to be shrunk.
     """
     table = torch.zeros(len(ages), 4 if "ventricles" in facts else 3)
     if "ventricles" in facts and ventricles is not None:
@@ -47,7 +49,7 @@ def features(
             row[0] = {"F": -0.5, "M": 0.5}[sex] - sex_mean
         if age is not None:
             held = min(max(age, facts["ages"][0]), facts["ages"][-1])
-            row[1], row[2] = held / 10 - age_mean, max(held - KNEE, 0) / 10 - past_mean
+            row[1], row[2] = ageing * (held / 10 - age_mean), ageing * (max(held - KNEE, 0) / 10 - past_mean)
     return table
 
 

@@ -62,6 +62,9 @@ class BrainSampling(SampleConfig):
     stop: float = option(0.05, help="noise (sigma/alpha) at which the prediction is taken", min=0, max=10)
     guidance: float = option(1.0, help="weight of classifier-free guidance by age and sex; 1 is off", min=0)
     autoguidance: float = option(1.5, help="weight of guidance away from weaker weights, for folds; 1 is off", min=0)
+    ageing: float = option(
+        1.5, help="how many times over the trend, whose slopes are shrunk, is told an age; 1 is once", min=0, max=3
+    )
     weak: str | None = option(None, help="those weaker weights; by default what comes with the weights, if any does")
     batch: int = option(2, help="brains drawn together; changes the speed, not the brains", min=1)
     stages: list[str] | None = option(
@@ -97,6 +100,15 @@ class RestoreConfig:
     rim: float = option(
         3.0, help="inpaint: depth inside the mask at which the prior's filling has taken over", unit="mm", min=0
     )
+    detail: bool | None = option(
+        None, help="draw detail by the stages that the weights name; not given: superres does, inpaint does not"
+    )
+    detail_steps: int = option(6, help="steps of each of these stages", min=1)
+
+
+def stage_options(options: RestoreConfig) -> SampleConfig:
+    """How a stage draws the detail of what was restored."""
+    return SampleConfig("dpmpp_2m", options.detail_steps, grid="angle")
 
 
 @dataclass

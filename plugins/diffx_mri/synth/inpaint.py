@@ -22,7 +22,8 @@ from ..brain_extraction import extract_brain
 from ..harmonic import depth, harmonic
 from ..placed import place, render, template_points, touched
 from ..volume import Volume
-from .config import RestoreConfig
+from .cascade.redraw import Frame, refilled
+from .config import BrainSampling, RestoreConfig, stage_options
 from .model import BrainModel
 from .prior import Prior
 
@@ -36,9 +37,11 @@ _NODE_NOISE = 0.1  # of the kept latents, in standard deviations of the most var
 
 @dataclass(frozen=True, repr=False)
 class Filling(Brief):
-    """`data` [N, X, Y, Z] float32, RAS, on the scan's grid and in its units: the scan, other values inside `mask`."""
+    """`data` [N, X, Y, Z] float32, RAS, on the scan's grid and in its units: the scan, other values inside `mask`.
+    `prior` likewise, what the prior says there without the stages."""
 
     data: np.ndarray
+    prior: np.ndarray
     mask: np.ndarray
     brain: np.ndarray
 
@@ -108,7 +111,15 @@ def fill(
         for one, healthy in zip(out, drawn, strict=True):
             filled = _joined(part, smooth[cut], healthy, hole, inside[cut], placed.scale, options.rim)
             one[cut][hole] = filled[hole]
-    return Filling(out, lesion, inside)
+    soft = out.copy()
+    stages = synth.stages(BrainSampling()) if options.detail else []
+    if stages:
+        frame, tone = Frame(codec, placed, scan.affine, scan.data.shape), synth.tone
+        for one, seed in zip(out, seeds, strict=True):
+            shown = np.where(inside, one, 0) / placed.scale
+            drawn = refilled(stages, frame, shown, lesion, tone, age, sex, seed, stage_options(options))
+            one[lesion & inside] = np.maximum(drawn[lesion & inside] * placed.scale, _floor(scan.data, lesion))
+    return Filling(out, soft, lesion, inside)
 
 
 def _sampled(
@@ -141,7 +152,12 @@ def _joined(
     deep = np.clip(depth(lesion, scan.spacing) / rim, 0, 1) if rim else lesion.astype(float)
     weight = deep * deep * (3 - 2 * deep) * tissue
     filled = weight * matched + (1 - weight) * smooth
-    return np.maximum(filled, min(float(scan.data[~lesion].min()), 0.0))
+    return np.maximum(filled, _floor(scan.data, lesion))
+
+
+def _floor(data: np.ndarray, lesion: np.ndarray) -> float:
+    """The least that tissue may be: 0, or less where a scan holds less."""
+    return min(float(data[~lesion].min()), 0.0)
 
 
 def _gain(scan: Volume, healthy: np.ndarray, known: np.ndarray, lesion: np.ndarray, scale: float) -> np.ndarray:

@@ -23,6 +23,7 @@ from diffx.predict import Predict
 from ..codec import BrainCodec
 from ..modes import with_modes
 from ..normative import somebody
+from ..tone import Tone
 from ..ventricles import largest_score, millilitres, to_tell
 from .cascade.draw import Refiner, halved, in_order, refined
 from .config import PLUGIN, VOXELS, WEIGHTS, WIDEST, BrainSampling
@@ -188,16 +189,18 @@ class BrainModel:
         """What finds tissues in the brains; None where the shipped segmenter does not fit."""
         return segmenter_for(self.codec)
 
-    def decoded(self, z: Tensor, person: Person) -> Tensor:
+    def decoded(self, z: Tensor, person: Person, ageing: float = 1.0) -> Tensor:
         """The brain [*canvas], on the host, of a latent [3+K, *grid] less what is expected of a person described in
-        full.
+        full; in the intensities of the scanner that stages and segmenter know, where the codec has a curve to these.
 
-        Its ventricles have the volume asked for: what the trend has to be told for that is solved for.
+        Its ventricles have the volume asked for: what the trend has to be told for that is solved for. `ageing`: as
+        `BrainCodec.expected` has it.
         """
 
         def decode(told: float | None) -> Tensor:
             sizes = None if told is None else [told]
-            return self.codec.decode(z[None] + self.codec.expected([person.age], [person.sex], sizes))[0].float().cpu()
+            expected = self.codec.expected([person.age], [person.sex], sizes, ageing)
+            return self.tone.home(self.codec.decode(z[None] + expected)[0].float().cpu())
 
         wanted, segment = self.millilitres(person), self.segmenter
         if wanted is None:
@@ -214,13 +217,19 @@ class BrainModel:
         slope = people["ventricles"]["response"][-1]
         return with_ventricles(brain, told, wanted, slope, lambda b: ventricle_volume(segment(b), self.codec.affine))
 
-    def expected(self, people: Sequence[Person]) -> Tensor:
-        """Mean latents [N, 3+K, *grid] of people, those whose decoded ventricles have the sizes asked for."""
+    def expected(self, people: Sequence[Person], ageing: float = 1.0) -> Tensor:
+        """Mean latents [N, 3+K, *grid] of people, those whose decoded ventricles have the sizes asked for; `ageing`: as
+        `BrainCodec.expected` has it."""
         ages, sexes = [p.age for p in people], [p.sex for p in people]
         facts, sizes = self.codec.people, None
         if facts and self.codec.sized:
             sizes = to_tell(ages, sexes, [p.ventricles or 0.0 for p in people], facts)
-        return self.codec.expected(ages, sexes, sizes)
+        return self.codec.expected(ages, sexes, sizes, ageing)
+
+    @property
+    def tone(self) -> Tone:
+        """From what is decoded to what stages and segmenter know; nothing is changed where there is no such curve."""
+        return self.codec.tone or Tone()
 
     def millilitres(self, person: Person) -> float | None:
         """The volume of ventricle that a person described in full is asked to have; None for weights told of none."""
@@ -260,7 +269,7 @@ class BrainModel:
             affine = geometry.affine(geometry.canvas)
 
         def expected(batch: Batch) -> Tensor:
-            return self.expected(people[batch.first : batch.first + len(batch)])
+            return self.expected(people[batch.first : batch.first + len(batch)], options.ageing)
 
         def guide(predict: Predict, batch: Batch) -> Predict:
             if weak is not None:
@@ -280,7 +289,7 @@ class BrainModel:
             seconds = (time.perf_counter() - began) / len(batch)
             for number, latent in enumerate(z, batch.first):
                 began, person = time.perf_counter(), people[number]
-                volume = self.decoded(latent, person)
+                volume = self.decoded(latent, person, options.ageing)
                 if stages:
                     volume = refined(stages, volume, person.age, person.sex, person.seed, options.stage_steps)
                 data = one_piece(volume.numpy())
@@ -288,5 +297,6 @@ class BrainModel:
                     volume = torch.from_numpy(data)
                     data = halved(fine, volume, person.age, person.sex, person.seed, options.fine_steps).numpy()
                 tissues = None if self.segmenter is None else self.segmenter(data)
+                data = self.tone.site(data)
                 yield Brain(person, data, affine, seconds + time.perf_counter() - began, tissues)
             began = time.perf_counter()

@@ -24,7 +24,8 @@ from ..brain_extraction import extract_brain
 from ..codec import BrainCodec
 from ..placed import place, render, template_points
 from ..volume import Volume, means
-from .config import RestoreConfig
+from .cascade.redraw import Frame, thinned
+from .config import BrainSampling, RestoreConfig, stage_options
 from .model import BrainModel
 from .prior import Prior
 
@@ -35,12 +36,14 @@ _TOLERANCE = 0.05  # a slice of 6.1 mm is three of 2 mm
 @dataclass(frozen=True, repr=False)
 class Thin(Brief):
     """`data` [N, X, Y, Z] float32 in the scan's units, RAS, and the `affine` of its thin voxels; `cubic` [X, Y, Z] is
-    what interpolation alone gives, held to the measurement too; `brain` [X, Y, Z] bool; `factors` thin voxels in a
+    what interpolation alone gives, `prior` [N, X, Y, Z] what the prior does without the stages, both held to the
+    measurement too; `brain` [X, Y, Z] bool; `factors` thin voxels in a
     measured one, [3]; `error` the largest difference between means and measurement, as a share of its range."""
 
     data: np.ndarray
     affine: np.ndarray
     cubic: np.ndarray
+    prior: np.ndarray
     brain: np.ndarray
     factors: tuple[int, int, int]
     error: float
@@ -114,9 +117,18 @@ def superres(
     for one, detail in zip(out, drawn, strict=True):
         one[box] += weight * (detail - one[box])
         one[:] = consistent(one, scan.data, factors)
+    soft = out.astype(np.float32)
+    stages = [] if options.detail is False else synth.stages(BrainSampling())
+    if stages:
+        frame, tone = Frame(codec, placed, affine, cubic.shape), synth.tone
+        for one, seed in zip(out, seeds, strict=True):
+            shown = np.where(inside, one, 0) / placed.scale
+            change = thinned(stages[-1], frame, shown, factors, tone, age, sex, seed, stage_options(options))
+            one[box] += weight * change[box] * placed.scale
+            one[:] = consistent(one, scan.data, factors)
     span = float(np.ptp(scan.data))
     error = max(float(np.abs(means(one, factors) - scan.data).max()) for one in out) / span
-    return Thin(out.astype(np.float32), affine, cubic, inside, factors, error)
+    return Thin(out.astype(np.float32), affine, cubic, soft, inside, factors, error)
 
 
 class Slices(Operator):

@@ -33,8 +33,8 @@ def segmenter_for(codec: BrainCodec, log: Callable[[str], None] = lambda text: N
     try:
         if codec.whole_head:
             raise DataError("the segmenter is for skull-stripped brains")
-        if codec.facts.get("site"):
-            raise DataError("the segmenter was not tested on the contrast of an adapted site")
+        if codec.tone is None:
+            raise DataError("no curve makes the contrast that the segmenter knows of that of the adapted site")
         found = Segmenter.load()
         if found.shape != codec.geometry.canvas:
             raise DataError(f"the segmenter is for a grid of {found.shape}, the codec has {codec.geometry.canvas}")
@@ -51,8 +51,10 @@ def ventricle_volume(tissues: np.ndarray, affine: np.ndarray) -> float:
 
 def ventricle_meter(codec: BrainCodec, log: Callable[[str], None]) -> Callable[[np.ndarray], float] | None:
     """What reads the ml of ventricle in a decoded brain [*canvas]; None where `segmenter_for` has none."""
-    segment = segmenter_for(codec, log)
-    return None if segment is None else lambda brain: ventricle_volume(segment(brain), codec.affine)
+    segment, tone = segmenter_for(codec, log), codec.tone
+    if segment is None or tone is None:
+        return None
+    return lambda brain: ventricle_volume(segment(tone.home(brain)), codec.affine)
 
 
 def with_ventricles(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -69,12 +69,13 @@ class Refiner:
 
     def draw(
         self, coarse: Tensor, age: float | None, sex: str | None, seed: int, options: SampleConfig,
-        where: Tensor | None = None,
+        where: Tensor | None = None, hold: Callable[[Tensor], Tensor] | None = None,
     ) -> Tensor:  # fmt: skip
         """A brain [2X, 2Y, 2Z] of which a coarse volume [X, Y, Z], 0 outside, shows what it can: in one piece.
 
         Everything random is that of a place on the canvas, so that brains of one seed that differ a little are alike.
         Memory is that of a few volumes and one window. `where`: the `extent` of the brain that the volume is a part of.
+        `hold` makes of every volume [2X, 2Y, 2Z] that is predicted one that agrees with what is known of it.
         """
         shape, spacing = tuple(2 * n for n in coarse.shape), self.stage.spacing
         where, padded = extent(coarse, 2 * spacing) if where is None else where, F.pad(coarse[None], (1,) * 6)
@@ -91,11 +92,21 @@ class Refiner:
         def guide(predict: Predict, batch: Batch) -> Predict:
             windows = [covering(side.stop - side.start) for side in box]
             local: Local = lambda _, tile: self.pipeline.condition([asked(tile.region)], seeds)  # noqa: E731
-            return within(windowed(awake(predict), windows, OVERLAP, local=local), box)
+            boxed = within(windowed(awake(predict), windows, OVERLAP, local=local), box)
+            return boxed if hold is None else held(boxed, hold)
+
+        up = enlarged(coarse[None, None])[0, 0]
+
+        def held(predict: Predict, hold: Callable[[Tensor], Tensor]) -> Predict:
+            def right(x: Tensor, t: float | np.ndarray, condition: Condition | None = None) -> Tensor:
+                volume = up + self.scale * predict(x, t)[0, 0].cpu()
+                return ((hold(volume) - up) / self.scale)[None, None].to(x)
+
+            return right
 
         first = asked([slice(0, 2)] * 3)  # of the whole no map is made
         _, residual = next(self.pipeline.batches(first, seeds, options, guide, shape=(1, *shape)))
-        drawn = enlarged(coarse[None, None])[0, 0] + self.scale * residual[0, 0].cpu()
+        drawn = up + self.scale * residual[0, 0].cpu()
         fine = torch.zeros_like(drawn)  # no voxel of a brain lies in a coarse one that is empty
         fine[box] = torch.where(drawn > SILENT, drawn, fine)[box]
         return torch.from_numpy(one_piece(fine.numpy()))

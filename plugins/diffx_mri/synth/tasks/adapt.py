@@ -47,6 +47,10 @@ def adapt(run: Any) -> None:
         pictures.grid([m.cpu().numpy() for m in means], [codec.affine] * 2, ["before", f"of {len(train)} scans"]),
         "What these weights draw about, before and after.",
     )
+    if site.tone is None:
+        run.flag("no curve takes this contrast to that of the training scans: no stages draw, no segmenter reads")
+    else:
+        run.metric("tone_power", site.tone.power)
     run.log(f"weights: {path}")
 
 
@@ -59,8 +63,10 @@ def adapted(source: str | Path, codec: BrainCodec, x: Tensor, path: Path) -> tup
     learned = getattr(pipeline.model.denoiser, "element_sigma_data", None)
     spread = torch.ones(codec.shape) if learned is None else learned.float()
     tensors, facts = with_site(codec, x, spread).to_tensors()
-    pipeline.save(path, {"codec": facts, "stages": []}, tensors)  # stages know the contrast of one scanner
-    return BrainCodec.from_tensors(tensors, facts), spread
+    found = BrainCodec.from_tensors(tensors, facts)
+    alone: dict[str, Any] = {} if found.tone else {"stages": []}  # stages know the contrast of one scanner
+    pipeline.save(path, {"codec": facts, **alone}, tensors)
+    return found, spread
 
 
 def unmirrored(packed: Packed, split: str) -> list[int]:
