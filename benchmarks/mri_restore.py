@@ -113,7 +113,7 @@ def slices(synth: BrainSynth, scan, image: Volume, brain: Volume, n: int, out: P
     thick = Volume(means(truth, factors).astype(np.float32), affine)
     mask = Volume((means(inside.astype(float), factors) > 0.5).astype(np.float32), affine)
     began = time.process_time()
-    done = superres(synth, thick, mask, 2.0, list(range(n)), scan.age, scan.sex)
+    done = superres(synth, thick, mask, 2.0, list(range(n)), scan.age, scan.sex, RestoreConfig(detail=True))
     cost = time.process_time() - began
     assert np.allclose(done.affine, image.affine, atol=1e-4)
     results = {

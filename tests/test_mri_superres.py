@@ -131,7 +131,7 @@ def test_the_command_line_keeps_scanner_space_and_measurement(tmp_path):
         stored.to_filename(tmp_path / f"{name}.nii.gz")
     words = ["plugin=mri_synth", "task=superres", f"data.file={tmp_path / 'thick_T1w.nii.gz'}", "data.voxel=4", "n=1"]
     words += [f"data.brain={tmp_path / 'brain.nii.gz'}", "restore.steps=2", "restore.iterations=1", "device=cpu"]
-    words += ["restore.detail_steps=1"]
+    words += ["restore.detail=true", "restore.detail_steps=1"]
     assert main(["run", *words, f"out={tmp_path / 'run'}"]) == 0
     written = tmp_path / "run/samples/thick_desc-superres_T1w.nii.gz"
     thin, thick = load(written), load(tmp_path / "thick_T1w.nii.gz")

@@ -100,8 +100,8 @@ class RestoreConfig:
     rim: float = option(
         3.0, help="inpaint: depth inside the mask at which the prior's filling has taken over", unit="mm", min=0
     )
-    detail: bool | None = option(
-        None, help="draw detail by the stages that the weights name; not given: superres does, inpaint does not"
+    detail: bool = option(
+        False, help="draw detail by the stages of the cascade: sharper, and farther from the truth than the prior alone"
     )
     detail_steps: int = option(6, help="steps of each of these stages", min=1)
 

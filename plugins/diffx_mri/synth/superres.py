@@ -118,7 +118,7 @@ def superres(
         one[box] += weight * (detail - one[box])
         one[:] = consistent(one, scan.data, factors)
     soft = out.astype(np.float32)
-    stages = [] if options.detail is False else synth.stages(BrainSampling())
+    stages = synth.stages(BrainSampling()) if options.detail else []
     if stages:
         frame, tone = Frame(codec, placed, affine, cubic.shape), synth.tone
         for one, seed in zip(out, seeds, strict=True):
