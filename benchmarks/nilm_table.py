@@ -1,12 +1,14 @@
 """nilm in homes that its weights never saw: samples are drawn once, then calibrated and scored as often as wanted.
 
 python benchmarks/nilm_table.py draw <folder of homes> <results> <home> <weights> [--baselines <file>] [--fit <folder>]
+python benchmarks/nilm_table.py take <results> <other results> <home> <appliance>
 python benchmarks/nilm_table.py score <results> [--ship <weights> <file to write>]
 
 ``draw`` keeps the samples of the last days of each file of a home, and what baselines say: those of a file, and of
-appliances that these do not know those fitted on the homes of ``--fit``. ``score`` prints the table: each home's bands,
-decisions and intervals of energy are calibrated in the other homes, of REDD's only the fridge's, since heaters of 120 V
-are others. ``--ship`` writes weights whose calibration is that of all homes.
+appliances that these do not know those fitted on the homes of ``--fit``. ``take`` puts the samples of one appliance in
+place of those that other weights drew of it. ``score`` prints the table: each home's bands, decisions and intervals of
+energy are calibrated in the other homes, of REDD's only the fridge's, since heaters of 120 V are others. ``--ship``
+writes weights whose calibration is that of all homes.
 """
 
 from __future__ import annotations
@@ -119,6 +121,18 @@ def pieces(house: Household, appliances: tuple[Appliance, ...], members: np.ndar
         at += len(week)
 
 
+def take(asked: argparse.Namespace) -> None:
+    """One appliance of a home as other weights drew it, from the same periods."""
+    for name in HOMES[asked.home][0]:
+        path = asked.out / "drawn" / f"{name}.npz"
+        ours, theirs = (dict(np.load(folder / "drawn" / f"{name}.npz")) for folder in (asked.out, asked.other))
+        keys = [one["key"] for one in json.loads(str(ours["facts"]))["appliances"]]
+        a = keys.index(asked.appliance)
+        np.testing.assert_array_equal(ours["mains"], theirs["mains"])
+        ours["members"][:, a] = theirs["members"][:, a]
+        np.savez(path, **ours)
+
+
 def score(asked: argparse.Namespace) -> None:
     """The table, and weights calibrated in all homes."""
     kept = {path.stem: read(path) for path in sorted((asked.out / "drawn").glob("*.npz"))}
@@ -186,6 +200,12 @@ def main() -> None:
     drawing.add_argument("--days", type=float, default=30.0)
     drawing.add_argument("--n", type=int, default=16)
     drawing.set_defaults(run=draw)
+    taking = verbs.add_parser("take")
+    taking.add_argument("out", type=Path)
+    taking.add_argument("other", type=Path)
+    taking.add_argument("home", choices=list(HOMES))
+    taking.add_argument("appliance")
+    taking.set_defaults(run=take)
     scoring = verbs.add_parser("score")
     scoring.add_argument("out", type=Path)
     scoring.add_argument("--ship", nargs=2, type=Path)

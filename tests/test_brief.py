@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from diffx.data.brief import Brief
+from diffx.data import Brief
 
 
 @dataclass(repr=False)

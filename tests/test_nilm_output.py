@@ -542,7 +542,7 @@ def test_without_a_file_a_household_is_simulated_and_the_report_says_so(tmp_path
 
 def test_what_is_wrong_is_one_line_and_leaves_no_file(tmp_path, capsys):
     assert diffx("usage=1,2", out=tmp_path / "a") == 2
-    assert "2 given, and these weights know 5: kettle, dishwasher" in capsys.readouterr().err
+    assert "2 given, and these weights know 4: kettle, dishwasher" in capsys.readouterr().err
     assert diffx(f"data.file={tmp_path}/none.csv", out=tmp_path / "b") == 5
     assert "none.csv: no such file" in capsys.readouterr().err
     assert not list(tmp_path.glob("*/samples/*"))

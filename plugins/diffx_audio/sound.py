@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from diffx.data.brief import Brief
+from diffx.data import Brief
 from diffx.io.files import write_json
 
 from .files import resampled, write_sound

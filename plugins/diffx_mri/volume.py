@@ -12,7 +12,7 @@ import numpy as np
 from nibabel.spatialimages import SpatialImage
 from scipy import ndimage
 
-from diffx.data.brief import Brief
+from diffx.data import Brief
 from diffx.errors import DataError
 from diffx.io.files import atomic
 from diffx.io.home import expanded

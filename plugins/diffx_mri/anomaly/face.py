@@ -19,7 +19,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
-from diffx.data.brief import Brief
+from diffx.data import Brief
 from diffx.errors import DataError, UsageError
 
 from ..overlay import Say, on_grid, warn

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from diffx.data.brief import Brief
+from diffx.data import Brief
 from diffx.errors import DataError
 from diffx.guide import Mask, keep, posterior
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diffx.data.brief import Brief
+from diffx.data import Brief
 from diffx.errors import DataError, UsageError
 from diffx.noise import Noise
 from diffx.pipeline import Batch, Pipeline

@@ -16,7 +16,7 @@ import torch
 from scipy import ndimage
 from torch.nn.functional import avg_pool3d
 
-from diffx.data.brief import Brief
+from diffx.data import Brief
 from diffx.errors import DataError
 from diffx.guide import Operator, keep, posterior
 

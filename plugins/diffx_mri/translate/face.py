@@ -17,7 +17,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
-from diffx.data.brief import Brief
+from diffx.data import Brief
 from diffx.errors import DataError, UsageError
 from diffx.io.checkpoint import under
 from diffx.pipeline import Pipeline
