@@ -5,8 +5,8 @@ python benchmarks/nilm_folds.py <folder of homes> <folder of results> <weights t
 The folder holds the homes of three data sets as REFIT 2 and 20 (30 s), UK-DALE 1 (30 s, two parts, and arrays of one
 appliance of its houses 1 and 5) and REDD 1 and 2 (1 min). A home is left out with all that was recorded in it, arrays
 included. What is to be shipped ("homes") learns from REFIT and UK-DALE, whose licence allows it, and is tested on REDD.
-UK-DALE is tested with weights that learnt from REFIT and REDD, because nobody else has a fridge: its fridge with some that
-learnt in REDD's mains, what else it has with others, since REDD's mains mislead about heaters. The folds of REFIT
+UK-DALE is tested with weights that learnt from REFIT and REDD, because nobody else has a fridge: its fridge with some
+that learnt in REDD's mains, what else it has with others, since REDD's mains mislead about heaters. The folds of REFIT
 share their first steps, on UK-DALE alone. ``--dry`` prints the commands; what is finished is passed over.
 """
 
