@@ -30,7 +30,7 @@ from diffx_docking.ligand import prepare
 from diffx_docking.match import numberings, rmsd
 from diffx_docking.opinions import OPINIONS
 from diffx_docking.search import Found
-from diffx_docking.training import SUCCESS, Example, fit
+from diffx_docking.training import SUCCESS, Example, fit, load_example
 
 HEAD = "| | first | best of five | any candidate |\n|---|---|---|---|"
 
@@ -48,13 +48,12 @@ def searched(root: Path, run: Path) -> list[Searched]:
     """The complexes that the training docked."""
     found = []
     for path in sorted((run / "checkpoints").glob("docked-*.safetensors")):
-        tensors, meta = checkpoint.load(path)
-        triples = frozenset((a, b, c) for a, b, c in meta["triples"])
-        one = Example(meta["name"], tensors["descriptors"], tensors["rmsd"], triples)
+        one = load_example(path, {})  # whatever the training was asked
+        assert one is not None
         ((_, known),) = read_known(str(root), [one.name])
         assert not isinstance(known, DataError)
         poses, _ = checkpoint.load(run / "checkpoints" / "searched" / f"{one.name}.safetensors")
-        ligand = prepare(known.ligand, known.name, meta["seed"])
+        ligand = prepare(known.ligand, known.name, checkpoint.read_meta(path)["seed"])
         off = rmsd(poses["positions"].numpy(), heavy_positions(known.truth), numberings(ligand, known.truth))
         found.append(Searched(Found(poses["positions"], poses["energies"], drawn=poses["drawn"].bool()), off, one))
     return found
