@@ -116,7 +116,7 @@ def test_what_is_not_known_costs_nothing_and_the_rest_as_much_as_alone():
     partly[0, 1], partly[2] = torch.nan, torch.nan
     t = np.array([0.5, 1.0, 2.0])
     noisy, whole = process.corrupt(partly, t, Noise([1, 2, 3])), usual.corrupt(x, t, Noise([1, 2, 3]))
-    assert noisy.x.isfinite().all()
+    assert noisy.x.isfinite().all() and noisy.target[0, 1].isnan().all()
     torch.testing.assert_close(noisy.x[1], whole.x[1])
     torch.testing.assert_close(noisy.x[0, 0], whole.x[0, 0])
     guess = torch.zeros(3, 2, 8, requires_grad=True)
@@ -126,6 +126,18 @@ def test_what_is_not_known_costs_nothing_and_the_rest_as_much_as_alone():
     assert loss[2] == 0
     loss.sum().backward()
     assert guess.grad.isfinite().all() and (guess.grad[0, 1] == 0).all() and (guess.grad[2] == 0).all()
+
+
+def test_what_is_not_known_looks_like_what_sampling_begins_with_and_not_like_off():
+    process = PartlyKnown(sigma_data=0.2)
+    x = torch.zeros(64, 2, 512)
+    x[:, 1] = torch.nan
+    for sigma in (0.002, 0.2, 5.0):
+        t = np.full(64, sigma)  # of EDM's schedule, time is sigma
+        off, unknown = process.corrupt(x, t, Noise(range(64))).x.unbind(1)
+        assert off.std().item() == pytest.approx(sigma, rel=0.02)
+        assert unknown.std().item() == pytest.approx(float(np.hypot(0.2, sigma)), rel=0.02)
+        assert abs(torch.corrcoef(torch.stack([off.flatten(), unknown.flatten()]))[0, 1]) < 0.02
 
 
 # -- homes together --------------------------------------------------------------------------------------------------

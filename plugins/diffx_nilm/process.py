@@ -13,9 +13,10 @@ from diffx.process import Gaussian, Noisy
 
 @dataclass(frozen=True)
 class PartlyKnown(Gaussian):
-    """A Gaussian process whose clean state may be NaN in places: the network sees noise there, and it costs nothing.
+    """A Gaussian process whose clean state may be NaN in places: it costs nothing there, and nothing is to be seen.
 
-    Houses meter different appliances. What one did not meter is neither on nor off, so nothing may be learnt of it.
+    Houses meter different appliances. What one did not meter is neither on nor off, so nothing may be learnt of it: not
+    even that what else is in the mains goes with an appliance that is off, which is what 0 in its place would say.
     """
 
     @classmethod
@@ -24,8 +25,13 @@ class PartlyKnown(Gaussian):
         return cls(**{field.name: getattr(process, field.name) for field in fields(process)})
 
     def corrupt(self, x0: Tensor, t: np.ndarray, noise: Noise) -> Noisy:
-        """Noise x0 [B, ...] to times t, as if what is not known (NaN) were 0; it stays NaN in the target."""
-        return replace(super().corrupt(x0.nan_to_num(nan=0.0), t, noise), target=x0)
+        """Noise x0 [B, ...] to times t. What is not known (NaN) is white noise as strong as the data, and stays NaN in
+        the target."""
+        unknown = x0.isnan()
+        if not unknown.any():
+            return super().corrupt(x0, t, noise)
+        white = self.sigma_data * noise["unknown"].normal(*x0.shape[1:])
+        return replace(super().corrupt(x0.where(~unknown, white), t, noise), target=x0)
 
     def loss(self, prediction: Tensor, noisy: Noisy) -> Tensor:
         """Weighted mean squared error over the known elements of each sample, [B]; 0 where none is."""
