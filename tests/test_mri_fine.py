@@ -27,7 +27,7 @@ from diffx_mri.synth.cascade.stages import STAGES
 from diffx_mri.synth.config import FINE, BrainSampling
 from diffx_mri.synth.data import shipped_codec
 from diffx_mri.synth.evaluate import scans
-from diffx_mri.synth.segmentation.segment import Segmenter
+from diffx_mri.synth.segmentation.segment import Segmenter, dice
 from diffx_mri.volume import means
 
 QUICK = BrainSampling(steps=8, stages=[], fine_steps=1)  # the prior, and one step of the stage
@@ -162,11 +162,31 @@ def test_the_network_is_not_asked_where_nothing_is():
 
 def test_a_brain_of_half_the_voxels_is_segmented_where_it_lies():
     segment = Segmenter.load()
-    codec = shipped_codec()
-    brain = codec.mean_brain().numpy()
-    coarse = segment(brain)
+    brain = shipped_codec().mean_brain().numpy()
+    coarse = segment(brain).repeat(2, 0).repeat(2, 1).repeat(2, 2)
     fine = segment(brain.repeat(2, 0).repeat(2, 1).repeat(2, 2))
-    assert np.array_equal(fine, coarse.repeat(2, 0).repeat(2, 1).repeat(2, 2))
+    assert (dice(fine, coarse) > 0.94).all()  # corners of its cubes are rounded
+    weights = [np.stack(np.nonzero(labels == 3)).mean(1) for labels in (coarse, fine)]  # of the ventricles
+    np.testing.assert_allclose(*weights, atol=0.1)
+
+
+def test_the_eight_grids_of_a_brain_decide_together():
+    class InTurn(torch.nn.Module):
+        """Says the one and then the other, more surely, in five and three grids of eight."""
+
+        def __init__(self):
+            super().__init__()
+            self.calls = 0
+
+        def forward(self, x):
+            says = [0.0, 0.6, 0.4, 0.0, 0.0] if self.calls % 8 < 5 else [0.0, 0.1, 0.9, 0.0, 0.0]
+            self.calls += 1
+            return torch.tensor(says).log()[None, :, None, None, None].expand(1, 5, *x.shape[2:])
+
+    brain = np.ones((12, 12, 12), np.float32)
+    brain[:3] = 0
+    found = Segmenter(InTurn(), (6, 6, 6))(brain)
+    assert (found[3:-1, 1:-1, 1:-1] == 2).all() and not found[:3].any()
 
 
 # --- the shipped stage -----------------------------------------------------------------------------------------------
