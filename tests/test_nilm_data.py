@@ -475,3 +475,24 @@ def test_made_up_machines_keep_their_energy_and_come_as_often():
     peaks = [np.sort([w[b:e].max() for b, e in segments(w > 0) if e - b > 3]) for w in on]
     several = [p for p in peaks if len(p) > 1]
     assert np.std([p[0] for p in several]) > 200 and np.median([np.ptp(p) for p in several]) < 40
+
+
+@pytest.mark.parametrize(
+    ("key", "kwh", "minutes"), [("dishwasher", (0.3, 2.0), (40, 180)), ("washing_machine", (0.2, 1.8), (55, 240))]
+)
+def test_a_made_up_machine_repeats_itself_and_others_do_something_else(key, kwh, minutes):
+    rng = np.random.default_rng(0)
+    heated, programmes, energies, lengths = set(), [], [], []
+    for _ in range(150):
+        cycle = MACHINES[key](rng)
+        uses = [over(cycle(rng), 30.0, rng) for _ in range(8)]
+        peak = np.quantile(np.concatenate(uses), 0.995)
+        assert 1400 < peak < 2900 and all(u.max() > 0.8 * peak and u.min() >= 0 for u in uses)
+        heated |= {len(segments(u > 0.6 * peak)) for u in uses}
+        own = np.sort([u.sum() / 120_000 for u in uses])  # kWh
+        programmes.append(1 + int((np.diff(own) > 0.1 * own[1:]).sum()))
+        energies += own.tolist()
+        lengths += [len(u) / 2 for u in uses]
+    for found, (least, most) in ((energies, kwh), (lengths, minutes)):
+        assert least < np.quantile(found, 0.03) and np.quantile(found, 0.97) < most
+    assert {1, 2, 3} <= heated and np.mean(programmes) < 3.5, "one programme or a few, not another at each use"

@@ -1,4 +1,4 @@
-"""Machines that nobody metered: activations of the simulator's cycles, over wider ranges than any home has.
+"""Machines that nobody metered, over wider ranges than any home has.
 
 Two metered homes have one washing machine each, and a network that has seen no third takes theirs for all there are.
 """
@@ -9,17 +9,15 @@ from collections.abc import Callable
 
 import numpy as np
 
-from . import cycles
-from .cycles import STEP, Cycle, Heater
+from . import cycles, programmes
+from .cycles import STEP, Cycle
 
 Rng = np.random.Generator
 
 MACHINES: dict[str, Callable[[Rng], Cycle]] = {
     "kettle": lambda rng: cycles.kettle(rng.uniform(1900, 3100)),
-    "dishwasher": lambda rng: cycles.dishwasher(Heater(rng.uniform(1700, 2500), rng.uniform(35, 110))),
-    "washing_machine": lambda rng: cycles.washing_machine(
-        Heater(rng.uniform(1500, 2400), rng.uniform(70, 260)), rng.uniform(5, 20)
-    ),
+    "dishwasher": programmes.dishwasher,
+    "washing_machine": programmes.washing_machine,
     "microwave": lambda rng: cycles.microwave(rng.uniform(850, 1700)),
 }
 
