@@ -23,7 +23,7 @@ from diffx_docking.confidence import Confidence
 from diffx_docking.config import RankingConfig, RankingTraining, SearchConfig
 from diffx_docking.descriptors import NAMES
 from diffx_docking.evaluate.figures import Case, figures, strata
-from diffx_docking.evaluate.vina import VinaPoses, stored
+from diffx_docking.evaluate.vina import VinaPoses, keep, stored
 from diffx_docking.known import known_complexes, read_known
 from diffx_docking.ligand import read_ligands
 from diffx_docking.ranking import Ranker
@@ -78,6 +78,15 @@ def test_stored_results_of_vina_are_read(tmp_path: Path) -> None:
     assert set(found) == {"x"} and found["x"].best(1) == 3.5 and found["x"].best(5) == 1.2 and found["x"].valid
     with pytest.raises(DataError, match="there is no such file"):
         stored(str(tmp_path / "gone.csv"))
+
+
+def test_results_of_vina_that_were_kept_are_read_again(tmp_path: Path) -> None:
+    nine = np.array([2.5, 4.0, 1.25, 3.0, 6.0, 0.5, 7.0, 8.0, 9.0])
+    keep(tmp_path / "vina.csv", {"x": VinaPoses(nine, None, 40.0, False), "y": VinaPoses(nine[:1], None, 3.0)})
+    found = stored(str(tmp_path / "vina.csv"))
+    assert [found["x"].best(n) for n in (1, 5)] == [2.5, 1.25] and [found["y"].best(n) for n in (1, 5)] == [2.5, 2.5]
+    assert found["x"].valid is False and found["y"].valid is None
+    assert [found[name].cpu_seconds for name in "xy"] == [40.0, 3.0]
 
 
 def separable(count: int) -> list[Example]:

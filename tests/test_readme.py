@@ -209,7 +209,6 @@ def test_the_readmes_python_of_audio_draws_changes_and_plays(tmp_path, monkeypat
     assert (drawn[:, : round(0.3 * 44_100)] == changed[:, : round(0.3 * 44_100)]).all() and (drawn != changed).any()
 
 
-
 def test_every_diffx_line_of_the_pages_resolves():
     """Each `diffx run ...` of the pages, up to the point where it would begin to compute."""
     from diffx.cli.chosen import choose, configure

@@ -169,7 +169,7 @@ def test_a_full_disk_is_an_error_of_one_line(strangers: Strangers) -> None:
 def test_any_encoding_of_the_streams(strangers: Strangers, encoding: str) -> None:
     strangers.add("one")
     name = "Zoë – 脳 \N{BRAIN}"
-    environment = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONPATH": strangers.environment['PYTHONPATH']}
+    environment = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONPATH": strangers.environment["PYTHONPATH"]}
     command = [sys.executable, "-m", "diffx"]
     shown = subprocess.run(
         [*command, "config", "show", "plugin=one", f"subject={name}"], capture_output=True, env=environment

@@ -93,9 +93,7 @@ class EvaluateConfig:
 
     vina: bool = option(False, help="run AutoDock Vina on the same boxes (needs vina and meeko)")
     exhaustiveness: int = option(8, help="Vina's", min=1, max=256)
-    stored: str | None = option(
-        None, help="results of Vina from an earlier run: CSV with id, rmsd_top1, rmsd_top5, pb_valid, dock_cpu_s"
-    )
+    stored: str | None = option(None, help="vina.csv of an earlier run: Vina is not run again on what it names")
 
 
 @dataclass

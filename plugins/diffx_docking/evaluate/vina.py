@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import numpy as np
 from rdkit import Chem
 
 from diffx.errors import DataError, UsageError
+from diffx.io.files import atomic
 from diffx.io.home import expanded
 
 from ..ligand import Ligand
@@ -21,6 +23,7 @@ from ..pocket import Box
 from ..receptor import Receptor
 
 NAME = "Vina"
+_COLUMNS = ("id", "rmsd_top1", "rmsd_top5", "pb_valid", "dock_cpu_s")
 
 
 @dataclass(frozen=True)
@@ -104,3 +107,14 @@ def stored(path: str) -> dict[str, VinaPoses]:
                 valid = row["pb_valid"] == "1" if row.get("pb_valid") else None
                 found[row["id"]] = VinaPoses(off, None, float(row.get("dock_cpu_s") or "nan"), valid)
     return found
+
+
+def keep(path: Path, found: Mapping[str, VinaPoses]) -> None:
+    """Write results by name as :func:`stored` reads them."""
+    with atomic(path) as part, open(part, "w", newline="", encoding="utf-8") as table:
+        writer = csv.writer(table)
+        writer.writerow(_COLUMNS)
+        for name, poses in found.items():
+            valid = "" if poses.valid is None else int(poses.valid)
+            off = (round(float(r), 3) for r in (poses.rmsd[0], poses.best(5)))
+            writer.writerow([name, *off, valid, round(poses.cpu_seconds, 2)])

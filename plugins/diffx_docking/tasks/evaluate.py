@@ -13,7 +13,7 @@ from diffx.io import checkpoint
 
 from ..evaluate import report
 from ..evaluate.figures import Case, figures, strata
-from ..evaluate.vina import VinaPoses, check_vina, run_vina, stored
+from ..evaluate.vina import VinaPoses, check_vina, keep, run_vina, stored
 from ..face import Docker, Target
 from ..kept import kept, question
 from ..known import Known, chosen, read_known, with_rmsd
@@ -30,7 +30,8 @@ def evaluate(run: Any) -> None:
     ``seconds_per_complex``, ``cpu_seconds_per_complex`` and ``failures``, each beside ranking by energy and Vina where
     that ran on every complex; ``strata``: by identity to the training set, where manifest.csv says it. A complex that
     cannot be docked counts among the failures, and not among the others. ``resume=true`` goes on after a kill, or ranks
-    the same poses with other weights.
+    the same poses with other weights. ``vina.csv`` keeps what Vina reached, for ``evaluate.stored`` of another run:
+    Vina is not run again on what it names.
     """
     cfg = run.cfg
     if cfg.evaluate.vina:
@@ -54,8 +55,11 @@ def evaluate(run: Any) -> None:
         run.metric(metric, figure)
     run.metric("failures", len(run.failures))
     run.metric("strata", strata(cases))
+    ran = {case.docking.name: case.vina for case in cases if case.vina}
+    if ran:
+        keep(run.folder / "vina.csv", ran)
     if before:
-        run.flag(f"Vina's results are of an earlier run: {cfg.evaluate.stored}")
+        run.flag(f"Vina's results on {len(before.keys() & ran.keys())} of {len(cases)} complexes are of an earlier run")
     report.write(run, cases, known)
 
 
@@ -67,7 +71,7 @@ def judged(run: Any, docker: Docker, one: Known, before: VinaPoses | None, numbe
     found = searched(run, docker, target, ligand)
     docking = with_rmsd(docker.ranked(target, ligand, found, samples=cfg.search.candidates), one.truth)
     docking = docker.check(target, docking, cfg.checks, most=1)
-    vina = beside(run, target, ligand, one) if cfg.evaluate.vina else before
+    vina = before or (beside(run, target, ligand, one) if cfg.evaluate.vina else None)
     first = docking.poses[0]
     run.record(
         number, complex=one.name, rmsd=first.rmsd, confidence=first.confidence, valid=first.valid,
