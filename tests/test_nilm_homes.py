@@ -14,6 +14,7 @@ import torch
 from test_nilm_data import DATA, STILL, real
 
 from diffx.cli import main
+from diffx.data.spec import Spec
 from diffx.errors import DataError, UsageError
 from diffx.noise import Noise
 from diffx.pipeline import Pipeline
@@ -35,6 +36,7 @@ from diffx_nilm.events import edges, events, one_sided
 from diffx_nilm.household import DAY, Household
 from diffx_nilm.mix import Mixture, Windows, every_other
 from diffx_nilm.pack import load_packed, pack_house, save_packed
+from diffx_nilm.plugin import diffx_process
 from diffx_nilm.process import PartlyKnown
 from diffx_nilm.read import read
 from diffx_nilm.recurring import Recurring, learn, learnt, meters, posterior, settled
@@ -126,6 +128,21 @@ def test_what_is_not_known_costs_nothing_and_the_rest_as_much_as_alone():
     assert loss[2] == 0
     loss.sum().backward()
     assert guess.grad.isfinite().all() and (guess.grad[0, 1] == 0).all() and (guess.grad[2] == 0).all()
+
+
+def test_an_appliance_weighs_in_the_loss_what_it_is_to_weigh():
+    x, t = torch.randn(2, 2, 8), np.array([0.5, 1.0])
+    usual, process = Gaussian(), PartlyKnown.of(Gaussian(), (1.0, 0.1))
+    guess, noisy = torch.zeros_like(x), usual.corrupt(x, t, Noise([1, 2]))
+    square = x.square().mean(2) * noisy.weight[:, None]
+    torch.testing.assert_close(process.loss(guess, noisy), (square[:, 0] + 0.1 * square[:, 1]) / 2)
+    torch.testing.assert_close(PartlyKnown.of(usual).loss(guess, noisy), usual.loss(guess, noisy))
+
+
+def test_a_fridge_weighs_less_than_what_is_seldom_on():
+    cfg = PowerConfig(plugin="nilm", task="train", appliances=["kettle", "fridge"])
+    process = diffx_process(cfg, Spec((2, cfg.net.window), ()))
+    assert process.shares == (1.0, 0.1)
 
 
 def test_what_is_not_known_looks_like_what_sampling_begins_with_and_not_like_off():

@@ -9,7 +9,7 @@ import diffx
 from diffx.condition import Scalar, Spatial
 from diffx.data.spec import Spec
 
-from .appliances import named, usage_key
+from .appliances import called, named, usage_key
 from .config import PowerConfig
 from .features import MAPS
 
@@ -37,7 +37,8 @@ def diffx_process(cfg: PowerConfig, spec: Spec) -> Any:
 
     from .process import PartlyKnown
 
-    return PartlyKnown.of(usual(cfg=cfg, spec=spec))
+    cycling = [bool((one := called(name)) and one.cycling) for name in named(cfg.appliances)]
+    return PartlyKnown.of(usual(cfg=cfg, spec=spec), [cfg.process.cycling if runs else 1.0 for runs in cycling])
 
 
 @diffx.hookimpl
