@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from torch import Tensor
 
 from ... import pictures
+from ..denoising import TITLE, denoising
 from ..face import BrainSynth
 from ..segmentation.kept import STEP
 from . import sheets
@@ -57,13 +57,7 @@ def pages(
         "these brains. The line is where the age read is the age given.",
     )
     if drawn.way:
-        steps = [drawn.way[i] for i in sorted({round(x) for x in np.linspace(0, len(drawn.way) - 1, 6)})]
-        stages = [synth.codec.decode(z.to(synth.codec.mean.device))[0].float().cpu().numpy() for _, z in steps]
-        run.report.picture(
-            "From noise to brain",
-            pictures.strip(stages, affine, [f"step {i + 1}" for i, _ in steps]),
-            "What the network predicts the first brain to be.",
-        )
+        run.report.picture(TITLE, *denoising(synth, drawn.way, drawn.images[0] * STEP))
     run.report.picture(
         "Nearest training scans",
         sheets.neighbours(drawn.images, drawn.people, train, sets["synthetic"].pixels, known),

@@ -15,6 +15,7 @@ from ...derivatives import DerivativesWriter
 from ...volume import Volume
 from ..checks import check
 from ..config import SPACE, SPACE_SAID, VOXELS, WEIGHTS
+from ..denoising import TITLE, denoising
 from ..face import BrainSynth
 from ..model import Brain, Person
 from ..segmentation.tissues import CLASSES
@@ -113,14 +114,7 @@ def report(
         "Axial, coronal and sagittal slices through the centre of mass. "
         "No such person exists: these are samples of a model of healthy brains, not for diagnosis.",
     )
-    steps = [way[i] for i in sorted({round(x) for x in np.linspace(0, len(way) - 1, 6)})]
-    decoded = [synth.codec.decode(z.to(synth.codec.mean.device))[0].cpu().numpy() for _, z in steps]
-    run.report.picture(
-        "From noise to brain",
-        pictures.strip(decoded, synth.codec.affine, [f"step {i + 1}" for i, _ in steps]),
-        f"What the network predicts the first brain to be, over {len(way)} evaluations: the mean brain of that age and "
-        "sex first, then its shape, then its folds.",
-    )
+    run.report.picture(TITLE, *denoising(synth, way, shown[0].data))
     run.report.table(
         "Brains",
         rows,
