@@ -54,10 +54,11 @@ class PowerProcess(ProcessConfig):
     # off nearly always, and about 1 when on
     sigma_data: float = option(0.2, help="standard deviation of the clean state", min=1e-6)
     sigma_max: float = option(20.0, help="noise where sampling starts, for schedule edm", min=1)
-    noise_mean: float = option(-1.4, help="mean of log(sigma/alpha) of the training noise")
-    noise_std: float = option(1.5, help="standard deviation of log(sigma/alpha) of the training noise", min=0.01)
+    # whose a heater is shows through noise of several times its power, since it lasts for many periods
+    noise_mean: float = option(-0.2, help="mean of log(sigma/alpha) of the training noise")
+    noise_std: float = option(1.8, help="standard deviation of log(sigma/alpha) of the training noise", min=0.01)
     # on for two fifths of the time, a fridge would be two thirds of the loss
-    cycling: float = option(0.1, help="weight in the loss of an appliance that runs all day, such as a fridge", min=0)
+    cycling: float = option(0.3, help="weight in the loss of an appliance that runs all day, such as a fridge", min=0)
 
 
 @dataclass
