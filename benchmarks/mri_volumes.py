@@ -21,17 +21,17 @@ from diffx_mri import BrainSynth, Person
 from diffx_mri.synth.config import SynthConfig
 from diffx_mri.synth.evaluate.sets import parts, posed_scans
 from diffx_mri.synth.segmentation.kept import STEP
-from diffx_mri.synth.segmentation.segment import Segmenter, litres
+from diffx_mri.synth.segmentation.segment import Segmenter
+from diffx_mri.synth.volumetry import ventricle_volume
 
 SIZES = (-2.0, -1.0, 0.0, 1.0, 2.0)
 ASKED = ((25, "F"), (50, "M"), (75, "F"))
 GROUPS = {"under 35": (0, 35), "35 to 65": (35, 65), "over 65": (65, 200)}
 
 
-def measured(tissues: np.ndarray, affine: np.ndarray) -> tuple[float, float]:
-    """Litres of all tissues, ventricles among them, and ml of ventricle."""
-    own = litres(tissues, affine)
-    return float(own.sum()), 1000 * float(own[2])
+def measured(data: np.ndarray, tissues: np.ndarray, affine: np.ndarray) -> tuple[float, float]:
+    """Litres of what is not background, fluid in the brain among it, and ml of ventricle."""
+    return (data > 0).sum() * abs(float(np.linalg.det(affine[:3, :3]))) / 1e6, ventricle_volume(tissues, affine)
 
 
 def rows(age: np.ndarray, women: np.ndarray, brain: np.ndarray, ml: np.ndarray) -> dict[str, str]:
@@ -61,7 +61,7 @@ def drawn(synth: BrainSynth, people: list[Person], tell: Callable[[str], None]) 
     found = []
     for brain in synth.brains(people):
         assert brain.tissues is not None
-        found.append(measured(brain.tissues, brain.affine))
+        found.append(measured(brain.data, brain.tissues, brain.affine))
         tell(f"{brain.person}: {found[-1][0]:.2f} l, {found[-1][1]:.1f} ml")
     return np.array(found)
 
@@ -85,7 +85,7 @@ def main() -> None:
     train, _, _ = parts(posed.scans)
     train = [i for i in train if posed.scans[i].age is not None and posed.scans[i].sex is not None]
     segment = Segmenter.load()
-    real = np.array([measured(segment(posed.images[i] * STEP), posed.affine) for i in train])
+    real = np.array([measured(scan, segment(scan * STEP), posed.affine) for scan in posed.images[train]])
     ages, women = (np.array([getattr(posed.scans[i], k) for i in train]) for k in ("age", "sex"))
     pick = np.random.default_rng(0).permutation(len(train))[: asked.people]
     found = drawn(synth, [Person(float(ages[i]), str(women[i]), 100 + k) for k, i in enumerate(pick)], tell)
