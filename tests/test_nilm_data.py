@@ -270,8 +270,8 @@ def test_mains_are_the_parts_and_the_rest(packed):
         assert np.isfinite(mains).all() and np.isfinite(parts).all() and parts.min() >= 0
         assert mains.min() >= 0
         assert (np.minimum(parts.sum(0), 6000) * 0.97 <= mains + 20).all()
-    clipped = Mixture(packed[1], DEFAULT, width=300, recipe=Recipe(clipped=1.0))
-    assert max(clipped.draw(i)[0].max() for i in range(100)) == 6000
+    clipped = Mixture(packed[1], DEFAULT, width=300, recipe=Recipe(clipped=1.0, ceiling=3000))
+    assert max(clipped.draw(i)[0].max() for i in range(100)) == 3000
 
 
 def steady(run: np.ndarray, count: int = 400, base: float = 100.0) -> Household:
