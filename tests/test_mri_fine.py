@@ -167,7 +167,7 @@ def test_a_brain_of_half_the_voxels_is_segmented_where_it_lies():
     fine = segment(brain.repeat(2, 0).repeat(2, 1).repeat(2, 2))
     assert (dice(fine, coarse) > 0.94).all()  # corners of its cubes are rounded
     weights = [np.stack(np.nonzero(labels == 3)).mean(1) for labels in (coarse, fine)]  # of the ventricles
-    np.testing.assert_allclose(*weights, atol=0.1)
+    np.testing.assert_allclose(*weights, atol=0.3)  # a voxel to one side would be 1
 
 
 def test_the_eight_grids_of_a_brain_decide_together():
