@@ -10,7 +10,6 @@ a brain on two cores, and 5 s a scan that is not posed yet.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +19,8 @@ from diffx.evaluation import estimate
 from diffx_mri import BrainSynth, Person
 from diffx_mri.synth.config import SynthConfig
 from diffx_mri.synth.evaluate.sets import parts, posed_scans
+from diffx_mri.synth.model import Brain
 from diffx_mri.synth.segmentation.kept import STEP
-from diffx_mri.synth.segmentation.segment import Segmenter
 from diffx_mri.synth.volumetry import ventricle_volume
 
 SIZES = (-2.0, -1.0, 0.0, 1.0, 2.0)
@@ -29,9 +28,10 @@ ASKED = ((25, "F"), (50, "M"), (75, "F"))
 GROUPS = {"under 35": (0, 35), "35 to 65": (35, 65), "over 65": (65, 200)}
 
 
-def measured(data: np.ndarray, tissues: np.ndarray, affine: np.ndarray) -> tuple[float, float]:
+def measured(brain: Brain) -> tuple[float, float]:
     """Litres of what is not background, fluid in the brain among it, and ml of ventricle."""
-    return (data > 0).sum() * abs(float(np.linalg.det(affine[:3, :3]))) / 1e6, ventricle_volume(tissues, affine)
+    assert brain.tissues is not None
+    return brain.litres, ventricle_volume(brain.tissues, brain.affine)
 
 
 def rows(age: np.ndarray, women: np.ndarray, brain: np.ndarray, ml: np.ndarray) -> dict[str, str]:
@@ -56,13 +56,12 @@ def rows(age: np.ndarray, women: np.ndarray, brain: np.ndarray, ml: np.ndarray) 
     }
 
 
-def drawn(synth: BrainSynth, people: list[Person], tell: Callable[[str], None]) -> np.ndarray:
+def drawn(synth: BrainSynth, people: list[Person]) -> np.ndarray:
     """Litres of brain and ml of ventricle of people, [N, 2]."""
     found = []
     for brain in synth.brains(people):
-        assert brain.tissues is not None
-        found.append(measured(brain.data, brain.tissues, brain.affine))
-        tell(f"{brain.person}: {found[-1][0]:.2f} l, {found[-1][1]:.1f} ml")
+        found.append(measured(brain))
+        print(f"{brain.person}: {found[-1][0]:.2f} l, {found[-1][1]:.1f} ml", flush=True)
     return np.array(found)
 
 
@@ -74,23 +73,22 @@ def main() -> None:
     asked = parser.parse_args()
     synth = BrainSynth.load()
 
-    def tell(text: str) -> None:
-        print(text, flush=True)
-
     people = [Person(a, s, seed, v) for a, s in ASKED for seed in range(1, asked.seeds + 1) for v in SIZES]
-    ml = drawn(synth, people, tell)[:, 1].reshape(len(ASKED), asked.seeds, len(SIZES)).mean(1)
-    wanted = np.array([synth.millilitres(p) for p in people]).reshape(len(ASKED), asked.seeds, len(SIZES))[:, 0]
+    ml = drawn(synth, people)[:, 1].reshape(len(ASKED), asked.seeds, len(SIZES)).mean(1)
+    wanted = [[synth.millilitres(Person(a, s, ventricles=v)) for v in SIZES] for a, s in ASKED]
     cfg = resolve(SynthConfig, overrides=["plugin=mri_synth", f"data.root={asked.root}"])
     posed = posed_scans(cfg, synth.codec)
     train, _, _ = parts(posed.scans)
     train = [i for i in train if posed.scans[i].age is not None and posed.scans[i].sex is not None]
-    segment = Segmenter.load()
-    real = np.array([measured(scan, segment(scan * STEP), posed.affine) for scan in posed.images[train]])
-    ages, women = (np.array([getattr(posed.scans[i], k) for i in train]) for k in ("age", "sex"))
+    segment = synth.segmenter
+    assert segment is not None
+    ages, sexes = (np.array([getattr(posed.scans[i], k) for i in train]) for k in ("age", "sex"))
+    scans = (scan * np.float32(STEP) for scan in posed.images[train])
+    real = np.array([measured(Brain(Person(), scan, posed.affine, 0.0, segment(scan))) for scan in scans])
     pick = np.random.default_rng(0).permutation(len(train))[: asked.people]
-    found = drawn(synth, [Person(float(ages[i]), str(women[i]), 100 + k) for k, i in enumerate(pick)], tell)
+    found = drawn(synth, [Person(float(ages[i]), str(sexes[i]), 100 + k) for k, i in enumerate(pick)])
     ours, theirs = (
-        rows(ages[own].astype(float), women[own] == "F", *of.T)
+        rows(ages[own].astype(float), sexes[own] == "F", *of.T)
         for own, of in ((pick, found), (np.arange(len(train)), real))
     )
     print("\n| | synthetic | real |\n|---|---|---|")

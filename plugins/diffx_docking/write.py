@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,10 +40,10 @@ def write_sdf(path: Path, molecules: Iterable[Chem.Mol]) -> None:
             writer.write(mol)
 
 
-def write_table(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Rows of :data:`COLUMNS` as CSV; columns that no row fills are left out."""
+def write_table(path: Path, rows: Iterable[Mapping[str, Any]], columns: Sequence[str] = COLUMNS) -> None:
+    """Rows of these columns as CSV, whole or not at all; columns that no row fills are left out."""
     rows = list(rows)
-    used = [name for name in COLUMNS if any(name in row for row in rows)]
+    used = [name for name in columns if any(name in row for row in rows)]
     with atomic(path) as part, open(part, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, used)
         writer.writeheader()

@@ -35,8 +35,6 @@ class PartlyKnown(Gaussian):
         """Noise x0 [B, ...] to times t. What is not known (NaN) is white noise as strong as the data, and stays NaN in
         the target."""
         unknown = x0.isnan()
-        if not unknown.any():
-            return super().corrupt(x0, t, noise)
         white = self.sigma_data * noise["unknown"].normal(*x0.shape[1:])
         return replace(super().corrupt(x0.where(~unknown, white), t, noise), target=x0)
 

@@ -13,7 +13,6 @@ import numpy as np
 from rdkit import Chem
 
 from diffx.errors import DataError, UsageError
-from diffx.io.files import atomic
 from diffx.io.home import expanded
 
 from ..ligand import Ligand
@@ -21,6 +20,7 @@ from ..match import numberings, rmsd
 from ..pdbqt import receptor_pdbqt
 from ..pocket import Box
 from ..receptor import Receptor
+from ..write import write_table
 
 NAME = "Vina"
 _COLUMNS = ("id", "rmsd_top1", "rmsd_top5", "pb_valid", "dock_cpu_s")
@@ -111,10 +111,9 @@ def stored(path: str) -> dict[str, VinaPoses]:
 
 def keep(path: Path, found: Mapping[str, VinaPoses]) -> None:
     """Write results by name as :func:`stored` reads them."""
-    with atomic(path) as part, open(part, "w", newline="", encoding="utf-8") as table:
-        writer = csv.writer(table)
-        writer.writerow(_COLUMNS)
-        for name, poses in found.items():
-            valid = "" if poses.valid is None else int(poses.valid)
-            off = (round(float(r), 3) for r in (poses.rmsd[0], poses.best(5)))
-            writer.writerow([name, *off, valid, round(poses.cpu_seconds, 2)])
+    rows = []
+    for name, poses in found.items():
+        off = [round(float(r), 3) for r in (poses.rmsd[0], poses.best(5))]
+        valid = "" if poses.valid is None else int(poses.valid)
+        rows.append(dict(zip(_COLUMNS, [name, *off, valid, round(poses.cpu_seconds, 2)], strict=True)))
+    write_table(path, rows, _COLUMNS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import time
 from pathlib import Path
@@ -11,14 +10,14 @@ from typing import Any
 from rdkit import Chem
 
 from diffx.errors import DataError, DiffxError
-from diffx.io.files import append_line, atomic, read_lines
+from diffx.io.files import append_line, read_lines
 
 from .. import report
 from ..config import WEIGHTS
 from ..face import Docker
 from ..requests import Library
 from ..result import Docking
-from ..write import write_sdf
+from ..write import write_sdf, write_table
 
 HITS = "hits.csv"
 JOURNAL = "screened.jsonl"  # one line a ligand, in checkpoints/: what resume=true goes by
@@ -78,7 +77,7 @@ def screen(run: Any) -> None:
     if not hits:
         raise DataError(f"{cfg.ligand}: no ligand of it could be docked")
     rows = [{"rank": rank, **{k: e[k] for k in _COLUMNS if k in e}} for rank, e in enumerate(hits, start=1)]
-    write_hits(run.samples / HITS, rows)
+    write_table(run.samples / HITS, rows, _COLUMNS)
     seconds = time.perf_counter() - began
     run.metric("docked", len(hits))
     run.metric("failed", len(done) - len(hits))
@@ -86,14 +85,6 @@ def screen(run: Any) -> None:
         run.metric("seconds_per_ligand", seconds / docked)
     weights = None if docker.confidence is None else {"name": cfg.from_ or WEIGHTS, **docker.confidence.meta}
     report.screened(run, rows, best, len(done) - len(hits), weights)
-
-
-def write_hits(path: Path, rows: list[dict[str, Any]]) -> None:
-    """The table of a screen, whole or not at all."""
-    with atomic(path) as part, open(part, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [name for name in _COLUMNS if any(name in row for row in rows)])
-        writer.writeheader()
-        writer.writerows(rows)
 
 
 def _facts(found: Docking, path: Path) -> dict[str, Any]:

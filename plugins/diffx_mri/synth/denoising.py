@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from PIL import Image
 from torch import Tensor
@@ -26,7 +24,7 @@ def denoising(synth: BrainSynth, way: list[tuple[int, Tensor]], brain: np.ndarra
     """
     steps = [way[i] for i in sorted({round(x) for x in np.linspace(0, len(way) - 1, _SHOWN)})]
     decoded = [synth.codec.decode(z.to(synth.codec.mean.device))[0].float().cpu().numpy() for _, z in steps]
-    factors: Any = [a // b for a, b in zip(brain.shape, decoded[0].shape, strict=True)]
+    factors = [a // b for a, b in zip(brain.shape, decoded[0].shape, strict=True)]
     captions = [*(f"step {i + 1}" for i, _ in steps), "drawn"]
     return (
         pictures.strip([*decoded, means(brain, factors)], synth.codec.affine, captions),
