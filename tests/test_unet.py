@@ -9,7 +9,7 @@ from awake import awake, seeded  # noqa: F401
 
 from diffx.condition import Condition
 from diffx.nets import UNet
-from diffx.nets.blocks import Attention, Downsample, ResBlock, Upsample, group_norm
+from diffx.nets.blocks import Attention, Downsample, ResBlock, Upsample, attention, group_norm
 
 SHAPES = [
     (1,), (2,), (3,), (4,), (5,), (17,), (64,),
@@ -256,3 +256,22 @@ def test_groups_divide_and_hold_four_channels() -> None:
 def test_a_fourth_dimension_is_refused() -> None:
     with pytest.raises(ValueError, match="1, 2 or 3 spatial dimensions, not 4"):
         UNet(4, 1)
+
+
+@pytest.mark.parametrize("tokens", [7, 600])
+def test_attention_in_low_precision_and_its_gradient_are_the_formula(tokens) -> None:
+    """On a processor few tokens are attended to in fp32 and many in bf16; neither may show."""
+    parts = [torch.randn(2, 3, n, 8, dtype=torch.float64) for n in (5, tokens, tokens)]
+    where = torch.rand(2, 1, 1, tokens) < 0.7
+    exact = [part.clone().requires_grad_() for part in parts]
+    weights = (exact[0] @ exact[1].transpose(-1, -2)).masked_fill(~where, -torch.inf).softmax(-1)
+    (weights @ exact[2]).square().sum().backward()
+    low = [part.bfloat16().requires_grad_() for part in parts]
+    with torch.autocast("cpu", torch.bfloat16):
+        y = attention(*low, where)
+    assert y.dtype == torch.bfloat16
+    y.float().square().sum().backward()
+    truth = (weights @ exact[2]).detach()
+    assert (y.double() - truth).norm() < 0.02 * truth.norm()
+    for mine, right in zip(low, exact, strict=True):
+        assert (mine.grad.double() - right.grad).norm() < 0.03 * right.grad.norm()

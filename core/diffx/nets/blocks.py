@@ -103,6 +103,22 @@ def unit(x: Tensor, length: Tensor | float = 1.0) -> Tensor:
     return x * (length / norm.clamp_min(1e-12)).to(x.dtype)
 
 
+_FEW = 512  # tokens; on a processor the backward pass of attention to fewer takes longer in bf16, up to six times
+
+
+def attention(query: Tensor, key: Tensor, value: Tensor, where: Tensor | None = None) -> Tensor:
+    """softmax(query key') value, [B, H, N, D] to [B, H, L, D], in their dtype; in fp32 in between where that is faster.
+
+    `where`: True where to attend, of a shape that broadcasts to [B, H, N, L]; None: everywhere.
+    """
+    slow = query.dtype is torch.bfloat16 and not query.is_cuda and torch.is_grad_enabled() and key.shape[2] <= _FEW
+    if not slow:
+        return F.scaled_dot_product_attention(query, key, value, attn_mask=where, scale=1.0)
+    with torch.autocast("cpu", enabled=False):
+        y = F.scaled_dot_product_attention(query.float(), key.float(), value.float(), attn_mask=where, scale=1.0)
+    return y.to(query.dtype)
+
+
 class MultiHead(nn.Module):
     """Multi-head attention between two sets of vectors, with normalised queries and keys.
 
@@ -144,7 +160,7 @@ class MultiHead(nn.Module):
         if rotate is not None:
             query, key = rotate(query), rotate(key)
         where = None if mask is None else mask[:, None, None, :]
-        y = F.scaled_dot_product_attention(query, key, value, attn_mask=where, scale=1.0)
+        y = attention(query, key, value, where)
         return self.out(y.transpose(1, 2).flatten(2))
 
 
