@@ -173,6 +173,8 @@ def test_the_help_shows_first_what_people_use_first(strangers: Strangers) -> Non
         *("age", "sex", "ventricles", "voxel", "data.file", "data.mask", "out", "from", "seed", "n", "data.root"),
     ]
     every = strangers.diffx("run", "plugin=mri_synth", "--help", "--all").stdout
+    assert "stage=8to4 net.channels=[16,96,128]" in " ".join(text.split())
+    assert "train.weight_decay=0.01" not in text and "train.weight_decay=0.01" in every  # of the presets of stages
     left = len(re.findall(r"^  ([a-z_.]+)=", every.partition("options of mri_synth:")[2], re.M)) - 11
     assert f"{left} more options, in groups: diffx run plugin=mri_synth --help --all" in text
     strangers.add("one")  # marks none: its own

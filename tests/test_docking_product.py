@@ -225,6 +225,8 @@ def test_a_comma_without_quotes_is_explained(tmp_path):
         ({"protein": str(PROTEIN), "ligand": "gone.sdf", "pocket": "1,2,3"}, DataError, "ligand=gone.sdf: there is no"),
         ({"protein": __file__, "ligand": "CCO", "pocket": "1,2,3"}, UsageError, "a receptor is a file .pdb"),
         ({"task": "evaluate"}, UsageError, "data.root= says which folder of complexes"),
+        ({"task": "learn"}, UsageError, "data.root= says which folder of complexes"),
+        ({"n": 40}, UsageError, "n=40: samples= says how many poses"),
         ({"task": "screen", "protein": str(PROTEIN)}, UsageError, "task=screen needs protein=, pocket=, and a library"),
     ],
 )  # fmt: skip

@@ -21,7 +21,9 @@ def check_inputs(cfg: DockConfig) -> None:
         UsageError: an option that the task needs is missing, or two that exclude each other.
         DataError: a file, a folder or weights that are not there.
     """
-    if cfg.task in ("train", "evaluate"):
+    if cfg.n != 1:
+        raise UsageError(f"n={cfg.n}: samples= says how many poses of a ligand are written")
+    if cfg.task in ("train", "learn", "evaluate"):
         if not cfg.data.root:
             raise UsageError("data.root= says which folder of complexes (NAME/protein.pdb, NAME/ligand.sdf) to read")
         if not expanded(cfg.data.root).is_dir():

@@ -111,7 +111,7 @@ def _weights() -> Iterator[Check]:
     for weights in shipped():
         try:
             verify(weights)
-            yield Check(f"weights {weights.id}", True, f"{weights.entry.bytes / 1e6:.1f} MB, {weights.entry.licence}")
+            yield Check(f"weights {weights.id}", True, f"{weights.size}, {weights.entry.licence}")
         except DiffxError as error:
             yield Check(f"weights {weights.id}", False, str(error))
     for lacking in absent():

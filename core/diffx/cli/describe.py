@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from diffx.cli.chosen import Chosen
 from diffx.cli.layout import columns, paragraphs
@@ -13,6 +14,8 @@ from diffx.config.parse import expected
 from diffx.config.schema import Schema
 from diffx.plugins.weights import absent, shipped
 
+_LONG = 120  # characters of a preset's settings that the help shows without --all
+
 
 def describe(chosen: Chosen, everything: bool = False) -> str:
     """The text of `diffx run plugin=NAME --help`: the options people use first, or, with --all, every one."""
@@ -21,9 +24,9 @@ def describe(chosen: Chosen, everything: bool = False) -> str:
     parts = [paragraphs(head)]
     mark = {manifest.default_task: " (default)"}
     parts.append(_section("tasks", [(f"task={n}", task.help + mark.get(n, "")) for n, task in manifest.tasks.items()]))
-    parts.append(_section("presets", [(f"preset={n}", _settings(values)) for n, values in manifest.presets.items()]))
+    parts.append(_section("presets", [(f"preset={n}", _settings(values, everything)) for n, values in manifest.presets.items()]))
     mine = [w for w in shipped() if w.plugin == manifest.name]
-    weights = [(f"from={w.id}", f"{w.entry.bytes / 1e6:.1f} MB, {w.entry.licence}") for w in mine]
+    weights = [(f"from={w.id}", f"{w.size}, {w.entry.licence}") for w in mine]
     weights += [(f"from={w.id}", w.why) for w in absent() if w.plugin == manifest.name]
     parts.append(_section("weights", weights))
     table = schema(chosen.config_type)
@@ -72,7 +75,15 @@ def _row(option: Option) -> tuple[str, str]:
     return f"{option.key}={default}", f"{option.help or '(no help)'} [{expected(option)}]"
 
 
-def _settings(values: object, prefix: str = "") -> str:
-    assert hasattr(values, "items")
-    flat = [_settings(v, f"{prefix}{k}.") if isinstance(v, dict) else f"{prefix}{k}={v}" for k, v in values.items()]
-    return " ".join(flat)
+def _settings(values: Mapping[str, Any], everything: bool) -> str:
+    """A preset's settings as they are typed; cut where they are many, unless everything is asked for."""
+    text = " ".join(_typed(values))
+    return text if everything or len(text) <= _LONG else f"{text[:_LONG].rpartition(' ')[0]} ..."
+
+
+def _typed(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _typed(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}=" + (f"[{','.join(map(str, value))}]" if isinstance(value, list) else str(value))

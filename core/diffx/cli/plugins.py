@@ -118,7 +118,6 @@ def _info(parser: Parser, words: Sequence[str]) -> int:
 
 
 def _described(manifest: Manifest) -> list[tuple[str, str]]:
-    from diffx.cli.weights import size
     from diffx.plugins.weights import absent, shipped
 
     default = manifest.default_task
@@ -130,7 +129,7 @@ def _described(manifest: Manifest) -> list[tuple[str, str]]:
         ("requires", ", ".join(manifest.requires) or "nothing more"),
         *(("task", f"{n}: {task.help}{' (default)' if n == default else ''}") for n, task in manifest.tasks.items()),
         *(("preset", n) for n in manifest.presets),
-        *(("weights", f"{w.id}: {size(w)}, {w.entry.licence}") for w in shipped() if w.plugin == manifest.name),
+        *(("weights", f"{w.id}: {w.size}, {w.entry.licence}") for w in shipped() if w.plugin == manifest.name),
         *(("weights", f"{w.id}: {w.why}") for w in absent() if w.plugin == manifest.name),
     ]
 

@@ -28,17 +28,14 @@ def main(words: Sequence[str]) -> int:
     return _list(given.json) if name == "list" else _verify(given.ids, given.json)
 
 
-def size(weights: Shipped) -> str:
-    return f"{weights.entry.bytes / 1e6:.1f} MB"
-
-
 def _list(as_json: bool) -> int:
     known, lacking = shipped(), absent()
     if as_json:
         rows: list[dict[str, Any]] = [{**_described(w), "installed": w.path.is_file()} for w in known]
         print_json([*rows, *({"id": w.id, "plugin": w.plugin, "installed": False, "why": w.why} for w in lacking)])
         return 0
-    table = [(w.id, w.plugin, size(w), w.entry.licence if w.path.is_file() else f"missing: {w.path}") for w in known]
+    said = [w.entry.licence if w.path.is_file() else f"missing: {w.path}" for w in known]
+    table = [(w.id, w.plugin, w.size, what) for w, what in zip(known, said, strict=True)]
     table += [(w.id, w.plugin, "-", w.why) for w in lacking]
     print(columns(table) if table else "no plugin ships weights")
     cards: dict[str, list[str]] = {}

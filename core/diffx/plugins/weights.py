@@ -25,6 +25,12 @@ class Shipped(NamedTuple):
     entry: WeightsEntry
     distribution: str = "the plugin"
 
+    @property
+    def size(self) -> str:
+        """Of the file: 16.7 MB, 25 kB."""
+        mega = self.entry.bytes / 1e6
+        return f"{mega:.1f} MB" if mega >= 1 else f"{1000 * mega:.0f} kB"
+
 
 class Absent(NamedTuple):
     """Weights of an installed plugin that come in another distribution, which is not installed or cannot be used."""
