@@ -24,7 +24,8 @@ def describe(chosen: Chosen, everything: bool = False) -> str:
     parts = [paragraphs(head)]
     mark = {manifest.default_task: " (default)"}
     parts.append(_section("tasks", [(f"task={n}", task.help + mark.get(n, "")) for n, task in manifest.tasks.items()]))
-    parts.append(_section("presets", [(f"preset={n}", _settings(values, everything)) for n, values in manifest.presets.items()]))
+    presets = [(f"preset={n}", _settings(values, everything)) for n, values in manifest.presets.items()]
+    parts.append(_section("presets", presets))
     mine = [w for w in shipped() if w.plugin == manifest.name]
     weights = [(f"from={w.id}", f"{w.size}, {w.entry.licence}") for w in mine]
     weights += [(f"from={w.id}", w.why) for w in absent() if w.plugin == manifest.name]
