@@ -73,7 +73,7 @@ class BrainSampling(SampleConfig):
     )
     fine: str = option(FINE, help="weights of the stage from 2 to 1 mm, for voxel=1")
     fine_steps: int = option(4, help="steps of that stage", min=1)
-    stage_steps: int = option(6, help="steps of each of these stages", min=1)
+    stage_steps: int = option(8, help="steps of each of these stages", min=1)
 
 
 @dataclass
@@ -108,7 +108,7 @@ class RestoreConfig:
 
 def stage_options(options: RestoreConfig) -> SampleConfig:
     """How a stage draws the detail of what was restored."""
-    return SampleConfig("dpmpp_2m", options.detail_steps, grid="angle")
+    return SampleConfig("unipc", options.detail_steps, grid="angle")
 
 
 @dataclass

@@ -127,7 +127,7 @@ def refined(
     stages: Sequence[Refiner], volume: Tensor, age: float | None, sex: str | None, seed: int, steps: int
 ) -> Tensor:
     """A volume [X, Y, Z] at 2 mm, seen at the coarse voxels of the first stage and drawn anew from there."""
-    options = SampleConfig("dpmpp_2m", steps, grid="angle")  # ends at noise of 0.2, where grain would begin
+    options = SampleConfig("unipc", steps, grid="angle")  # ends at noise of 0.2, where grain would begin
     volume = F.avg_pool3d(volume[None, None], 2 * stages[0].stage.pool)[0, 0]
     for one in stages:
         volume = one.draw(volume, age, sex, seed, options)
@@ -139,7 +139,7 @@ def halved(
     where: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
     """A brain [X, Y, Z] at 2 mm on voxels of 1 mm, [2X, 2Y, 2Z], by a stage that draws those; `where` as `draw`."""
-    options = SampleConfig("dpmpp_2m", steps, grid="angle", stop=_QUIET)
+    options = SampleConfig("unipc", steps, grid="angle", stop=_QUIET)
     drawn = fine.draw(volume, age, sex, seed, options, where=where)
     return torch.from_numpy(within_edge(drawn.numpy(), SOURCE / fine.stage.spacing))
 
