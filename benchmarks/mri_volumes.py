@@ -3,7 +3,7 @@
 python benchmarks/mri_volumes.py ROOT --people 30 --seeds 1
 
 ROOT: the BIDS folder the weights were trained on. So many people of ages and sexes of its training scans are drawn, and
-three people with ventricles of five sizes each, by so many seeds. The shipped segmenter measures brains and scans. 11 s
+three people with ventricles of five sizes each, by so many seeds. The shipped segmenter measures brains and scans. 18 s
 a brain on two cores, and 5 s a scan that is not posed yet.
 """
 

@@ -107,6 +107,7 @@ class DockConfig(RunConfig):
     pocket: str | None = option(
         None, help="x,y,z or x,y,z,size in Å; a reference ligand's file; residues A:45,A:47; or blind", common=True
     )
+    n: int = option(1, help="refused if not 1: samples= says how many poses are written", min=1)
     samples: int = option(10, help="distinct poses to write, the most likely first", min=1, max=1000, common=True)
     scores: str | None = option(
         None, help="weights of the network of scores: an id, a file, or the run folder of task=learn; default: shipped"

@@ -107,16 +107,16 @@ _FEW = 512  # tokens; on a processor the backward pass of attention to fewer tak
 
 
 def attention(query: Tensor, key: Tensor, value: Tensor, where: Tensor | None = None) -> Tensor:
-    """softmax(query key') value, [B, H, N, D] to [B, H, L, D], in their dtype; in fp32 in between where that is faster.
+    """softmax(query key') value, of query [B, H, N, D] and the others [B, H, L, D], in their dtype.
 
-    `where`: True where to attend, of a shape that broadcasts to [B, H, N, L]; None: everywhere.
+    In between it is fp32 where that is faster. `where`: True where to attend, of a shape that broadcasts to
+    [B, H, N, L]; None: everywhere.
     """
-    slow = query.dtype is torch.bfloat16 and not query.is_cuda and torch.is_grad_enabled() and key.shape[2] <= _FEW
-    if not slow:
+    slow = query.dtype is torch.bfloat16 and query.device.type == "cpu" and torch.is_grad_enabled()
+    if not slow or key.shape[2] > _FEW:
         return F.scaled_dot_product_attention(query, key, value, attn_mask=where, scale=1.0)
     with torch.autocast("cpu", enabled=False):
-        y = F.scaled_dot_product_attention(query.float(), key.float(), value.float(), attn_mask=where, scale=1.0)
-    return y.to(query.dtype)
+        return attention(query.float(), key.float(), value.float(), where).to(query.dtype)
 
 
 class MultiHead(nn.Module):
