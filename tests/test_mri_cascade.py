@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -172,24 +173,23 @@ def test_deformed_crops_show_the_same_brain_a_little_moved(brain):
 # --- what it draws ---------------------------------------------------------------------------------------------------
 
 
+def stage_file(folder: Path, name: str, scale: float, says: float = 0.0, **facts: str) -> str:
+    """A file of an untrained stage whose network says one number everywhere; `facts` go into its header."""
+    preset = {**manifest_of(find("mri_synth")).presets[f"stage_{name}"], "plugin": "mri_synth"}
+    cfg = resolve(SynthConfig, preset={**preset, "net.channels": ["8", "8"], "train.precision": "fp32"})
+    spec = Spec((1, 16, 16, 16))
+    model, _ = build(load("mri_synth", ()), cfg, spec)
+    torch.nn.init.constant_(model.denoiser.net.conv_out.bias, says)
+    file = str(folder / f"{name}{says:+g}.safetensors")
+    export(file, model.state_dict(), {**describe(cfg, spec), "scale": scale, "template": "pose", **facts}, None)
+    return file
+
+
 @pytest.fixture(scope="module")
 def refiners(tmp_path_factory) -> dict[str, str]:
     """Files of untrained stages: their network says 0, which is the best that can be said of white noise."""
-    folder, files = tmp_path_factory.mktemp("stages"), {}
-    presets = manifest_of(find("mri_synth")).presets
-    for name, scale in (("8to4", 0.2), ("4to2", 0.1)):
-        preset = {
-            **presets[f"stage_{name}"],
-            "plugin": "mri_synth",
-            "net.channels": ["8", "8"],
-            "train.precision": "fp32",
-        }
-        cfg = resolve(SynthConfig, preset=preset)
-        spec = Spec((1, 16, 16, 16))
-        model, _ = build(load("mri_synth", ()), cfg, spec)
-        files[name] = str(folder / f"{name}.safetensors")
-        export(files[name], model.state_dict(), {**describe(cfg, spec), "scale": scale, "template": "pose"}, None)
-    return files
+    folder = tmp_path_factory.mktemp("stages")
+    return {name: stage_file(folder, name, scale) for name, scale in (("8to4", 0.2), ("4to2", 0.1))}
 
 
 def test_presets_are_the_stages():
@@ -215,6 +215,24 @@ def test_a_stage_that_knows_nothing_draws_noise_of_its_scale_in_the_box_of_the_b
     assert not fine[outside].any()
     assert torch.equal(fine, stage.draw(coarse + 1.0 * (coarse > 0), 40.0, "F", 3, options))
     assert not torch.equal(fine, stage.draw(coarse + 1.0 * (coarse > 0), 40.0, "F", 4, options))
+
+
+def test_a_stage_is_guided_away_from_the_weaker_one_that_it_names(tmp_path, brain):
+    """bad + w (good - bad) is what one network says that says just that: -0.25 + 2 (0.125 - -0.25) = 0.5."""
+    weak = stage_file(tmp_path, "4to2", 0.1, -0.25)
+    good = stage_file(tmp_path, "4to2", 0.1, 0.125, weak=weak)
+    both = stage_file(tmp_path, "4to2", 0.1, 0.5)
+    coarse, options = F.avg_pool3d(brain[None, None], 2)[0, 0], SampleConfig("unipc", 6, grid="angle")
+
+    def drawn(file: str, weight: float, weaker: str | None = None) -> torch.Tensor:
+        return draw.Refiner.load(file, "pose", "cpu", weaker).draw(coarse, 40.0, "F", 3, options, weight=weight)
+
+    torch.testing.assert_close(drawn(good, 2.0), drawn(both, 1.0), rtol=0, atol=1e-5)
+    assert torch.equal(drawn(both, 2.0), drawn(both, 1.0))  # it names none
+    torch.testing.assert_close(drawn(both, 0.5, weak), drawn(good, 1.0), rtol=0, atol=1e-5)  # -0.25 + 0.5 (0.5 - -0.25)
+    other = stage_file(tmp_path, "8to4", 0.1, 0.2)
+    with pytest.raises(UsageError, match="which is another stage"):
+        draw.Refiner.load(good, "pose", "cpu", other)
 
 
 def test_noise_belongs_to_a_place_whatever_the_size_of_the_brain(refiners):

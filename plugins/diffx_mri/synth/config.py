@@ -73,7 +73,13 @@ class BrainSampling(SampleConfig):
     )
     fine: str = option(FINE, help="weights of the stage from 2 to 1 mm, for voxel=1")
     fine_steps: int = option(4, help="steps of that stage", min=1)
-    stage_steps: int = option(8, help="steps of each of these stages", min=1)
+    stage_steps: int = option(6, help="steps of each of these stages", min=1)
+    stage_autoguidance: float = option(
+        2.0, help="weight of guidance of the stages away from weaker weights, for folds and contrast; 1 is off", min=0
+    )
+    weak_stages: list[str] | None = option(
+        None, help="those weaker weights, one for each stage; by default those that the stages name"
+    )
 
 
 @dataclass

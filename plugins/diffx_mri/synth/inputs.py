@@ -79,7 +79,7 @@ def _weights(cfg: SynthConfig) -> list[str]:
         named = [cfg.from_ or WEIGHTS]
     if cfg.task in ("sample", "evaluate"):
         named.append(cfg.sample.weak if cfg.sample.autoguidance != 1 else None)
-        named += cfg.sample.stages or []
+        named += [*(cfg.sample.stages or []), *(cfg.sample.weak_stages or [])]
         named.append(cfg.sample.fine if cfg.voxel != VOXELS[0] else None)
     if cfg.task == "train" and cfg.stage:
         named.append(cfg.pose)

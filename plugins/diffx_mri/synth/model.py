@@ -97,7 +97,7 @@ class BrainModel:
         self.pipeline, self.codec = pipeline, codec
         self.meta = dict(pipeline.meta if meta is None else meta)
         self._weaker: dict[str, Pipeline] = {}
-        self._refiners: dict[str, Refiner] = {}
+        self._refiners: dict[tuple[str, str | None], Refiner] = {}
 
     @classmethod
     def load(cls, source: str | Path | None = None, device: str = "auto", extensions: Sequence[str] = ()) -> Self:
@@ -168,7 +168,11 @@ class BrainModel:
             UsageError: one that does not fit these weights, or the one before it.
             DataError: one that is missing or damaged.
         """
-        return in_order([self._refiner(source) for source in self.named_stages(options)])
+        named = self.named_stages(options)
+        weaker = options.weak_stages or [None] * len(named)
+        if len(weaker) != len(named):
+            raise UsageError(f"sample.weak_stages: {len(weaker)} weights for {len(named)} stages")
+        return in_order([self._refiner(*pair) for pair in zip(named, weaker, strict=True)])
 
     def fine(self, options: BrainSampling) -> Refiner:
         """The stage that draws 1 mm. UsageError for one that draws something else or does not fit these weights,
@@ -179,10 +183,11 @@ class BrainModel:
             raise UsageError(f"sample.fine: {options.fine} draws voxels of {edge:g} mm, not of {VOXELS[1]} mm")
         return found
 
-    def _refiner(self, source: str) -> Refiner:
-        if source not in self._refiners:
-            self._refiners[source] = Refiner.load(source, self.codec.pose_digest, str(self.pipeline.device))
-        return self._refiners[source]
+    def _refiner(self, source: str, weak: str | None = None) -> Refiner:
+        if (source, weak) not in self._refiners:
+            place = self.codec.pose_digest, str(self.pipeline.device)
+            self._refiners[source, weak] = Refiner.load(source, *place, weak)
+        return self._refiners[source, weak]
 
     @cached_property
     def segmenter(self) -> Segmenter | None:
@@ -291,7 +296,8 @@ class BrainModel:
                 began, person = time.perf_counter(), people[number]
                 volume = self.decoded(latent, person, options.ageing)
                 if stages:
-                    volume = refined(stages, volume, person.age, person.sex, person.seed, options.stage_steps)
+                    steps, weight = options.stage_steps, options.stage_autoguidance
+                    volume = refined(stages, volume, person.age, person.sex, person.seed, steps, weight)
                 data = one_piece(volume.numpy())
                 if fine:
                     volume = torch.from_numpy(data)

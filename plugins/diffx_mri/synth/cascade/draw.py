@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,6 +17,7 @@ from torch import Tensor
 from diffx.condition import Condition
 from diffx.config import SampleConfig
 from diffx.errors import UsageError
+from diffx.guide import autoguidance
 from diffx.noise import derive
 from diffx.pipeline import Batch, Pipeline
 from diffx.predict import Predict
@@ -40,20 +41,23 @@ class Refiner:
         pipeline: draws residuals over `scale`.
         stage: which one it is.
         scale: standard deviation of the residuals it learned from.
+        weak: a smaller one, trained far less, that it can be guided away from; its weights name it.
     """
 
     pipeline: Pipeline
     stage: Stage
     scale: float
+    weak: Pipeline | None = None
 
     @classmethod
-    def load(cls, source: str | Path, template: str, device: str = "auto") -> Self:
+    def load(cls, source: str | Path, template: str, device: str = "auto", weak: str | None = None) -> Self:
         """Weights of a stage, by id, file or run folder.
 
         Args:
             source: which.
             template: digest of the mean brain in whose pose the coarse volumes are (`BrainCodec.pose_digest`).
             device: where it is to run.
+            weak: the weaker ones, likewise; None: those that the weights name, if they do.
 
         Raises:
             UsageError: weights of something else, or of brains in another pose.
@@ -65,17 +69,25 @@ class Refiner:
             raise UsageError(f"sample.stages: {source} is no stage of a cascade")
         if pipeline.meta["template"] != template:
             raise UsageError(f"sample.stages: {source} was trained on brains in another pose than that of the prior")
-        return cls(pipeline, STAGES[name], pipeline.meta["scale"])
+        found = cls(pipeline, STAGES[name], pipeline.meta["scale"])
+        weak = weak or pipeline.meta.get("weak")
+        if weak is None:
+            return found
+        weaker = cls.load(weak, template, device)
+        if weaker.stage != found.stage:
+            raise UsageError(f"sample.stages: {source} is to be guided away from {weak}, which is another stage")
+        return replace(found, weak=weaker.pipeline)
 
     def draw(
         self, coarse: Tensor, age: float | None, sex: str | None, seed: int, options: SampleConfig,
-        where: Tensor | None = None, hold: Callable[[Tensor], Tensor] | None = None,
+        where: Tensor | None = None, hold: Callable[[Tensor], Tensor] | None = None, weight: float = 1.0,
     ) -> Tensor:  # fmt: skip
         """A brain [2X, 2Y, 2Z] of which a coarse volume [X, Y, Z], 0 outside, shows what it can: in one piece.
 
         Everything random is that of a place on the canvas, so that brains of one seed that differ a little are alike.
         Memory is that of a few volumes and one window. `where`: the `extent` of the brain that the volume is a part of.
-        `hold` makes of every volume [2X, 2Y, 2Z] that is predicted one that agrees with what is known of it.
+        `hold` makes of every volume [2X, 2Y, 2Z] that is predicted one that agrees with what is known of it. `weight`:
+        of the guidance away from weaker weights, where there are any; 1 is off.
         """
         shape, spacing = tuple(2 * n for n in coarse.shape), self.stage.spacing
         where, padded = extent(coarse, 2 * spacing) if where is None else where, F.pad(coarse[None], (1,) * 6)
@@ -92,6 +104,8 @@ class Refiner:
         def guide(predict: Predict, batch: Batch) -> Predict:
             windows = [covering(side.stop - side.start) for side in box]
             local: Local = lambda _, tile: self.pipeline.condition([asked(tile.region)], seeds)  # noqa: E731
+            if self.weak is not None:
+                predict = autoguidance(predict, self.weak.model.denoiser, weight)
             boxed = within(windowed(awake(predict), windows, OVERLAP, local=local), box)
             return boxed if hold is None else held(boxed, hold)
 
@@ -124,13 +138,15 @@ def in_order(stages: list[Refiner]) -> list[Refiner]:
 
 
 def refined(
-    stages: Sequence[Refiner], volume: Tensor, age: float | None, sex: str | None, seed: int, steps: int
-) -> Tensor:
-    """A volume [X, Y, Z] at 2 mm, seen at the coarse voxels of the first stage and drawn anew from there."""
+    stages: Sequence[Refiner], volume: Tensor, age: float | None, sex: str | None, seed: int, steps: int,
+    weight: float = 1.0,
+) -> Tensor:  # fmt: skip
+    """A volume [X, Y, Z] at 2 mm, seen at the coarse voxels of the first stage and drawn anew from there; `weight` as
+    `Refiner.draw`."""
     options = SampleConfig("unipc", steps, grid="angle")  # ends at noise of 0.2, where grain would begin
     volume = F.avg_pool3d(volume[None, None], 2 * stages[0].stage.pool)[0, 0]
     for one in stages:
-        volume = one.draw(volume, age, sex, seed, options)
+        volume = one.draw(volume, age, sex, seed, options, weight=weight)
     return torch.from_numpy(within_edge(volume.numpy()))
 
 
