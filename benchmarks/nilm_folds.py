@@ -30,12 +30,13 @@ TRAININGS: dict[
     str, tuple[tuple[str, ...], str | None, int, tuple[str, ...]]
 ] = {  # name -> homes that it learns from, what it starts from, steps, options
     "begun": (("ukdale", "refit2", "refit20"), "", 3000, ("train.lr=4e-4", "train.warmup=50")),
-    "homes": (("ukdale", "refit2", "refit20"), "begun", 1500, ("train.lr=4e-4", "train.warmup=50", "seed=1")),
+    "further": (("ukdale", "refit2", "refit20"), "begun", 1500, ("train.lr=4e-4", "train.warmup=50", "seed=1")),
+    "homes": (("ukdale", "refit2", "refit20"), "further", 2400, ("train.lr=4e-4", "train.warmup=50", "seed=2")),
     "neither": (("ukdale",), None, 2400, ("train.optimizer=muon", "train.lr=1.5e-3", "train.warmup=50")),
     "refit2": (("ukdale", "refit20"), "neither", 2200, ("train.optimizer=muon", "train.lr=1e-3", "train.warmup=30")),
     "refit20": (("ukdale", "refit2"), "neither", 2200, ("train.optimizer=muon", "train.lr=1e-3", "train.warmup=30")),
-    "ukdale": (("refit2", "refit20", "redd1", "redd2"), "", 3000, ("train.lr=4e-4", "train.warmup=50")),
-    "fridge": (("refit2", "refit20", "redd1", "redd2"), "ukdale", 1200, ("train.lr=3e-4", "train.warmup=50")),
+    "ukdale": (("refit2", "refit20", "redd1", "redd2"), "", 2400, ("train.lr=4e-4", "train.warmup=50")),
+    "fridge": (("refit2", "refit20", "redd1", "redd2"), "ukdale", 900, ("train.lr=3e-4", "train.warmup=50")),
 }
 TESTED = {"ukdale": "ukdale", "refit2": "refit2", "refit20": "refit20", "redd1": "homes", "redd2": "homes"}
 UNKNOWN = ["redd_house1_1min.washing_machine"]  # its column is of a machine that dries, too

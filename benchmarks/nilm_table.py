@@ -198,7 +198,7 @@ def main() -> None:
     drawing.add_argument("--fit", type=Path, help="homes to fit baselines on, of what the file does not know")
     drawing.add_argument("--kinds", nargs="+", choices=list(BASELINES), default=list(BASELINES), help="to fit")
     drawing.add_argument("--days", type=float, default=30.0)
-    drawing.add_argument("--n", type=int, default=16)
+    drawing.add_argument("--n", type=int, default=32)
     drawing.set_defaults(run=draw)
     taking = verbs.add_parser("take")
     taking.add_argument("out", type=Path)

@@ -48,6 +48,16 @@ def test_a_network_of_other_latents_is_refused(synth):
         weak_pipeline("mri-synth-ixi-weak", other)
 
 
+def test_the_shipped_stages_name_what_they_are_guided_away_from(synth):
+    assert [one.stage.spacing for one in synth.stages(BrainSampling()) if one.weak is not None] == [4.0, 2.0]
+    weaker = ["mri-synth-ixi-8to4-weak", "mri-synth-ixi-4to2-weak"]
+    assert all(one.weak is not None for one in synth.stages(BrainSampling(stages=weaker, weak_stages=weaker)))
+    with pytest.raises(UsageError, match=r"sample.weak_stages: 1 weights for 2 stages"):
+        synth.stages(BrainSampling(weak_stages=weaker[:1]))
+    with pytest.raises(UsageError, match="which is another stage"):
+        synth.stages(BrainSampling(weak_stages=weaker[::-1]))
+
+
 def test_brains_come_out_crisper_and_remain_the_same_people(synth):
     """Mean gradient in the brain, of the decoded image: real scans through the codec have 0.116, plain samples less."""
     people = [Person(35, "F", 1), Person(60, "M", 2)]

@@ -169,7 +169,7 @@ class BrainModel:
             DataError: one that is missing or damaged.
         """
         named = self.named_stages(options)
-        weaker = options.weak_stages or [None] * len(named)
+        weaker: Sequence[str | None] = options.weak_stages or [None] * len(named)
         if len(weaker) != len(named):
             raise UsageError(f"sample.weak_stages: {len(weaker)} weights for {len(named)} stages")
         return in_order([self._refiner(*pair) for pair in zip(named, weaker, strict=True)])
