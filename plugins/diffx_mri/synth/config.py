@@ -75,7 +75,7 @@ class BrainSampling(SampleConfig):
     fine_steps: int = option(4, help="steps of that stage", min=1)
     stage_steps: int = option(6, help="steps of each of these stages", min=1)
     stage_autoguidance: float = option(
-        2.0, help="weight of guidance of the stages away from weaker weights, for folds and contrast; 1 is off", min=0
+        1.6, help="weight of guidance of the stages away from weaker weights, for folds and contrast; 1 is off", min=0
     )
     weak_stages: list[str] | None = option(
         None, help="those weaker weights, one for each stage; by default those that the stages name"
