@@ -67,7 +67,9 @@ def inserted(masks: Path, number: int, template: np.ndarray, brain: np.ndarray, 
     raise SystemExit(f"{masks}: fewer than {number + 1} moderate lesions")
 
 
-def inpainting(synth: BrainSynth, scan, image: Volume, brain: Volume, masks: Path, number: int, n: int, out: Path):
+def inpainting(
+    synth, scan, image: Volume, brain: Volume, masks: Path, number: int, n: int, how: RestoreConfig, out: Path
+):
     top = float(np.percentile(image.data[brain.data > 0], 99))
     truth = image.data / top
     codec, points = synth.codec, centres(image)
@@ -76,7 +78,7 @@ def inpainting(synth: BrainSynth, scan, image: Volume, brain: Volume, masks: Pat
     lesion = inserted(masks, number, template.numpy(), brain.data > 0, float(np.prod(image.spacing)) / 1000)
     began = time.process_time()
     torn = Volume(np.where(lesion, 0.15 * top, image.data).astype(np.float32), image.affine)  # a hypointense stroke
-    done = fill(synth, torn, lesion, brain, list(range(n)), scan.age, scan.sex, RestoreConfig(detail=True))
+    done = fill(synth, torn, lesion, brain, list(range(n)), scan.age, scan.sex, how)
     cost = time.process_time() - began
     rim = ndimage.binary_dilation(lesion, iterations=2) & ~lesion & (brain.data > 0)
     mirrored = sample(image, scan_points(whole, codec, template * torch.tensor([-1.0, 1, 1])), 1) / top
@@ -104,7 +106,7 @@ def inpainting(synth: BrainSynth, scan, image: Volume, brain: Volume, masks: Pat
     return {**facts, "rows": rows}
 
 
-def slices(synth: BrainSynth, scan, image: Volume, brain: Volume, n: int, out: Path):
+def slices(synth, scan, image: Volume, brain: Volume, n: int, how: RestoreConfig, out: Path):
     top = float(np.percentile(image.data[brain.data > 0], 99))
     depth = image.data.shape[2] // THICK * THICK
     truth, inside = image.data[..., :depth] / top, brain.data[..., :depth] > 0
@@ -113,7 +115,7 @@ def slices(synth: BrainSynth, scan, image: Volume, brain: Volume, n: int, out: P
     thick = Volume(means(truth, factors).astype(np.float32), affine)
     mask = Volume((means(inside.astype(float), factors) > 0.5).astype(np.float32), affine)
     began = time.process_time()
-    done = superres(synth, thick, mask, 2.0, list(range(n)), scan.age, scan.sex, RestoreConfig(detail=True))
+    done = superres(synth, thick, mask, 2.0, list(range(n)), scan.age, scan.sex, how)
     cost = time.process_time() - began
     assert np.allclose(done.affine, image.affine, atol=1e-4)
     results = {
@@ -167,11 +169,13 @@ def main() -> None:
     parser.add_argument("--scans", type=int, default=4)
     parser.add_argument("--samples", type=int, default=4)
     parser.add_argument("--from", dest="source", default=None, help="weights: an id, a file or a run folder")
+    parser.add_argument("--autoguidance", type=float, default=RestoreConfig.detail_autoguidance, help="of the stages")
     parser.add_argument("--out", type=Path, default=Path("restore"))
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     synth = BrainSynth.load(options.source, device="cpu")
-    made_with = {"weights": synth.meta["sha256"], "samples": options.samples}
+    how = RestoreConfig(detail=True, detail_autoguidance=options.autoguidance)
+    made_with = {"weights": synth.meta["sha256"], "samples": options.samples, "autoguidance": options.autoguidance}
     held_out = [s for s in find_scans(options.root)[0] if s.split == "val"][: options.scans]
     found: dict[str, list[dict]] = {"inpaint": [], "superres": []}
     for number, scan in enumerate(held_out):
@@ -183,9 +187,10 @@ def main() -> None:
             got = kept(file, made_with)
             if got is None:
                 if task == "inpaint":
-                    got = inpainting(synth, scan, image, brain, options.masks, 7 * number, options.samples, options.out)
+                    lesions = options.masks, 7 * number
+                    got = inpainting(synth, scan, image, brain, *lesions, options.samples, how, options.out)
                 else:
-                    got = slices(synth, scan, image, brain, options.samples, options.out)
+                    got = slices(synth, scan, image, brain, options.samples, how, options.out)
                 got["made_with"] = made_with
                 write_json(file, got)
             found[task].append(got)

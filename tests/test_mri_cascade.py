@@ -293,6 +293,32 @@ def test_a_hole_is_drawn_anew_and_what_is_around_it_stays(refiners, brain):
     np.testing.assert_allclose(seen_through[~hole & (torn > 0.1)], torn[~hole & (torn > 0.1)], atol=2e-3)
 
 
+def test_what_is_restored_is_guided_too(tmp_path, brain):
+    """-0.25 + 2 (0.125 - -0.25) = 0.5, in a hole; of slices a constant is taken off again, so there the weight is seen
+    by what the stage is asked."""
+    weak = stage_file(tmp_path, "4to2", 0.1, -0.25)
+    good, far = stage_file(tmp_path, "4to2", 0.1, 0.125, weak=weak), stage_file(tmp_path, "4to2", 0.1, 0.5)
+    hole = np.zeros(brain.shape, bool)
+    hole[20:28, 26:34, 20:28] = True
+    options, told = SampleConfig("dpmpp_2m", 2, grid="angle"), (Tone(), 40.0, "F", 1)
+
+    def filled(file: str, weight: float) -> np.ndarray:
+        stage = draw.Refiner.load(file, "pose", "cpu")
+        return redraw.refilled([stage], upright(), brain.numpy(), hole, *told, options, weight)
+
+    np.testing.assert_allclose(filled(good, 2.0), filled(far, 1.0), atol=1e-5)
+    assert np.abs(filled(good, 2.0) - filled(good, 1.0))[hole].mean() > 0.02
+    asked = []
+
+    def drawn(coarse, *_, hold, weight):
+        asked.append(weight)
+        return place.enlarged(coarse[None, None])[0, 0]
+
+    spy = SimpleNamespace(stage=STAGES["4to2"], draw=drawn)
+    redraw.thinned(spy, upright(), brain.numpy(), (1, 1, 3), *told, options, 2.0)
+    assert asked == [2.0]
+
+
 def test_detail_of_slices_adds_nothing_to_their_means(refiners, brain):
     stage = draw.Refiner.load(refiners["4to2"], "pose", "cpu")
     options, factors = SampleConfig("dpmpp_2m", 6, grid="angle"), (1, 1, 3)

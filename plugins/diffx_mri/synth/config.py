@@ -110,6 +110,9 @@ class RestoreConfig:
         False, help="draw detail by the stages of the cascade: sharper, and farther from the truth than the prior alone"
     )
     detail_steps: int = option(6, help="steps of each of these stages", min=1)
+    detail_autoguidance: float = option(
+        1.6, help="weight of guidance of these stages away from weaker weights; 1 is off", min=0
+    )
 
 
 def stage_options(options: RestoreConfig) -> SampleConfig:

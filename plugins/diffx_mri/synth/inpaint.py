@@ -115,9 +115,10 @@ def fill(
     stages = synth.stages(BrainSampling()) if options.detail else []
     if stages:
         frame, tone = Frame(codec, placed, scan.affine, scan.data.shape), synth.tone
+        how = stage_options(options), options.detail_autoguidance
         for one, seed in zip(out, seeds, strict=True):
             shown = np.where(inside, one, 0) / placed.scale
-            drawn = refilled(stages, frame, shown, lesion, tone, age, sex, seed, stage_options(options))
+            drawn = refilled(stages, frame, shown, lesion, tone, age, sex, seed, *how)
             one[lesion & inside] = np.maximum(drawn[lesion & inside] * placed.scale, _floor(scan.data, lesion))
     return Filling(out, soft, lesion, inside)
 

@@ -68,11 +68,11 @@ def seen(frame: Frame, scan: np.ndarray, tone: Tone) -> Tensor:
 
 def thinned(
     stage: Refiner, frame: Frame, scan: np.ndarray, factors: tuple[int, int, int], tone: Tone, age: float | None,
-    sex: str | None, seed: int, options: SampleConfig,
+    sex: str | None, seed: int, options: SampleConfig, weight: float = 1.0,
 ) -> np.ndarray:  # fmt: skip
     """What the stage would change of a scan of thin slices, on the scan's grid: detail that their means do not show.
 
-    `scan` [X, Y, Z] as `seen` has it, averaging to what was measured over `factors` voxels.
+    `scan` [X, Y, Z] as `seen` has it, averaging to what was measured over `factors` voxels; `weight` as `Refiner.draw`.
     """
     brain = seen(frame, scan, tone)
     before = tone.site(brain)
@@ -88,16 +88,17 @@ def thinned(
         return tone.home(right.clamp_min(0))
 
     coarse = F.avg_pool3d(brain[None, None], 2 * stage.stage.pool)[0, 0]
-    return changed(stage.draw(coarse, age, sex, seed, options, hold=hold), 3)
+    return changed(stage.draw(coarse, age, sex, seed, options, hold=hold, weight=weight), 3)
 
 
 def refilled(
     stages: Sequence[Refiner], frame: Frame, scan: np.ndarray, hole: np.ndarray, tone: Tone, age: float | None,
-    sex: str | None, seed: int, options: SampleConfig,
+    sex: str | None, seed: int, options: SampleConfig, weight: float = 1.0,
 ) -> np.ndarray:  # fmt: skip
     """A filled scan with its `hole` [X, Y, Z] drawn anew by all stages, what is around it kept; on the scan's grid.
 
-    `scan` as `seen` has it, with what the prior says in the hole: that is what the stages begin with.
+    `scan` as `seen` has it, with what the prior says in the hole: that is what the stages begin with; `weight` as
+    `Refiner.draw`.
     """
     brain, unknown = seen(frame, scan, tone), torch.from_numpy(frame.to_canvas(hole.astype(np.float32), 1) > _HOLE)
     box, where = _box(unknown), extent(brain, SOURCE)
@@ -106,7 +107,8 @@ def refilled(
     volume = _pooled(known, 2 * stages[0].stage.pool)
     for one in stages:
         true, free = _pooled(known, one.stage.pool), F.max_pool3d(gap[None, None], one.stage.pool)[0, 0] > 0
-        volume = one.draw(volume, age, sex, seed, options, where=where, hold=_keeping(true, free))
+        held = _keeping(true, free)
+        volume = one.draw(volume, age, sex, seed, options, where=where, hold=held, weight=weight)
         volume = torch.where(free, volume, true)
     drawn = brain.clone()
     drawn[box] = volume
