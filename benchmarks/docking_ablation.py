@@ -27,7 +27,7 @@ from diffx_docking.descriptors import NAMES
 from diffx_docking.families import families, folds
 from diffx_docking.known import heavy_positions, read_known
 from diffx_docking.ligand import prepare
-from diffx_docking.match import numberings, rmsd
+from diffx_docking.match import numberings, rmsd, symmetries
 from diffx_docking.opinions import OPINIONS
 from diffx_docking.search import Found
 from diffx_docking.training import SUCCESS, Example, fit, load_example
@@ -37,10 +37,11 @@ HEAD = "| | first | best of five | any candidate |\n|---|---|---|---|"
 
 @dataclass(frozen=True)
 class Searched:
-    """All poses of a complex, their RMSD [N] in Å, and what the ranking saw of its candidates."""
+    """All poses of a complex, their RMSD [N] in Å, the ligand's symmetries, what the ranking saw of its candidates."""
 
     found: Found
     off: np.ndarray
+    orders: Tensor
     example: Example
 
 
@@ -55,7 +56,8 @@ def searched(root: Path, run: Path) -> list[Searched]:
         poses, _ = checkpoint.load(run / "checkpoints" / "searched" / f"{one.name}.safetensors")
         ligand = prepare(known.ligand, known.name, checkpoint.read_meta(path)["seed"])
         off = rmsd(poses["positions"].numpy(), heavy_positions(known.truth), numberings(ligand, known.truth))
-        found.append(Searched(Found(poses["positions"], poses["energies"], drawn=poses["drawn"].bool()), off, one))
+        all_ = Found(poses["positions"], poses["energies"], drawn=poses["drawn"].bool())
+        found.append(Searched(all_, off, symmetries(ligand), one))
     return found
 
 
@@ -64,7 +66,7 @@ def among(one: Searched, chosen: Tensor, count: int, in_turn: bool = True) -> np
     found, drawn = one.found, one.found.drawn
     assert drawn is not None
     some = Found(found.positions[chosen], found.energies[chosen], drawn=drawn[chosen] if in_turn else None)
-    return one.off[chosen.numpy()][some.distinct(count)]
+    return one.off[chosen.numpy()][some.distinct(count, orders=one.orders)]
 
 
 def source(

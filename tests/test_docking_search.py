@@ -14,10 +14,11 @@ from diffx.plan import JointPlan, geodesic_random_walk
 from diffx.process import rotation
 from diffx.sampling import sample
 from diffx_docking.guidance import energy_guidance
+from diffx_docking.match import rmsd, symmetries
 from diffx_docking.pocket import Box
 from diffx_docking.pose import Body
 from diffx_docking.process import pose_process, pose_shape, shifted
-from diffx_docking.search import Found, basin_hopping, distinct, pose_energy, scattered
+from diffx_docking.search import Found, basin_hopping, distinct, gaps, pose_energy, scattered
 
 PROCESS = pose_process()
 STIFF = {"translation": 4.0, "rotation": 60.0, "torsion": 30.0}
@@ -135,3 +136,20 @@ def test_distinct_poses() -> None:
     found = Found(positions, energies, drawn=torch.tensor([False, False, False, True, True]))
     assert found.distinct(2, apart=0.1) == [2, 3] and Found(positions, energies).distinct(2, apart=0.1) == [2, 1]
     assert found.distinct(9, apart=0.1) == [2, 1, 0, 3, 4]
+
+
+def test_a_pose_with_equal_atoms_exchanged_is_the_same_pose() -> None:
+    """Para-difluorobenzene turned by half, which is the same, and by 60 degrees, which is not."""
+    ligand = drug("Fc1ccc(F)cc1")
+    flat = torch.as_tensor(ligand.positions, dtype=torch.float32)
+    flat = flat - flat.mean(0)
+    normal = torch.linalg.svd(flat).Vh[2]
+    half = 2 * flat @ torch.outer(normal, normal) - flat
+    cross = torch.linalg.cross(normal.expand_as(flat), flat)
+    sixth = 0.5 * flat + math.sqrt(0.75) * cross + 0.5 * (flat @ normal)[:, None] * normal
+    positions, energies, orders = torch.stack([flat, half, sixth]), torch.tensor([-3.0, -2.0, -1.0]), symmetries(ligand)
+    assert len(orders) == 4 and orders[0].tolist() == list(range(8))
+    assert distinct(positions, energies, 9) == [0, 1, 2] and distinct(positions, energies, 9, orders=orders) == [0, 2]
+    found = gaps(positions, positions, orders)
+    theirs = [rmsd(positions.numpy(), one.numpy(), orders.numpy()) for one in positions]
+    np.testing.assert_allclose(found, theirs, atol=2e-3)

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from .ligand import Ligand
+from .match import symmetries
 from .receptor import Receptor
-from .search import Found
+from .search import Found, gaps
 from .vina import Pairing, Vina
 
 CONTACT = 4.5  # Å between heavy atoms in contact
@@ -39,7 +40,7 @@ def descriptors(ligand: Ligand, pocket: Receptor, positions: Tensor, energies: T
     pairing = vina.pairing
     between, within = vina.between(positions), vina.within(positions)
     rows = torch.cat([_of_pairs(pairing, vina.points, ligand, pocket, some) for some in positions.split(8)])
-    agreeing, weighed = _agreement(positions, sampled)
+    agreeing, weighed = _agreement(positions, sampled, symmetries(ligand))
     above = energies - sampled.energies.min()
     order = energies.argsort(stable=True).argsort(stable=True)
     polar = np.mean(ligand.types.donor | ligand.types.acceptor)
@@ -80,11 +81,9 @@ def _of_pairs(pairing: Pairing, points: Tensor, ligand: Ligand, pocket: Receptor
     )
 
 
-def _agreement(positions: Tensor, sampled: Found) -> tuple[Tensor, Tensor]:
+def _agreement(positions: Tensor, sampled: Found, orders: Tensor) -> tuple[Tensor, Tensor]:
     """Which part of the sampled poses lies within 2 Å of each pose, [B]: logarithms of their share, and of their share
     of the Boltzmann weight."""
-    flat, others = positions.flatten(1), sampled.positions.flatten(1)
-    gaps = torch.cdist(flat, others) / positions.shape[1] ** 0.5
-    close = (gaps < NEIGHBOURS).float()
+    close = (gaps(positions, sampled.positions, orders) < NEIGHBOURS).float()
     weight = torch.softmax(-sampled.energies / KT / 2, 0)
     return (close.mean(1) + 1e-3).log(), (close @ weight + 1e-4).log()

@@ -28,6 +28,7 @@ from .diffusion import load_scores, scores_file
 from .inputs import is_file
 from .ligand import Ligand, from_smiles, prepare, read_ligands
 from .maps import Known
+from .match import symmetries
 from .opinions import Site
 from .pocket import Box, pocket_box
 from .receptor import Receptor, read_receptor
@@ -182,7 +183,7 @@ class Docker:
     def ranked(self, target: Target, ligand: Ligand, found: Found, samples: int = 10) -> Docking:
         """The most likely of the distinct poses that a search found, at most so many."""
         began = _clock()
-        chosen = found.distinct(self.options.candidates, APART)
+        chosen = found.distinct(self.options.candidates, APART, symmetries(ligand))
         positions, energies = found.positions[chosen], found.energies[chosen]
         order = list(range(len(chosen)))
         said: list[float | None] = [None] * len(chosen)

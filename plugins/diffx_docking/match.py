@@ -18,6 +18,7 @@ from .pose import Body
 from .relax import minimise
 
 _MOST = 10_000  # symmetry equivalent numberings that are tried
+_OWN = 128  # of a ligand's own: beyond, poses may come twice, and no pose is lost
 
 
 def numberings(ligand: Ligand, reference: Chem.Mol) -> np.ndarray:
@@ -35,6 +36,14 @@ def numberings(ligand: Ligand, reference: Chem.Mol) -> np.ndarray:
     if not found or reference.GetNumHeavyAtoms() != len(ligand):
         raise DataError(f"{ligand.name}: the reference is another molecule than the ligand")
     return np.array(found)
+
+
+def symmetries(ligand: Ligand) -> Tensor:
+    """Numberings of the ligand's atoms that make the same molecule, the plain one first: long [s, n], 128 at most."""
+    plain = _skeleton(ligand.mol)
+    found = plain.GetSubstructMatches(plain, uniquify=False, maxMatches=_OWN)
+    own = tuple(range(len(ligand)))
+    return torch.tensor([own, *(order for order in found if order != own)][:_OWN])
 
 
 def rmsd(positions: np.ndarray, reference: np.ndarray, orders: np.ndarray) -> np.ndarray:

@@ -42,15 +42,15 @@ class Found:
     spent: tuple[float, float] = (0.0, 0.0)
     drawn: Tensor | None = None
 
-    def distinct(self, count: int, apart: float = 1.0) -> list[int]:
+    def distinct(self, count: int, apart: float = 1.0, orders: Tensor | None = None) -> list[int]:
         """:func:`distinct` poses, the lowest energy first. Of poses from two sources both have their turn: the lower
         energies of many random starts would leave no place for those of the reverse diffusion."""
         if self.drawn is None:
-            return distinct(self.positions, self.energies, count, apart)
+            return distinct(self.positions, self.energies, count, apart, orders)
         turn = torch.zeros_like(self.energies)
         for source in (self.drawn, ~self.drawn):
             turn[source] = self.energies[source].argsort(stable=True).argsort(stable=True).float()
-        return sorted(distinct(self.positions, turn, count, apart), key=lambda i: float(self.energies[i]))
+        return sorted(distinct(self.positions, turn, count, apart, orders), key=lambda i: float(self.energies[i]))
 
 
 def pose_energy(receptor: Receptor, ligand: Ligand, box: Box, known: Known | None = None) -> Energy:
@@ -150,21 +150,33 @@ def basin_hopping(
     return best, lowest
 
 
-def distinct(positions: Tensor, energies: Tensor, count: int, apart: float = 1.0) -> list[int]:
+def distinct(
+    positions: Tensor, energies: Tensor, count: int, apart: float = 1.0, orders: Tensor | None = None
+) -> list[int]:
     """Poses from the lowest energy up, each at least `apart` Å (RMSD) from those before it: at most `count` indices.
 
     Args:
         positions: [B, n, 3].
         energies: [B].
+        count: of poses, at most.
+        apart: Å.
+        orders: numberings of the atoms that make the same molecule, [s, n]: the RMSD is the least over them.
     """
+    orders = torch.arange(positions.shape[1])[None] if orders is None else orders
     kept: list[int] = []
     for i in energies.argsort(stable=True).tolist():
-        gaps = (positions[kept] - positions[i]).square().sum(-1).mean(-1).sqrt()
-        if not (gaps < apart).any():
+        if not kept or not (gaps(positions[i : i + 1], positions[kept], orders) < apart).any():
             kept.append(i)
         if len(kept) == count:
             break
     return kept
+
+
+def gaps(these: Tensor, those: Tensor, orders: Tensor) -> Tensor:
+    """RMSD [A, B] in Å between poses [A, n, 3] and [B, n, 3], the least over numberings [s, n] of the atoms."""
+    renumbered = these[:, orders].flatten(0, 1).flatten(1)
+    found = torch.cdist(renumbered, those.flatten(1)).view(len(these), len(orders), -1)
+    return found.amin(1) / these.shape[1] ** 0.5
 
 
 def _hop(noise: Noise, torsions: int, k: int) -> Tensor:

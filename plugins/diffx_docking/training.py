@@ -20,7 +20,7 @@ from .families import triples
 from .kept import kept
 from .known import Known, heavy_positions
 from .ligand import prepare
-from .match import numberings, rmsd
+from .match import numberings, rmsd, symmetries
 from .opinions import Site
 from .ranking import Ranker
 from .receptor import read_receptor
@@ -57,7 +57,7 @@ def example(
     receptor, ligand = read_receptor(known.protein), prepare(known.ligand, known.name, seed)
     path = folder / f"{known.name}.safetensors"
     found = kept(path, asked, lambda: poses_in(known.box, receptor, ligand, options, network, seed))
-    chosen = found.distinct(options.candidates)
+    chosen = found.distinct(options.candidates, orders=symmetries(ligand))
     positions = found.positions[chosen]
     site = (
         None

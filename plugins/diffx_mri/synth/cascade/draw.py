@@ -29,7 +29,6 @@ from .stages import SOURCE, STAGES, Stage
 
 Box = tuple[slice, slice, slice]
 
-_QUIET = 0.5  # noise at which the prediction of 1 mm is taken: what is drawn below it is grain, which its scans lack
 _WINDOW, OVERLAP = 52, 8  # voxels; networks were trained on crops of 32 to 48
 
 
@@ -155,7 +154,7 @@ def halved(
     where: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
     """A brain [X, Y, Z] at 2 mm on voxels of 1 mm, [2X, 2Y, 2Z], by a stage that draws those; `where` as `draw`."""
-    options = SampleConfig("unipc", steps, grid="angle", stop=_QUIET)
+    options = SampleConfig("unipc", steps, grid="angle")
     drawn = fine.draw(volume, age, sex, seed, options, where=where)
     return torch.from_numpy(within_edge(drawn.numpy(), SOURCE / fine.stage.spacing))
 
