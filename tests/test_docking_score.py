@@ -195,7 +195,9 @@ def test_opinions_are_of_the_pose_and_not_of_its_frame() -> None:
     here = body.positions(shifted(pose, torch.as_tensor(box().centre)))
     site = Site(net, [box()], torch.zeros(3, dtype=torch.long))
     told = opinions(ligand, peptide(), here, site)
-    assert told.shape == (3, len(OPINIONS)) and told.min() > 0
+    assert told.shape == (3, len(OPINIONS))
+    losses, above = told.chunk(2, 1)
+    assert losses.min() > 0 and torch.equal(above, losses - losses.amin(0))
     moved_box = Box(box().centre + 20.0, box().size)
     receptor = peptide()
     there = Receptor(

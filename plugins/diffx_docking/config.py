@@ -56,7 +56,7 @@ class RankingConfig:
 
 @dataclass
 class RankingTraining(TrainConfig):
-    steps: int = option(300, help="optimiser steps of each member", min=1, common=True)
+    steps: int = option(600, help="optimiser steps of each member", min=1, common=True)
     batch: int = option(16, help="complexes in one step", min=1)
     lr: float = option(3e-3, help="peak learning rate", min=0)
     weight_decay: float = option(0.05, help="decoupled weight decay of AdamW", min=0)

@@ -22,9 +22,10 @@ from .scene import Scene, compared, drawn
 from .score import LEAVES, Encoded, ScoreNetwork
 from .sites import pocket_of
 
-TIMES = (0.1, 0.2, 0.35, 0.5)  # noise of 0.15, 0.2, 0.4 and 0.7 Å
+TIMES = (0.1, 0.2, 0.35, 0.5, 0.65, 0.75)  # noise of 0.15, 0.2, 0.4, 0.7, 1.3 and 1.9 Å
 DRAWS = 4  # of noise at each level, the same for all poses of a ligand
-OPINIONS = tuple(f"{leaf} at {t:g}" for t in TIMES for leaf in LEAVES)
+_LOSSES = tuple(f"{leaf} at {t:g}" for t in TIMES for leaf in LEAVES)
+OPINIONS = (*_LOSSES, *(f"{name}, above the least" for name in _LOSSES))
 _TOGETHER = 64  # noised poses in one pass of the network
 
 
@@ -39,8 +40,9 @@ class Site:
 
 @torch.no_grad()
 def opinions(ligand: Ligand, receptor: Receptor, positions: Tensor, site: Site) -> Tensor:
-    """Denoising losses of each leaf at each of :data:`TIMES`, [B, 12]: 1 where the network knows nothing, less at poses
-    to which it would bring noised ones back. 0 for the torsions of a ligand that has none.
+    """Denoising losses of each leaf at each of :data:`TIMES`, [B, 18]: 1 where the network knows nothing, less at poses
+    to which it would bring noised ones back. 0 for the torsions of a ligand that has none. Beside them how far each
+    lies above the least among these poses: [B, 36] together, as :data:`OPINIONS` names them.
 
     Args:
         ligand: of n atoms.
@@ -48,7 +50,7 @@ def opinions(ligand: Ligand, receptor: Receptor, positions: Tensor, site: Site) 
         positions: of the poses, [B, n, 3] in Å.
         site: the network, and the boxes.
     """
-    told = torch.zeros(len(positions), len(OPINIONS))
+    told = torch.zeros(len(positions), len(_LOSSES))
     for k in site.box_of.unique().tolist():
         box, own = site.boxes[k], site.box_of == k
         scene = Scene(ligand, pocket_of(receptor, box), box.centre)
@@ -56,7 +58,7 @@ def opinions(ligand: Ligand, receptor: Receptor, positions: Tensor, site: Site) 
         here = positions[own] - torch.as_tensor(box.centre, dtype=torch.float32)
         parts = here.split(_TOGETHER // DRAWS)
         told[own] = torch.cat([torch.cat([_losses(scene, site.network, code, p, t) for t in TIMES], 1) for p in parts])
-    return told
+    return torch.cat([told, told - told.amin(0)], 1)
 
 
 def _losses(scene: Scene, network: ScoreNetwork, code: Encoded, positions: Tensor, time: float) -> Tensor:
