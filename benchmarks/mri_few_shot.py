@@ -77,7 +77,7 @@ class Bench:
 
     def drawn(self, path: Path, index: list[int], options: BrainSampling) -> np.ndarray:
         """Brains of the people of these numbers as bytes; kept for the weights and the sampling."""
-        key = f"{read_meta(path)['sha256'][:12]}-{options.stages}-{options.ageing:g}-{index[0]}"
+        key = f"{read_meta(path)['sha256'][:12]}-{options.stages}-{options.ageing:g}-{options.stage_autoguidance:g}-{index[0]}"
         file = self.out / f"drawn-{key}.npy"
         if not file.exists():
             synth = BrainSynth.load(path, device="cpu")
@@ -163,6 +163,7 @@ def main() -> None:
         f"as shipped, without stages, one intensity curve from {n}": bench.curve,
         f"statistics of {n}, without stages": lambda: bench.statistics(stages=[]),
         f"statistics of {n} (`task=adapt`)": bench.statistics,
+        f"statistics of {n}, stages not guided": lambda: bench.statistics(stage_autoguidance=1.0),
         "as shipped": bench.shipped,
     }
     print(f"{len(bench.people)} scans;", *[f"fold {f}: {bench.tone(f)};" for f in range(options.folds)])
