@@ -77,7 +77,8 @@ class Bench:
 
     def drawn(self, path: Path, index: list[int], options: BrainSampling) -> np.ndarray:
         """Brains of the people of these numbers as bytes; kept for the weights and the sampling."""
-        key = f"{read_meta(path)['sha256'][:12]}-{options.stages}-{options.ageing:g}-{options.stage_autoguidance:g}-{index[0]}"
+        asked = f"{options.stages}-{options.ageing:g}-{options.stage_autoguidance:g}-{index[0]}"
+        key = f"{read_meta(path)['sha256'][:12]}-{asked}"
         file = self.out / f"drawn-{key}.npy"
         if not file.exists():
             synth = BrainSynth.load(path, device="cpu")
