@@ -68,7 +68,15 @@ def inserted(masks: Path, number: int, template: np.ndarray, brain: np.ndarray, 
 
 
 def inpainting(
-    synth, scan, image: Volume, brain: Volume, masks: Path, number: int, n: int, how: RestoreConfig, out: Path
+    synth: BrainSynth,
+    scan,
+    image: Volume,
+    brain: Volume,
+    masks: Path,
+    number: int,
+    n: int,
+    how: RestoreConfig,
+    out: Path,
 ):
     top = float(np.percentile(image.data[brain.data > 0], 99))
     truth = image.data / top
@@ -106,7 +114,7 @@ def inpainting(
     return {**facts, "rows": rows}
 
 
-def slices(synth, scan, image: Volume, brain: Volume, n: int, how: RestoreConfig, out: Path):
+def slices(synth: BrainSynth, scan, image: Volume, brain: Volume, n: int, how: RestoreConfig, out: Path):
     top = float(np.percentile(image.data[brain.data > 0], 99))
     depth = image.data.shape[2] // THICK * THICK
     truth, inside = image.data[..., :depth] / top, brain.data[..., :depth] > 0

@@ -21,7 +21,7 @@ _MOST = 10_000  # symmetry equivalent numberings that are tried
 _OWN = 128  # of a ligand's own: beyond, poses may come twice, and no pose is lost
 
 
-def numberings(ligand: Ligand, reference: Chem.Mol) -> np.ndarray:
+def numberings(ligand: Ligand, reference: Chem.Mol, most: int = _MOST) -> np.ndarray:
     """For each symmetry of the molecule, which atom of the reference is which of the ligand: int [s, n].
 
     By elements and bonds alone, as spyrmsd has it (Meli and Biggin 2020): the two oxygens of an acid are equal, and a
@@ -31,7 +31,7 @@ def numberings(ligand: Ligand, reference: Chem.Mol) -> np.ndarray:
         DataError: the two are not the same molecule.
     """
     found = _skeleton(Chem.RemoveAllHs(reference)).GetSubstructMatches(
-        _skeleton(ligand.mol), uniquify=False, maxMatches=_MOST
+        _skeleton(ligand.mol), uniquify=False, maxMatches=most
     )
     if not found or reference.GetNumHeavyAtoms() != len(ligand):
         raise DataError(f"{ligand.name}: the reference is another molecule than the ligand")
@@ -40,9 +40,8 @@ def numberings(ligand: Ligand, reference: Chem.Mol) -> np.ndarray:
 
 def symmetries(ligand: Ligand) -> Tensor:
     """Numberings of the ligand's atoms that make the same molecule, the plain one first: long [s, n], 128 at most."""
-    plain = _skeleton(ligand.mol)
-    found = plain.GetSubstructMatches(plain, uniquify=False, maxMatches=_OWN)
-    own = tuple(range(len(ligand)))
+    own = list(range(len(ligand)))
+    found = numberings(ligand, ligand.mol, _OWN).tolist()
     return torch.tensor([own, *(order for order in found if order != own)][:_OWN])
 
 

@@ -49,7 +49,7 @@ def packed(known: Known, seed: int, path: Path) -> Packed:
         ligand = _with_conformer(known, tensors.pop("conformer"))
         return _assembled(known, ligand, tensors, meta["rmsd"])
     ligand = prepare(known.ligand, known.name, seed)
-    orders = numberings(ligand, known.truth)[:_MOST]
+    orders = numberings(ligand, known.truth, _MOST)
     found, off = match(ligand, heavy_positions(known.truth)[orders], seed, _STARTS, _STEPS)
     pose = {leaf: value[0].float() for leaf, value in found.items()}
     conformer = torch.as_tensor(ligand.positions)

@@ -115,9 +115,9 @@ class RestoreConfig:
     )
 
 
-def stage_options(options: RestoreConfig) -> SampleConfig:
-    """How a stage draws the detail of what was restored."""
-    return SampleConfig("unipc", options.detail_steps, grid="angle")
+def stage_options(steps: int) -> SampleConfig:
+    """How a stage of the cascade draws, in so many steps: down to noise of 0.2, where grain would begin."""
+    return SampleConfig("unipc", steps, grid="angle")
 
 
 @dataclass

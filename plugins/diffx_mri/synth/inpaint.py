@@ -115,7 +115,7 @@ def fill(
     stages = synth.stages(BrainSampling()) if options.detail else []
     if stages:
         frame, tone = Frame(codec, placed, scan.affine, scan.data.shape), synth.tone
-        how = stage_options(options), options.detail_autoguidance
+        how = stage_options(options.detail_steps), options.detail_autoguidance
         for one, seed in zip(out, seeds, strict=True):
             shown = np.where(inside, one, 0) / placed.scale
             drawn = refilled(stages, frame, shown, lesion, tone, age, sex, seed, *how)

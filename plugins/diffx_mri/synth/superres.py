@@ -121,7 +121,7 @@ def superres(
     stages = synth.stages(BrainSampling()) if options.detail else []
     if stages:
         frame, tone = Frame(codec, placed, affine, cubic.shape), synth.tone
-        how = stage_options(options), options.detail_autoguidance
+        how = stage_options(options.detail_steps), options.detail_autoguidance
         for one, seed in zip(out, seeds, strict=True):
             shown = np.where(inside, one, 0) / placed.scale
             change = thinned(stages[-1], frame, shown, factors, tone, age, sex, seed, *how)

@@ -23,6 +23,7 @@ from diffx.pipeline import Batch, Pipeline
 from diffx.predict import Predict
 from diffx.tiling.windows import Local, windowed
 
+from ..config import stage_options
 from ..segmentation.kept import SILENT, one_piece, within_edge
 from .place import coordinates, enlarged, extent
 from .stages import SOURCE, STAGES, Stage
@@ -142,7 +143,7 @@ def refined(
 ) -> Tensor:  # fmt: skip
     """A volume [X, Y, Z] at 2 mm, seen at the coarse voxels of the first stage and drawn anew from there; `weight` as
     `Refiner.draw`."""
-    options = SampleConfig("unipc", steps, grid="angle")  # ends at noise of 0.2, where grain would begin
+    options = stage_options(steps)
     volume = F.avg_pool3d(volume[None, None], 2 * stages[0].stage.pool)[0, 0]
     for one in stages:
         volume = one.draw(volume, age, sex, seed, options, weight=weight)
@@ -154,8 +155,7 @@ def halved(
     where: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
     """A brain [X, Y, Z] at 2 mm on voxels of 1 mm, [2X, 2Y, 2Z], by a stage that draws those; `where` as `draw`."""
-    options = SampleConfig("unipc", steps, grid="angle")
-    drawn = fine.draw(volume, age, sex, seed, options, where=where)
+    drawn = fine.draw(volume, age, sex, seed, stage_options(steps), where=where)
     return torch.from_numpy(within_edge(drawn.numpy(), SOURCE / fine.stage.spacing))
 
 
