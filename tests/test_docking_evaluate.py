@@ -18,6 +18,7 @@ import torch
 
 import diffx_docking
 from diffx.errors import DataError
+from diffx.io import checkpoint
 from diffx_docking import Docker
 from diffx_docking.confidence import Confidence
 from diffx_docking.config import RankingConfig, RankingTraining, SearchConfig
@@ -231,3 +232,11 @@ def test_train_makes_weights_that_dock_takes(strangers, complexes: Path) -> None
     assert docked.returncode == 0, docked.stderr
     rows = (strangers.folder / "three/samples/poses.csv").read_text().splitlines()
     assert rows[0].startswith("name,rank,confidence") and len(rows) == 3
+    old = next((strangers.folder / "two/checkpoints").glob("docked-*.safetensors"))  # as of a version that told less
+    tensors, meta = checkpoint.load(old)
+    told = tensors["descriptors"]
+    meta = {name: value for name, value in meta.items() if name not in ("descriptors", "sha256")}
+    checkpoint.save(old, {**tensors, "descriptors": told[:, :-1].contiguous()}, meta)
+    again = strangers.diffx(*words, "out=two", "resume=true")
+    assert again.returncode == 0, again.stderr
+    assert torch.equal(checkpoint.load(old)[0]["descriptors"], told)  # made anew

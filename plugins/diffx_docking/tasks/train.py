@@ -13,10 +13,12 @@ from diffx.metrics import reliability
 from diffx.noise import derive
 
 from ..confidence import Calibration, Confidence
+from ..descriptors import NAMES
 from ..diffusion import load_scores, scores_file
 from ..families import families, folds
 from ..kept import digest, question
 from ..known import chosen, read_known
+from ..opinions import OPINIONS
 from ..pictures import reliability_picture
 from ..ranking import Ranker
 from ..score import ScoreNetwork
@@ -54,6 +56,7 @@ def docked(run: Any) -> list[Example]:
     names = [name for name in chosen(cfg.data, cfg.seed) if name not in learnt]
     asked = question(cfg.search, cfg.seed, cfg.scores)
     facts = {**asked, "opinions": digest(cfg.scores) if cfg.ranking.network else None}
+    facts["descriptors"] = [*NAMES, *(OPINIONS if cfg.ranking.network else ())]  # another version may have others
     run.begin()
     found = []
     for name in run.progress(names, "docking", unit="complex"):
